@@ -1,0 +1,1 @@
+"""kgrl: interactive recommendation with a knowledge graph, on PyTorch Geometric."""

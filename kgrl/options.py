@@ -1,0 +1,92 @@
+"""Checks of options, with one wording for every error.
+
+Every check returns the value it was given, so that a constructor reads ``self.hops = at_least("hops", hops, 1)``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def expected(name: str, what: str, got: object, hint: str = "") -> str:
+    """The text of every option error: "``name`` must be *what*, got *got*; *hint*"."""
+    return f"`{name}` must be {what}, got {got!r}" + (f"; {hint}" if hint else "")
+
+
+def did_you_mean(value: object, choices: Iterable[str]) -> str:
+    """The sorted choices and, where one is near, a guess at what was meant."""
+    names = sorted(choices)
+    near = difflib.get_close_matches(str(value), names, n=1)
+    return f"choose from {', '.join(names)}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def one_of(name: str, value: str, choices: Iterable[str]) -> str:
+    """``value`` if it is among ``choices``.
+
+    Raises:
+        ValueError: it is not; the text lists the choices and the nearest.
+    """
+    choices = list(choices)
+    if value not in choices:
+        raise ValueError(expected(name, "a known name", value, did_you_mean(value, choices)))
+    return value
+
+
+def at_least(name: str, value: int, low: int) -> int:
+    """``value`` if it is a whole number of at least ``low``.
+
+    Raises:
+        TypeError: it is not a whole number.
+        ValueError: it is below ``low``.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(expected(name, "a whole number", value))
+    if value < low:
+        raise ValueError(expected(name, f"at least {low}", value))
+    return int(value)
+
+
+def between(name: str, value: float, low: float, high: float) -> float:
+    """``value`` if it is a finite number in [``low``, ``high``].
+
+    Raises:
+        TypeError: it is not a number.
+        ValueError: it is NaN, infinite or outside the range.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(expected(name, "a number", value))
+    if not math.isfinite(value) or not low <= value <= high:
+        raise ValueError(expected(name, f"a finite number in [{low}, {high}]", value))
+    return float(value)
+
+
+def resolve(
+    name: str, value: str | type[T] | T, choices: Mapping[str, Callable[..., T]], base: type[T], **kwargs: Any
+) -> T:
+    """Makes a part from its name, its class or an instance of it.
+
+    Args:
+        name: the option's name, for the error.
+        value: a name among ``choices``, a subclass of ``base`` (called with ``kwargs``), or an instance of ``base``,
+            which is returned untouched.
+        choices: the parts known by name; the name's letter case does not matter.
+        base: the class that every such part derives from.
+        **kwargs: what the part's constructor is given, where one is called.
+
+    Raises:
+        ValueError: an unknown name; the text lists the choices and the nearest.
+        TypeError: neither a name nor a ``base``.
+    """
+    if isinstance(value, str):
+        return choices[one_of(name, value.lower(), choices)](**kwargs)
+    if isinstance(value, type) and issubclass(value, base):
+        return value(**kwargs)
+    if isinstance(value, base):
+        return value
+    raise TypeError(expected(name, f"a name, a subclass or an instance of {base.__name__}", value,
+                             f"choose from {', '.join(sorted(choices))}"))

@@ -1,0 +1,38 @@
+"""Keeps the three global random states as they are, whatever a library inside does with them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+@contextmanager
+def fenced(seed: int | None = None) -> Iterator[None]:
+    """Runs a block whose global randomness starts from ``seed`` and leaves no trace.
+
+    Python's, NumPy's and PyTorch's (every device's) global states are the same before and after the block; inside, they
+    are seeded with ``seed``. Weight initialisation and libraries that take no generator run in here.
+
+    Args:
+        seed: where the block's randomness starts; ``None`` goes on from the present states (and still restores them).
+    """
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            if seed is not None:
+                random.seed(seed)
+                np.random.seed(seed % 2**32)
+                torch.manual_seed(seed)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+def generator_for(device: torch.device | str, seed: int) -> torch.Generator:
+    """A new ``torch.Generator`` on ``device``, seeded."""
+    return torch.Generator(device).manual_seed(seed)

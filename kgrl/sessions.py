@@ -1,0 +1,157 @@
+"""``Sessions``: the batch that simulator, agents, replay and metrics share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from kgrl.options import expected
+
+
+@dataclass
+class Sessions:
+    """A batch of B sessions of at most T steps, filled from the left as they go on.
+
+    Args:
+        users: ``[B]``, user ids; −1 where the user is not one of the data set's.
+        items: ``[B, T]``, what was recommended; −1 = not yet, or nothing was left.
+        feedback: ``[B, T]``, the instinctive feedback in [−1, 1].
+        rewards: ``[B, T]``, feedback + η·(c_p − c_n) (KGQR eq. 16).
+        positive: ``[B, T]``, whether the feedback was above the relevance threshold.
+        streak: ``[B, T]`` in {−1, 0, 1}, what the step counts as in a streak; 0 ends both.
+        log_prob: ``[B, T]``, of the recommended item where the agent knows it, else NaN.
+        length: ``[B]``, steps taken; below ``step`` where a session ended early.
+        step: steps taken by the longest session.
+    """
+
+    users: Tensor
+    items: Tensor
+    feedback: Tensor
+    rewards: Tensor
+    positive: Tensor
+    streak: Tensor
+    log_prob: Tensor
+    length: Tensor
+    step: int = 0
+
+    @classmethod
+    def empty(cls, users: Tensor, horizon: int) -> Sessions:
+        """Sessions of ``users [B]`` that have not begun."""
+        shape, device = (len(users), horizon), users.device
+        zeros = torch.zeros(shape, device=device)
+        return cls(
+            users=users,
+            items=torch.full(shape, -1, device=device),
+            feedback=zeros,
+            rewards=zeros.clone(),
+            positive=torch.zeros(shape, dtype=torch.bool, device=device),
+            streak=torch.zeros(shape, dtype=torch.int8, device=device),
+            log_prob=torch.full(shape, torch.nan, device=device),
+            length=torch.zeros(len(users), dtype=torch.long, device=device),
+        )
+
+    @classmethod
+    def from_history(
+        cls, items: Sequence[Sequence[int]], feedback: Sequence[Sequence[float]], threshold: float = 0.0
+    ) -> Sessions:
+        """Sessions of real users, outside any simulator: what was shown, and how it was received.
+
+        Args:
+            items: one list of item ids a user, oldest first; lists may differ in length and may be empty.
+            feedback: in [−1, 1], one number an item.
+            threshold: feedback above it is positive.
+
+        Returns:
+            Sessions with ``users`` −1 and rewards equal to the feedback (η is the simulator's).
+
+        Raises:
+            ValueError: lists that do not match, feedback outside [−1, 1], or an item shown twice.
+        """
+        if len(items) != len(feedback):
+            raise ValueError(expected("feedback", f"one list for each of the {len(items)} users", len(feedback)))
+        sessions = cls.empty(torch.full((len(items),), -1), max((len(shown) for shown in items), default=0))
+        for row, (shown, received) in enumerate(zip(items, feedback, strict=True)):
+            if len(shown) != len(received):
+                raise ValueError(expected(f"feedback[{row}]", f"one number for each of the {len(shown)} items", received))
+            if len(set(shown)) != len(shown) or any(item < 0 for item in shown):
+                raise ValueError(expected(f"items[{row}]", "distinct item ids of at least 0", list(shown)))
+            if not all(-1 <= value <= 1 for value in received):
+                raise ValueError(expected(f"feedback[{row}]", "numbers in [-1, 1]", list(received)))
+            end = len(shown)
+            sessions.items[row, :end] = torch.tensor(shown, dtype=torch.long)
+            sessions.feedback[row, :end] = torch.tensor(received, dtype=torch.float)
+            sessions.length[row] = end
+        sessions.rewards.copy_(sessions.feedback)
+        taken = sessions.items >= 0
+        sessions.positive = taken & (sessions.feedback > threshold)
+        sessions.streak = torch.where(sessions.positive, 1, -1).mul(taken).to(torch.int8)
+        sessions.step = sessions.horizon
+        return sessions
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @property
+    def horizon(self) -> int:
+        """T."""
+        return self.items.size(1)
+
+    @property
+    def device(self) -> torch.device:
+        return self.items.device
+
+    @property
+    def shown(self) -> Tensor:
+        """``[B, step]``, the items so far, padded with −1: what may not be recommended again."""
+        return self.items[:, : self.step]
+
+    @property
+    def liked(self) -> Tensor:
+        """``[B, step]``, the items so far that were received positively, in order, −1 elsewhere: KGQR's o_t."""
+        return self.shown.masked_fill(~self.positive[:, : self.step], -1)
+
+    def streak_counts(self) -> tuple[Tensor, Tensor]:
+        """(c_p ``[B]``, c_n ``[B]``): consecutive positive and negative counts before the next step."""
+        past = self.streak[:, : self.step].flip(1)
+        if not self.step:
+            return torch.zeros_like(self.length), torch.zeros_like(self.length)
+        run = (past == past[:, :1]).long().cumprod(1).sum(1)
+        return run * (past[:, 0] == 1), run * (past[:, 0] == -1)
+
+    def before(self, step: int) -> Sessions:
+        """The same sessions as they were before ``step``."""
+        taken = torch.arange(self.horizon, device=self.device) < step
+        return Sessions(
+            users=self.users,
+            items=self.items.masked_fill(~taken, -1),
+            feedback=self.feedback * taken,
+            rewards=self.rewards * taken,
+            positive=self.positive & taken,
+            streak=self.streak * taken,
+            log_prob=self.log_prob.masked_fill(~taken, torch.nan),
+            length=self.length.clamp(max=step),
+            step=min(step, self.step),
+        )
+
+    def rows(self, index: Tensor) -> Sessions:
+        """The sessions ``index`` (ids or a mask), copied."""
+        return Sessions(**{name: value[index] for name, value in self.tensors().items()}, step=self.step)
+
+    def to(self, device: torch.device | str) -> Sessions:
+        return Sessions(**{name: value.to(device) for name, value in self.tensors().items()}, step=self.step)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor by its name, for saving and for moving."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "step"}
+
+    @staticmethod
+    def cat(parts: Sequence[Sessions]) -> Sessions:
+        """One batch out of several of the same horizon."""
+        if not parts:
+            raise ValueError(expected("parts", "at least one batch of sessions", len(parts)))
+        tensors = [part.tensors() for part in parts]
+        joined = {name: torch.cat([each[name] for each in tensors]) for name in tensors[0]}
+        return Sessions(**joined, step=max(part.step for part in parts))
