@@ -1,0 +1,38 @@
+# make quickstart   set up, then the main job: KGQR on MovieLens-100K      (options: make quickstart ARGS="--aggregator gat")
+# make test         set up, then the whole test suite                      (options: make test ARGS="tests/nn -x")
+# make lint         set up, then ruff and mypy
+# make clean        remove the virtual environment and the tools' caches
+#
+# Another interpreter: make PYTHON=python3.12 …        Another place for the environment: make VENV=/somewhere …
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+PY := $(VENV)/bin/python
+
+.PHONY: quickstart test lint clean
+.DELETE_ON_ERROR:
+
+quickstart: $(VENV)/.has-examples
+	$(PY) examples/kgqr.py $(ARGS)
+
+test: $(VENV)/.has-test,examples
+	$(PY) -m pytest $(ARGS)
+
+lint: $(VENV)/.has-dev
+	$(PY) -m ruff check
+	$(PY) -m mypy
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# One stamp for each set of extras: pip runs again only where what it would read has changed.
+$(VENV)/.has-%: pyproject.toml constraints.txt $(VENV)/.created
+	$(PY) -m pip install --quiet -c constraints.txt -e ".[$*]"
+	@touch $@
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and "kgrl needs Python 3.11 or newer, got " + v + "; say make PYTHON=python3.12, or the like")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
