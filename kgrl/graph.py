@@ -1,0 +1,231 @@
+"""The knowledge graph as one homogeneous PyG ``Data``: items first, typed edges head → tail in CSR order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric import EdgeIndex
+from torch_geometric.data import Data, HeteroData
+from torch_geometric.utils import lexsort
+
+from kgrl.options import at_least, did_you_mean, expected
+from kgrl.seeding import generator_for
+
+
+def knowledge_graph(
+    data: HeteroData | Data | Tensor,
+    inverse: bool = True,
+    *,
+    edge_type: Tensor | None = None,
+    num_items: int | None = None,
+    num_nodes: int | None = None,
+    relation_names: Sequence[str] | None = None,
+) -> Data:
+    r"""The KG :math:`G = \{(head, relation, tail)\}` (KGQR section 3.2) as PyG's own KG data sets hold it.
+
+    Item i is node i; the other entities follow. Edges are distinct, free of self-loops and sorted by head, then tail,
+    then relation, so that ``EdgeIndex(kg.edge_index, sparse_size=(E, E), sort_order="row")`` needs no sorting.
+
+    Differs from the paper: equations 5 and 9 follow head → tail only. In the released KGs many attributes are tails, so
+    two hops lead nowhere; the inverse (tail, relation + R, head) of each of the R relations is added by default.
+    ``inverse=False`` is the paper's letter. The paper is silent on repeated triples and on triples from an entity to
+    itself: both are dropped and counted.
+
+    Args:
+        data: one of
+
+            - a ``HeteroData`` with node types ``item`` and ``entity`` and one edge type ``(src, relation, dst)`` a
+              relation; edge types with a ``user`` at an end are left out;
+            - a ``Data`` with ``edge_index`` and, as attributes or as the arguments below, ``num_items`` and perhaps
+              ``edge_type``, ``num_nodes``, ``relation_names``; a graph that came from here is taken by its forward
+              triples;
+            - a LongTensor ``[2, M]``, heads above tails, with the arguments below.
+        inverse: whether the inverse relations are added; the inverse of relation r has the type r + R.
+        edge_type: ``[M]``, relation ids from 0; one relation if left out.
+        num_items: N; nodes 0 … N − 1 are the items.
+        num_nodes: E; the highest node id + 1, and at least N, if left out.
+        relation_names: of the forward relations; their position is their id. ``"0"``, ``"1"``, … if left out.
+
+    Returns:
+        ``Data`` with ``edge_index [2, M']`` head → tail, ``edge_type [M']``, ``num_nodes`` E, ``num_items`` N,
+        ``num_relations`` R (forward ones), ``relation_names`` (R of them), ``inverse``, and the number of forward
+        triples that were dropped: ``num_duplicates``, ``num_self_loops``.
+
+    Raises:
+        TypeError: ``data`` is none of the above.
+        ValueError: parts are missing or do not fit together, or ids are out of range.
+    """
+    if isinstance(data, HeteroData):
+        given = dict(edge_type=edge_type, num_items=num_items, num_nodes=num_nodes, relation_names=relation_names)
+        if extra := [name for name, value in given.items() if value is not None]:
+            raise ValueError(f"`{extra[0]}` belongs to bare tensors; a HeteroData brings its own, leave it out")
+        parts = _hetero_parts(data)
+    elif isinstance(data, (Data, Tensor)):
+        parts = _plain_parts(data, edge_type, num_items, num_nodes, relation_names)
+    else:
+        raise TypeError(expected("data", "a HeteroData, a Data or a LongTensor [2, M]", type(data).__name__))
+    return _assemble(**parts, inverse=inverse)
+
+
+def forward_triples(kg: Data) -> Tensor:
+    """The triples ``[M, 3]`` (head, relation, tail) without the inverses: what an embedding model learns from."""
+    forward = kg.edge_type < kg.num_relations
+    heads, tails = kg.edge_index[:, forward]
+    return torch.stack([heads, kg.edge_type[forward], tails], dim=1)
+
+
+def distinct_pairs(kg: Data) -> EdgeIndex:
+    """The distinct (head, tail) pairs as a PyG ``EdgeIndex`` sorted by row: N(h) of equation 5 is a set.
+
+    With ``(rowptr, tails), _ = distinct_pairs(kg).get_csr()``, node h's neighbours are
+    ``tails[rowptr[h]:rowptr[h + 1]]``.
+    """
+    pairs = kg.edge_index
+    new = torch.ones(pairs.size(1), dtype=torch.bool, device=pairs.device)
+    new[1:] = (pairs[:, 1:] != pairs[:, :-1]).any(dim=0)  # parallel edges are neighbours in the order of the KG
+    return EdgeIndex(
+        pairs[:, new], sparse_size=(kg.num_nodes, kg.num_nodes), sort_order="row", is_undirected=kg.inverse
+    )
+
+
+def shuffled(kg: Data, seed: int = 0) -> Data:
+    """A copy whose forward triples have their tails permuted within each relation: the ablation "shuffled KG edges".
+
+    Every head keeps its number of triples of each relation and every tail keeps how often it is one, but what is linked
+    to what carries no meaning any more. Triples that come out twice or as a self-loop are dropped; ``num_duplicates``
+    and ``num_self_loops`` count them.
+
+    Args:
+        kg: from :func:`knowledge_graph`.
+        seed: of the permutation; the same on every device.
+    """
+    heads, types, tails = forward_triples(kg).unbind(1)
+    noise = torch.rand(len(heads), generator=generator_for("cpu", seed)).to(heads.device)
+    by_relation, mixed = types.argsort(stable=True), lexsort([noise, types])
+    tails = torch.empty_like(tails).index_copy_(0, by_relation, tails[mixed])
+    return _assemble(torch.stack([heads, tails]), types, kg.num_items, kg.num_nodes, kg.relation_names, kg.inverse)
+
+
+def without_edges(kg: Data) -> Data:
+    """A copy with the same nodes and relations but no triple: the ablation "no KG"."""
+    return _assemble(
+        kg.edge_index[:, :0], kg.edge_type[:0], kg.num_items, kg.num_nodes, kg.relation_names, kg.inverse
+    )
+
+
+def _assemble(
+    edge_index: Tensor, edge_type: Tensor, num_items: int, num_nodes: int, relation_names: list[str], inverse: bool
+) -> Data:
+    """Checked forward triples → the finished graph."""
+    loops = edge_index[0] == edge_index[1]
+    kept, types = _distinct(edge_index[:, ~loops], edge_type[~loops])
+    num_duplicates = edge_index.size(1) - int(loops.sum()) - kept.size(1)
+    if inverse:
+        kept = torch.cat([kept, kept.flip(0)], dim=1)
+        kept, types = _distinct(kept, torch.cat([types, types + len(relation_names)]))
+    return Data(
+        edge_index=kept, edge_type=types, num_nodes=num_nodes, num_items=num_items, num_relations=len(relation_names),
+        relation_names=list(relation_names), inverse=inverse, num_duplicates=num_duplicates,
+        num_self_loops=int(loops.sum()),
+    )
+
+
+def _distinct(edge_index: Tensor, edge_type: Tensor) -> tuple[Tensor, Tensor]:
+    """The distinct typed edges, sorted by head, tail, relation."""
+    # a lexicographic sort, as one key out of three ids could overflow 64 bits
+    order = lexsort([edge_type, edge_index[1], edge_index[0]])
+    rows = torch.cat([edge_index, edge_type[None]])[:, order]
+    new = torch.ones(rows.size(1), dtype=torch.bool, device=rows.device)
+    new[1:] = (rows[:, 1:] != rows[:, :-1]).any(dim=0)
+    rows = rows[:, new]
+    return rows[:2].contiguous(), rows[2].contiguous()
+
+
+def _hetero_parts(data: HeteroData) -> dict[str, Any]:
+    """What ``_assemble`` needs, out of the data sets' ``HeteroData``."""
+    if "item" not in data.node_types:
+        raise ValueError(expected("data", "a HeteroData with the node type 'item'", data.node_types))
+    num_items = at_least("data['item'].num_nodes", _count(data, "item"), 0)
+    num_entities = _count(data, "entity") if "entity" in data.node_types else 0
+    sizes, offsets = {"item": num_items, "entity": num_entities}, {"item": 0, "entity": num_items}
+    used = [kind for kind in data.edge_types if "user" not in (kind[0], kind[2])]
+    if not used:
+        raise ValueError(expected("data", "a HeteroData with edge types between items and entities", data.edge_types,
+                                  "a data set without a KG has no graph; `without_edges` makes an empty one"))
+    names = list(data["relation_names"]) if "relation_names" in data else list(dict.fromkeys(kind[1] for kind in used))
+    ids = {name: position for position, name in enumerate(names)}
+    pairs, types = [], []
+    for source, relation, target in used:
+        kind = (source, relation, target)
+        if source not in sizes or target not in sizes:
+            raise ValueError(expected(f"edge type {kind}", "between 'item' and 'entity'", kind))
+        if relation not in ids:
+            hint = did_you_mean(relation, names)
+            raise ValueError(expected(f"the relation of edge type {kind}", "in data.relation_names", relation, hint))
+        edges = _checked_edges(data[kind].edge_index, (sizes[source], sizes[target]), f"data[{kind}].edge_index")
+        pairs.append(edges + edges.new_tensor([[offsets[source]], [offsets[target]]]))
+        types.append(edges.new_full((edges.size(1),), ids[relation]))
+    return {"edge_index": torch.cat(pairs, dim=1), "edge_type": torch.cat(types), "num_items": num_items,
+            "num_nodes": num_items + num_entities, "relation_names": names}
+
+
+def _count(data: HeteroData, kind: str) -> int:
+    count = data[kind].num_nodes
+    if count is None:
+        raise ValueError(expected(f"data[{kind!r}].num_nodes", "the number of nodes", None))
+    return int(count)
+
+
+def _plain_parts(
+    data: Data | Tensor, edge_type: Tensor | None, num_items: int | None, num_nodes: int | None,
+    relation_names: Sequence[str] | None,
+) -> dict[str, Any]:
+    """What ``_assemble`` needs, out of a hand-made ``Data`` or bare tensors; arguments go before attributes."""
+    edge_index: Any = data
+    if isinstance(data, Data):
+        stored = data.to_dict()
+        edge_index = stored.get("edge_index")
+        edge_type = stored.get("edge_type") if edge_type is None else edge_type
+        num_items = stored.get("num_items") if num_items is None else num_items
+        num_nodes = stored.get("num_nodes") if num_nodes is None else num_nodes
+        relation_names = stored.get("relation_names") if relation_names is None else relation_names
+        if stored.get("inverse") and edge_type is not None:  # it came from here
+            forward = edge_type < stored["num_relations"]
+            edge_index, edge_type = edge_index[:, forward], edge_type[forward]
+    if num_items is None:
+        raise ValueError(expected("num_items", "the number of items (nodes 0 … num_items − 1)", None))
+    num_items = at_least("num_items", num_items, 0)
+    if num_nodes is not None and at_least("num_nodes", num_nodes, 0) < num_items:
+        raise ValueError(expected("num_nodes", f"at least num_items = {num_items} (items are nodes)", num_nodes))
+    edge_index = _checked_edges(edge_index, (num_nodes, num_nodes), "edge_index")
+    if num_nodes is None:
+        num_nodes = max(num_items, int(edge_index.max()) + 1 if edge_index.numel() else 0)
+    edge_type = edge_index.new_zeros(edge_index.size(1)) if edge_type is None else edge_type
+    if edge_type.dtype != torch.long or edge_type.shape != edge_index.shape[1:]:
+        raise ValueError(expected("edge_type", f"a LongTensor of the {edge_index.size(1)} edges' relations",
+                                  f"{edge_type.dtype} {tuple(edge_type.shape)}"))
+    low, high = (int(edge_type.min()), int(edge_type.max())) if len(edge_type) else (0, -1)
+    names = [str(relation) for relation in range(high + 1)] if relation_names is None else list(relation_names)
+    if low < 0 or high >= len(names):
+        raise ValueError(expected("edge_type", f"relation ids in [0, {len(names)})", low if low < 0 else high))
+    return {"edge_index": edge_index, "edge_type": edge_type, "num_items": num_items, "num_nodes": int(num_nodes),
+            "relation_names": names}
+
+
+def _checked_edges(edge_index: Any, sizes: tuple[int | None, int | None], name: str) -> Tensor:
+    """``edge_index`` as a plain LongTensor ``[2, M]`` whose ids lie within ``sizes``."""
+    if not isinstance(edge_index, Tensor) or edge_index.dim() != 2 or edge_index.size(0) != 2:
+        got = tuple(edge_index.shape) if isinstance(edge_index, Tensor) else type(edge_index).__name__
+        raise ValueError(expected(name, "a LongTensor [2, M], heads above tails", got))
+    if edge_index.dtype != torch.long:
+        raise ValueError(expected(name, "of dtype torch.int64", edge_index.dtype))
+    if isinstance(edge_index, EdgeIndex):  # it would carry its sort order into what is made of it
+        edge_index = edge_index.as_tensor()
+    for ids, size, end in zip(edge_index, sizes, ("head", "tail"), strict=True):
+        if ids.numel() and (int(ids.min()) < 0 or (size is not None and int(ids.max()) >= size)):
+            wrong = int(ids.min()) if int(ids.min()) < 0 else int(ids.max())
+            raise ValueError(expected(f"{name} ({end})", f"ids in [0, {'…' if size is None else size})", wrong))
+    return edge_index
