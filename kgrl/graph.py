@@ -59,7 +59,8 @@ def knowledge_graph(
         ValueError: parts are missing or do not fit together, or ids are out of range.
     """
     if isinstance(data, HeteroData):
-        given = dict(edge_type=edge_type, num_items=num_items, num_nodes=num_nodes, relation_names=relation_names)
+        given = {"edge_type": edge_type, "num_items": num_items, "num_nodes": num_nodes,
+                 "relation_names": relation_names}
         if extra := [name for name, value in given.items() if value is not None]:
             raise ValueError(f"`{extra[0]}` belongs to bare tensors; a HeteroData brings its own, leave it out")
         parts = _hetero_parts(data)
