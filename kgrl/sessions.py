@@ -75,7 +75,7 @@ class Sessions:
         sessions = cls.empty(torch.full((len(items),), -1), max((len(shown) for shown in items), default=0))
         for row, (shown, received) in enumerate(zip(items, feedback, strict=True)):
             if len(shown) != len(received):
-                raise ValueError(expected(f"feedback[{row}]", f"one number for each of the {len(shown)} items", received))
+                raise ValueError(expected(f"feedback[{row}]", f"one number for each of {len(shown)} items", received))
             if len(set(shown)) != len(shown) or any(item < 0 for item in shown):
                 raise ValueError(expected(f"items[{row}]", "distinct item ids of at least 0", list(shown)))
             if not all(-1 <= value <= 1 for value in received):
@@ -114,16 +114,21 @@ class Sessions:
         return self.shown.masked_fill(~self.positive[:, : self.step], -1)
 
     def streak_counts(self) -> tuple[Tensor, Tensor]:
-        """(c_p ``[B]``, c_n ``[B]``): consecutive positive and negative counts before the next step."""
-        past = self.streak[:, : self.step].flip(1)
-        if not self.step:
+        """(c_p ``[B]``, c_n ``[B]``): consecutive positive and negative counts before each session's next step."""
+        if not self.horizon:
             return torch.zeros_like(self.length), torch.zeros_like(self.length)
-        run = (past == past[:, :1]).long().cumprod(1).sum(1)
-        return run * (past[:, 0] == 1), run * (past[:, 0] == -1)
+        steps = torch.arange(1, self.horizon + 1, device=self.device)
+        end = self.length.unsqueeze(1)
+        last = self.streak.gather(1, (end - 1).clamp(min=0))
+        other = (self.streak != last) & (steps <= end)
+        run = self.length - (other * steps).amax(1)
+        last = last.squeeze(1)
+        return run * (last == 1), run * (last == -1)
 
-    def before(self, step: int) -> Sessions:
-        """The same sessions as they were before ``step``."""
-        taken = torch.arange(self.horizon, device=self.device) < step
+    def before(self, step: int | Tensor) -> Sessions:
+        """The same sessions as they were before ``step``, a number for all of them or ``[B]``, one for each."""
+        steps = torch.as_tensor(step, device=self.device)
+        taken = torch.arange(self.horizon, device=self.device) < steps.unsqueeze(-1)
         return Sessions(
             users=self.users,
             items=self.items.masked_fill(~taken, -1),
@@ -132,8 +137,8 @@ class Sessions:
             positive=self.positive & taken,
             streak=self.streak * taken,
             log_prob=self.log_prob.masked_fill(~taken, torch.nan),
-            length=self.length.clamp(max=step),
-            step=min(step, self.step),
+            length=self.length.clamp(max=steps),
+            step=min(step, self.step) if isinstance(step, int) else self.step,
         )
 
     def rows(self, index: Tensor) -> Sessions:

@@ -1,0 +1,61 @@
+"""The one loop in which an agent meets a simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from kgrl.seeding import generator_for
+from kgrl.sessions import Sessions
+
+
+class World(Protocol):
+    """What :func:`rollout` needs of a simulator."""
+
+    horizon: int
+
+    def reset(self, users: Tensor) -> Sessions: ...
+    def opening(self, sessions: Sessions, explore: bool, generator: torch.Generator) -> Tensor | None: ...
+    def step(self, sessions: Sessions, items: Tensor) -> Sessions: ...
+
+
+def rollout(
+    agent: nn.Module, simulator: World, users: Tensor, explore: bool = False, generator: torch.Generator | None = None
+) -> Sessions:
+    """One session of every user: T batched steps, without gradients and with the agent in evaluation mode.
+
+    Args:
+        agent: has ``act(sessions, explore, generator) → items [B]``, −1 where it has nothing left to recommend.
+        simulator: gives the opening item, where its cold-start protocol has one, and the feedback.
+        users: ``[B]``, user ids.
+        explore: training (the agent may explore) or evaluation (greedy).
+        generator: of all randomness, on the simulator's device; default a new one with seed 0.
+
+    Returns:
+        The finished sessions.
+    """
+    with evaluating(agent), torch.no_grad():
+        sessions = simulator.reset(users)
+        generator = generator or generator_for(sessions.device, 0)
+        for _ in range(simulator.horizon):
+            items = simulator.opening(sessions, explore, generator)
+            if items is None:
+                items = agent.act(sessions, explore, generator)  # type: ignore[operator]  # nn.Module types it Tensor
+            sessions = simulator.step(sessions, items)
+    return sessions
+
+
+@contextmanager
+def evaluating(agent: nn.Module) -> Iterator[None]:
+    """Puts every part of ``agent`` in evaluation mode, and each back into its own mode at the end."""
+    training = [part for part in agent.modules() if part.training]
+    try:
+        agent.eval()
+        yield
+    finally:
+        for part in training:
+            part.training = True

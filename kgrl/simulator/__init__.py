@@ -1,0 +1,9 @@
+"""Worlds to recommend in: feedback models, the batched simulator, and its bounds."""
+
+from kgrl.simulator.bounds import Bounds
+from kgrl.simulator.feedback import FeedbackModel, Reaction
+from kgrl.simulator.predicted import PredictedFeedback
+from kgrl.simulator.rated import RatedFeedback
+from kgrl.simulator.simulator import Simulator
+
+__all__ = ["Bounds", "FeedbackModel", "PredictedFeedback", "RatedFeedback", "Reaction", "Simulator"]

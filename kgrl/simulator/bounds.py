@@ -1,0 +1,110 @@
+"""``Bounds``: scores that need no learning, to read any score against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from kgrl.seeding import generator_for
+from kgrl.sessions import Sessions
+from kgrl.simulator.feedback import FeedbackModel
+
+ALL_KNOWING, BEST_FIXED, MOST_LIKED, RANDOM = "all-knowing", "best fixed list", "most liked list", "random"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What can be scored without learning, on one group of users.
+
+    Args:
+        lines: the sessions of each recommender by its name, all of the same users in the same order: ``"all-knowing"``
+            (each user's T highest feedbacks, best first), ``"best fixed list"`` (the T items of highest mean feedback
+            over the training users, in that order), ``"most liked list"`` (the first T of the popularity ranking; only
+            where there is one), ``"random"``.
+        num_relevant: ``[U]``, each user's number of relevant items, for recall.
+        upper: mean reward a step that nothing may exceed: the mean of each user's T highest feedbacks plus η(T − 1)/2,
+            averaged over the users (where stopping early would be better still, that). At η > 0 the all-knowing stays
+            below it, and an ordering with more foresight can beat the all-knowing slightly.
+        taste_share: (all-knowing − best fixed list) / (all-knowing − random), all at η = 0: how much of the world is
+            personal.
+    """
+
+    lines: Mapping[str, Sessions] = field(repr=False)
+    num_relevant: Tensor = field(repr=False)
+    upper: float
+    taste_share: float
+
+    def metrics(self, line: str) -> dict[str, float]:
+        """Mean reward, precision, recall and F1 of one of the :attr:`lines`."""
+        return {name: float(values.mean()) for name, values in self.lines[line].metrics(self.num_relevant).items()}
+
+    def __str__(self) -> str:
+        rows = [f"{'':<16}  {'reward':>8}  {'precision':>9}  {'recall':>8}", f"{'upper bound':<16}  {self.upper:>8.3f}"]
+        for name in self.lines:
+            means = self.metrics(name)
+            rows.append(f"{name:<16}  {means['reward']:>8.3f}  {means['precision']:>9.3f}  {means['recall']:>8.4f}")
+        return "\n".join([*rows, f"taste share {self.taste_share:.1%}"])
+
+
+class World(Protocol):
+    """The part of a simulator that is needed here."""
+
+    feedback: FeedbackModel
+    eta: float
+    horizon: int
+
+    @property
+    def device(self) -> torch.device: ...
+    def play(self, users: Tensor, items: Tensor) -> Sessions: ...
+    def num_relevant(self, users: Tensor) -> Tensor: ...
+
+
+@torch.no_grad()
+def measure_bounds(world: World, users: Tensor, train_users: Tensor, popular: Tensor, seed: int = 0) -> Bounds:
+    """Plays every line of :class:`Bounds`; an empty ``popular`` leaves out the most liked list."""
+    users, train_users = users.to(world.device), train_users.to(world.device)
+    size = min(world.horizon, world.feedback.num_items)
+    best = [world.feedback.rows(part).topk(size) for part in world.feedback.chunks(users)]
+    fixed = world.feedback.mean_feedback(train_users).argsort(descending=True, stable=True)[:size]
+    lists = {ALL_KNOWING: torch.cat([part.indices for part in best]), BEST_FIXED: fixed.expand(len(users), -1)}
+    if len(popular):
+        lists[MOST_LIKED] = popular[: world.horizon].to(world.device).expand(len(users), -1)
+    lists[RANDOM] = distinct_items(len(users), size, world.feedback.num_items, generator_for(world.device, seed))
+    lines = {name: world.play(users, items) for name, items in lists.items()}
+    return Bounds(
+        lines=lines,
+        num_relevant=world.num_relevant(users),
+        upper=_upper(torch.cat([part.values for part in best]), world.eta, world.horizon),
+        taste_share=_taste_share(lines),
+    )
+
+
+def distinct_items(sessions: int, size: int, num_items: int, generator: torch.Generator) -> Tensor:
+    """``[sessions, size]``, distinct items of each session in uniformly random order.
+
+    Floyd's sampling (Bentley and Floyd, 1987) for all sessions at once: no table of sessions × items.
+    """
+    device = generator.device
+    drawn = torch.full((sessions, size), -1, device=device)
+    for column, last in enumerate(range(num_items - size, num_items)):
+        item = torch.randint(last + 1, (sessions, 1), generator=generator, device=device)
+        taken = (drawn == item).any(1, keepdim=True)
+        drawn[:, column] = item.masked_fill(taken, last).squeeze(1)
+    return drawn.gather(1, torch.rand(sessions, size, generator=generator, device=device).argsort(1))
+
+
+def _upper(best: Tensor, eta: float, horizon: int) -> float:
+    """The best reward of any session of k ≤ T steps: its k highest feedbacks, and a streak that never breaks."""
+    steps = torch.arange(best.size(1), device=best.device)
+    reachable = (best + eta * steps).cumsum(1).amax(1).clamp(min=0)
+    return float(reachable.mean()) / horizon
+
+
+def _taste_share(lines: Mapping[str, Sessions]) -> float:
+    """From the feedback alone, which is the reward at η = 0; 0 in a world where every item is received alike."""
+    top, fixed, low = (float(lines[name].feedback.mean()) for name in (ALL_KNOWING, BEST_FIXED, RANDOM))
+    return (top - fixed) / (top - low) if top > low else 0.0

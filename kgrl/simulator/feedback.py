@@ -1,0 +1,86 @@
+"""``FeedbackModel``: what a simulator asks how a user receives an item."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from kgrl.options import at_least
+
+CHUNK = 2**22
+"""Feedbacks held at once (16 MB) wherever every item of many users has to be looked at."""
+
+
+class Reaction(NamedTuple):
+    """How users received items: ``feedback [K]`` in [−1, 1], ``positive [K]`` (bool), ``streak [K]`` in {−1, 0, 1}."""
+
+    feedback: Tensor
+    positive: Tensor
+    streak: Tensor
+
+
+class FeedbackModel(nn.Module):
+    """The instinctive feedback of every (user, item), before the streak term.
+
+    A model of one's own derives from this and gives :meth:`forward` and :meth:`rows`; it does not change once a
+    simulator uses it (the counts of relevant items are kept).
+
+    Args:
+        num_users: U.
+        num_items: N.
+        threshold: feedback above it is positive: a hit, and a step of a positive streak. Everything else is a step of a
+            negative streak.
+
+    Shapes:
+        - ``forward(users [K], items [K])`` → feedback ``[K]`` in [−1, 1].
+        - ``rows(users [B])`` → feedback ``[B, N]``.
+    """
+
+    relevant: Tensor
+
+    def __init__(self, num_users: int, num_items: int, threshold: float = 0.0) -> None:
+        super().__init__()
+        self.num_users = at_least("num_users", num_users, 1)
+        self.num_items = at_least("num_items", num_items, 1)
+        self.threshold = float(threshold)
+        self.register_buffer("relevant", torch.full((num_users,), -1), persistent=False)  # −1 = not counted yet
+        self.register_load_state_dict_post_hook(_forget_counts)
+
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def rows(self, users: Tensor) -> Tensor:
+        """``[B, N]``, the feedback of every item for ``users [B]``."""
+        raise NotImplementedError
+
+    def react(self, users: Tensor, items: Tensor) -> Reaction:
+        """How ``users [K]`` receive ``items [K]``."""
+        feedback = self(users, items)
+        positive = feedback > self.threshold
+        return Reaction(feedback, positive, positive.to(torch.int8).mul_(2).sub_(1))
+
+    def num_relevant(self, users: Tensor) -> Tensor:
+        """``[B]``, how many of all items ``users [B]`` would receive positively (#preferences of KGQR eq. 19)."""
+        missing = users[self.relevant[users] < 0].unique()
+        for part in self.chunks(missing):
+            self.relevant[part] = self.count_relevant(part)
+        return self.relevant[users]
+
+    def count_relevant(self, users: Tensor) -> Tensor:
+        """:meth:`num_relevant` counted anew, for a chunk of users."""
+        return (self.rows(users) > self.threshold).sum(1)
+
+    def mean_feedback(self, users: Tensor) -> Tensor:
+        """``[N]``, each item's feedback averaged over ``users``."""
+        return torch.stack([self.rows(part).sum(0) for part in self.chunks(users)]).sum(0) / len(users)
+
+    def chunks(self, users: Tensor) -> tuple[Tensor, ...]:
+        """``users`` in parts whose ``rows`` are small enough to hold."""
+        return users.split(max(1, CHUNK // self.num_items)) if len(users) else ()
+
+
+def _forget_counts(model: nn.Module, _: object) -> None:
+    """Other weights make other counts."""
+    model.get_buffer("relevant").fill_(-1)

@@ -1,0 +1,54 @@
+"""The logged ratings of a ``HeteroData``, checked and normalised to [−1, 1]."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from kgrl.options import expected
+
+EDGES = ("user", "rates", "item")
+
+
+class Ratings(NamedTuple):
+    """``users [R]``, ``items [R]``, ``values [R]`` in [−1, 1], and the data set's threshold on that scale."""
+
+    users: Tensor
+    items: Tensor
+    values: Tensor
+    threshold: float
+    num_users: int
+    num_items: int
+
+
+def normalise(raw: Tensor | float, low: float, high: float) -> Tensor:
+    """Maps the raw scale onto [−1, 1]: ``low`` → −1, ``high`` → +1 (KGQR section 5.1.2)."""
+    return (torch.as_tensor(raw, dtype=torch.float) - low) * (2.0 / (high - low)) - 1.0
+
+
+def normalised_ratings(data: HeteroData) -> Ratings:
+    """Reads ``data['user', 'rates', 'item']`` by ``data.rating_scale = (low, high, threshold)``.
+
+    Raises:
+        ValueError: no ratings, no scale, or ratings outside the scale (NaN included).
+    """
+    if EDGES not in data.edge_types or "rating" not in data[EDGES] or not data[EDGES].edge_index.size(1):
+        what = f"a HeteroData with `edge_index` and `rating` under {EDGES}"
+        raise ValueError(expected("data", what, data.edge_types))
+    if "rating_scale" not in data:
+        raise ValueError(expected("data.rating_scale", "(low, high, threshold)", None, "set it on the HeteroData"))
+    low, high, threshold = data.rating_scale
+    rating, (users, items) = data[EDGES].rating, data[EDGES].edge_index
+    outside = ~((rating >= low) & (rating <= high))  # NaN is outside
+    if outside.any():
+        at = int(outside.nonzero()[0])
+        raise ValueError(expected(
+            f"rating[{at}]", f"in the scale [{low}, {high}]", float(rating[at]), f"user {users[at]}, item {items[at]}"
+        ))
+    return Ratings(
+        users, items, normalise(rating, low, high), float(normalise(threshold, low, high)),
+        data["user"].num_nodes, data["item"].num_nodes,
+    )

@@ -1,0 +1,184 @@
+"""``Simulator``: a batch of sessions against a feedback model, on one device."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from kgrl.options import at_least, between, expected
+from kgrl.sessions import Sessions
+from kgrl.simulator.bounds import Bounds, measure_bounds
+from kgrl.simulator.feedback import FeedbackModel
+
+OPENING_POOL = 100
+"""How many of the most popular items a training session may open with."""
+
+
+class Simulator(nn.Module):
+    r"""The environment of interactive recommendation (KGQR, Zhou et al., 2020, section 5.1.2).
+
+    Recommending item :math:`i_j` to user :math:`u_i` is rewarded with (equation 16)
+
+    .. math:: R(s_t, i_t) = r_{ij} + \eta\,(c_p - c_n)
+
+    where :math:`r_{ij}` is the feedback model's instinctive feedback and :math:`c_p, c_n` count the consecutive
+    positive and negative feedbacks right before the step. Nothing is recommended twice in a session.
+
+    Paper is silent: on which popular item opens a training session (here one of the first 100 of ``first``, so that
+    sessions differ), and on a session with fewer than T items left (here it ends early; metrics still divide by T).
+
+    Args:
+        feedback: the world's feedback model.
+        eta: weight η ≥ 0 of the streak term.
+        horizon: T, steps a session.
+        first: ``[≤ N]``, a popularity ranking, for the cold-start protocol: the first item of every session is taken
+            from it, whatever the method. ``None`` leaves the first item to the agent.
+    """
+
+    first: Tensor
+
+    def __init__(
+        self, feedback: FeedbackModel, eta: float = 0.0, horizon: int = 32, first: Tensor | None = None
+    ) -> None:
+        super().__init__()
+        if not isinstance(feedback, FeedbackModel):
+            raise TypeError(expected("feedback", "a FeedbackModel", feedback, "e.g. PredictedFeedback.fit(data)"))
+        self.feedback = feedback
+        self.eta = between("eta", eta, 0, float("inf"))
+        self.horizon = at_least("horizon", horizon, 1)
+        if first is not None:
+            _check_ids("first", first, feedback.num_items)
+        device = next((t.device for t in chain(feedback.parameters(), feedback.buffers())), None)
+        # empty stands for None: a buffer follows `.to(device)`, and tells which device that is
+        ranking = torch.empty(0, dtype=torch.long) if first is None else first.clone()
+        self.register_buffer("first", ranking.to(device), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        return self.first.device
+
+    def reset(self, users: Tensor) -> Sessions:
+        """New sessions of ``users [B]``.
+
+        Raises:
+            ValueError: no users, or an id the feedback model does not know.
+        """
+        _check_ids("users", users, self.feedback.num_users)
+        return Sessions.empty(users.to(self.device), self.horizon)
+
+    def opening(self, sessions: Sessions, explore: bool, generator: torch.Generator) -> Tensor | None:
+        """``[B]``, the items that the cold-start protocol prescribes for this step; ``None`` = the agent chooses.
+
+        Args:
+            sessions: the sessions so far.
+            explore: training (one of the first 100 of ``first``) or evaluation (its first).
+            generator: on the simulator's device; draws the training items.
+        """
+        if sessions.step or not len(self.first):
+            return None
+        if not explore:
+            return self.first[:1].expand(len(sessions))
+        pool = self.first[:OPENING_POOL]
+        return pool[torch.randint(len(pool), (len(sessions),), generator=generator, device=self.device)]
+
+    @torch.no_grad()
+    def step(self, sessions: Sessions, items: Tensor) -> Sessions:
+        """Shows ``items [B]``, one a session, and records how they are received.
+
+        Args:
+            sessions: changed in place.
+            items: item ids; −1 where nothing is left to recommend: that session ends here, for good, and what is
+                proposed for it later is ignored.
+
+        Returns:
+            The same ``sessions``, one step on.
+
+        Raises:
+            ValueError: an item shown twice in a session or an unknown id, with the session and the step. On the CPU at
+                once; on other devices, where looking would stall the device, at the session's last step.
+        """
+        step = sessions.step
+        if step >= sessions.horizon:
+            raise ValueError(expected("sessions.step", f"below the horizon {sessions.horizon}", step, "reset first"))
+        if items.shape != sessions.users.shape or items.dtype != torch.long:
+            came = f"{items.dtype} {list(items.shape)}"
+            raise ValueError(expected("items", f"one id a session, int64 [{len(sessions)}]", came))
+        items = items.masked_fill(sessions.length < step, -1)
+        if items.device.type == "cpu":
+            self._refuse(_repeated(items, sessions.shown) | self._unknown(items), items, sessions, step)
+        shown = items >= 0
+        feedback, positive, streak = self.feedback.react(sessions.users, items.clamp(0, self.feedback.num_items - 1))
+        up, down = sessions.streak_counts()
+        sessions.items[:, step] = items
+        sessions.feedback[:, step] = feedback * shown
+        sessions.rewards[:, step] = (feedback + self.eta * (up - down)) * shown
+        sessions.positive[:, step] = positive & shown
+        sessions.streak[:, step] = streak * shown
+        sessions.length += shown
+        sessions.step = step + 1
+        if sessions.step == sessions.horizon and items.device.type != "cpu":
+            self._check_all(sessions)
+        return sessions
+
+    def num_relevant(self, users: Tensor) -> Tensor:
+        """``[B]``, how many of all items ``users [B]`` would receive positively."""
+        return self.feedback.num_relevant(users.to(self.device))
+
+    @torch.no_grad()
+    def play(self, users: Tensor, items: Tensor) -> Sessions:
+        """Sessions in which ``users [B]`` are shown the given ``items [B, ≤ T]`` in order (no cold-start protocol)."""
+        sessions = self.reset(users)
+        nothing = torch.full_like(sessions.users, -1)
+        for step in range(self.horizon):
+            self.step(sessions, items[:, step] if step < items.size(1) else nothing)
+        return sessions
+
+    def bounds(self, users: Tensor, train_users: Tensor, popular: Tensor | None = None, seed: int = 0) -> Bounds:
+        """Scores that need no learning, for ``users``, to read any score of theirs against.
+
+        Args:
+            users: ``[B]``, who is scored.
+            train_users: whose mean feedback chooses the best fixed list.
+            popular: popularity ranking for the most liked list; default ``first``; with neither there is no such line.
+            seed: of the random recommendations.
+        """
+        return measure_bounds(self, users, train_users, self.first if popular is None else popular, seed)
+
+    def _unknown(self, items: Tensor) -> Tensor:
+        return (items < -1) | (items >= self.feedback.num_items)
+
+    def _check_all(self, sessions: Sessions) -> None:
+        """The checks that :meth:`step` put off."""
+        for step in range(sessions.horizon):
+            items = sessions.items[:, step]
+            self._refuse(_repeated(items, sessions.items[:, :step]) | self._unknown(items), items, sessions, step)
+
+    def _refuse(self, bad: Tensor, items: Tensor, sessions: Sessions, step: int) -> None:
+        """The error of the first bad session, if there is one."""
+        if not bad.any():
+            return
+        row = int(bad.nonzero()[0])
+        item, where = int(items[row]), f"session {row} (user {int(sessions.users[row])}), step {step}"
+        if self._unknown(items)[row]:
+            what = f"an item id below {self.feedback.num_items}, or -1 where nothing is left"
+            raise ValueError(expected("items", what, item, where))
+        raise ValueError(expected("items", "an item not yet shown in its session", item, where))
+
+    def extra_repr(self) -> str:
+        return f"eta={self.eta}, horizon={self.horizon}, first={len(self.first) or None}"
+
+
+def _repeated(items: Tensor, shown: Tensor) -> Tensor:
+    """``[B]``, whether the item is among those ``shown [B, t]`` before."""
+    return (shown == items[:, None]).any(1) & (items >= 0)
+
+
+def _check_ids(name: str, ids: Tensor, count: int) -> None:
+    """Refuses ids that are none, of the wrong type or out of range."""
+    if ids.dim() != 1 or ids.dtype != torch.long or not len(ids):
+        raise ValueError(expected(name, "a non-empty int64 tensor of ids", f"{ids.dtype} {list(ids.shape)}"))
+    bad = (ids < 0) | (ids >= count)
+    if bad.any():
+        raise ValueError(expected(name, f"ids from 0 to {count - 1}", int(ids[bad][0])))
