@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: temporary file, fsync, ``os.replace``; and safetensors with JSON metadata."""
+"""Files that are either whole or not there (temporary file, fsync, ``os.replace``); safetensors with JSON metadata."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ def load_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Ten
     try:
         with safe_open(path, framework="pt") as handle:
             metadata = {key: json.loads(value) for key, value in (handle.metadata() or {}).items()}
-            tensors = {name: handle.get_tensor(name) for name in handle.keys()}
+            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (it is no dict)
     except (SafetensorError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a whole safetensors file of kgrl ({error}); delete it or restore it") from error
+        raise ValueError(f"{path} is not a whole safetensors file of kgrl ({error}); delete or restore it") from error
     if metadata.get("kind") != kind:
         raise ValueError(f"{path} must hold a {kind}, got {metadata.get('kind')!r}")
     return tensors, metadata
@@ -91,7 +91,7 @@ def digest(*parts: Any) -> str:
         if isinstance(part, Tensor):
             part = part.detach().cpu().contiguous()
             total.update(f"{part.dtype}{tuple(part.shape)}".encode())
-            total.update(part.view(torch.uint8).numpy().tobytes() if part.numel() else b"")
+            total.update(part.reshape(-1).view(torch.uint8).numpy().tobytes())
         else:
-            total.update(json.dumps(part, sort_keys=True).encode())
+            total.update(json.dumps(part, sort_keys=True).encode() + b"\0")  # or (1, 23) would equal (12, 3)
     return total.hexdigest()

@@ -1,0 +1,129 @@
+"""Option checks: what passes comes back, what fails says what was expected, what came and what to do."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kgrl.options import at_least, between, did_you_mean, expected, one_of, resolve
+
+
+class Shape:
+    def __init__(self, size: int = 1) -> None:
+        self.size = size
+
+
+class Square(Shape):
+    pass
+
+
+class Circle(Shape):
+    pass
+
+
+SHAPES = {"square": Square, "circle": Circle}
+
+
+def test_expected_has_one_wording() -> None:
+    assert expected("hops", "at least 1", 0) == "`hops` must be at least 1, got 0"
+    assert expected("name", "known", "x", "choose from a, b") == "`name` must be known, got 'x'; choose from a, b"
+
+
+@pytest.mark.parametrize(("value", "nearest"), [("gta", "gat"), ("mena", "mean"), ("neighbour", "neighbor")])
+def test_did_you_mean_names_the_nearest(value: str, nearest: str) -> None:
+    text = did_you_mean(value, ["mean", "gat", "neighbor"])
+    assert text == f"choose from gat, mean, neighbor; did you mean {nearest!r}?"
+
+
+def test_did_you_mean_does_not_guess_wildly() -> None:
+    assert did_you_mean("xyzzy", ["mean", "gat"]) == "choose from gat, mean"
+
+
+def test_one_of() -> None:
+    assert one_of("kind", "mf", iter(["rating", "mf"])) == "mf"
+    with pytest.raises(ValueError, match=r"`kind` must be a known name, got 'mff'; choose from mf, rating; did"):
+        one_of("kind", "mff", iter(["rating", "mf"]))  # a generator can be read only once: the error needs it again
+
+
+@given(value=st.integers(), low=st.integers())
+def test_at_least_keeps_what_is_large_enough_and_nothing_else(value: int, low: int) -> None:
+    if value >= low:
+        assert at_least("n", value, low) == value
+    else:
+        with pytest.raises(ValueError, match=f"`n` must be at least {low}, got {value}"):
+            at_least("n", value, low)
+
+
+def test_at_least_takes_every_kind_of_whole_number() -> None:
+    for value in (3, np.int64(3), torch.tensor(3)):
+        result = at_least("n", value, 1)
+        assert result == 3
+        assert type(result) is int
+
+
+@pytest.mark.parametrize("value", [True, 2.0, "3", None, np.float32(2), [2]])
+def test_at_least_refuses_what_is_no_whole_number(value: object) -> None:
+    with pytest.raises(TypeError, match="`n` must be a whole number"):
+        at_least("n", value, 0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.5, 0.0, 1.0, np.float64(0.25)])
+def test_between_is_closed_on_both_sides(value: float) -> None:
+    result = between("p", value, 0, 1)
+    assert result == value
+    assert type(result) is float
+
+
+@pytest.mark.parametrize("value", [-1e-9, 1 + 1e-9, math.nan, math.inf, -math.inf])
+def test_between_refuses_numbers_outside(value: float) -> None:
+    with pytest.raises(ValueError, match=r"`p` must be a finite number in \[0, 1\]"):
+        between("p", value, 0, 1)
+
+
+def test_between_refuses_infinity_even_in_an_open_range() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        between("p", math.inf, 0, math.inf)
+
+
+@pytest.mark.parametrize("value", [True, "0.5", None, [0.5]])
+def test_between_refuses_what_is_no_number(value: object) -> None:
+    with pytest.raises(TypeError, match="`p` must be a number"):
+        between("p", value, 0, 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["square", "Square", "SQUARE"])
+def test_resolve_by_name_gives_the_arguments_on(name: str) -> None:
+    part = resolve("shape", name, SHAPES, Shape, size=4)
+    assert type(part) is Square
+    assert part.size == 4
+
+
+def test_resolve_by_class_need_not_be_a_known_one() -> None:
+    class Triangle(Shape):
+        pass
+
+    part = resolve("shape", Triangle, SHAPES, Shape, size=4)
+    assert type(part) is Triangle
+    assert part.size == 4
+
+
+def test_resolve_by_instance_leaves_it_alone() -> None:
+    part = Circle(7)
+    assert resolve("shape", part, SHAPES, Shape, size=4) is part
+    assert part.size == 7
+
+
+def test_resolve_unknown_name() -> None:
+    with pytest.raises(ValueError, match=r"`shape` .* choose from circle, square; did you mean 'circle'\?"):
+        resolve("shape", "circel", SHAPES, Shape)
+
+
+@pytest.mark.parametrize("value", [3, dict, object()])
+def test_resolve_refuses_another_family(value: object) -> None:
+    with pytest.raises(TypeError, match="a name, a subclass or an instance of Shape.*choose from circle, square"):
+        resolve("shape", value, SHAPES, Shape)  # type: ignore[arg-type]

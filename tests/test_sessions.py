@@ -1,0 +1,169 @@
+"""Sessions: histories, streaks, and what is derived from them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from kgrl.sessions import Sessions
+
+
+def slow_counts(streak: list[int]) -> tuple[int, int]:
+    """(c_p, c_n) of one session, read off step by step (KGQR section 5.2: consecutive counts before this step)."""
+    positives = negatives = 0
+    for sign in streak:
+        positives = positives + 1 if sign == 1 else 0
+        negatives = negatives + 1 if sign == -1 else 0
+    return positives, negatives
+
+
+def random_sessions(users: int = 4, horizon: int = 6, step: int = 5) -> Sessions:
+    """Sessions in which every field differs from row to row and step to step."""
+    generator = torch.Generator().manual_seed(0)
+    sessions = Sessions.empty(torch.arange(10, 10 + users), horizon)
+    taken = torch.arange(horizon) < step
+    shape = (users, horizon)
+    sessions.items[:, :step] = torch.stack([torch.randperm(50, generator=generator)[:step] for _ in range(users)])
+    sessions.feedback = (torch.rand(shape, generator=generator) * 2 - 1) * taken
+    sessions.rewards = torch.randn(shape, generator=generator) * taken
+    sessions.positive = (sessions.feedback > 0) & taken
+    sessions.streak = (sessions.feedback.sign() * taken).to(torch.int8)
+    sessions.log_prob = torch.randn(shape, generator=generator).masked_fill(~taken, math.nan)
+    sessions.length[:] = step
+    sessions.step = step
+    return sessions
+
+
+def same(left: Sessions, right: Sessions) -> bool:
+    pairs = zip(left.tensors().values(), right.tensors().values(), strict=True)
+    return left.step == right.step and all(
+        a.dtype == b.dtype and torch.allclose(a.double(), b.double(), rtol=0, atol=0, equal_nan=True) for a, b in pairs
+    )
+
+
+def test_empty_has_begun_nothing(device: torch.device) -> None:
+    users = torch.tensor([3, 1], device=device)
+    sessions = Sessions.empty(users, horizon=4)
+    assert (len(sessions), sessions.horizon, sessions.step) == (2, 4, 0)
+    assert sessions.device.type == device.type
+    assert {tensor.device.type for tensor in sessions.tensors().values()} == {device.type}
+    assert sessions.items.tolist() == [[-1] * 4] * 2
+    assert sessions.shown.shape == sessions.liked.shape == (2, 0)
+    assert torch.stack(sessions.streak_counts()).tolist() == [[0, 0], [0, 0]]
+    assert sessions.log_prob.isnan().all()
+
+
+def test_fields_of_empty_sessions_do_not_share_memory() -> None:
+    sessions = Sessions.empty(torch.tensor([0]), horizon=2)
+    sessions.feedback[0, 0] = 1
+    assert sessions.rewards.sum() == 0
+
+
+def test_from_history_by_hand() -> None:
+    past = Sessions.from_history([[50, 181, 172], [], [7]], [[1.0, 1.0, -0.5], [], [0.0]])
+    assert past.users.tolist() == [-1, -1, -1]
+    assert past.items.tolist() == [[50, 181, 172], [-1, -1, -1], [7, -1, -1]]
+    assert past.feedback.tolist() == past.rewards.tolist() == [[1.0, 1.0, -0.5], [0, 0, 0], [0, 0, 0]]
+    assert past.positive.tolist() == [[True, True, False], [False] * 3, [False] * 3]
+    assert past.streak.tolist() == [[1, 1, -1], [0, 0, 0], [-1, 0, 0]]
+    assert past.length.tolist() == [3, 0, 1]
+    assert past.step == past.horizon == 3
+    assert past.liked.tolist() == [[50, 181, -1], [-1] * 3, [-1] * 3]
+
+
+def test_from_history_threshold_is_exclusive() -> None:
+    past = Sessions.from_history([[1, 2, 3]], [[0.2, 0.25, 0.3]], threshold=0.25)
+    assert past.positive.tolist() == [[False, False, True]]
+
+
+def test_from_history_of_nobody_and_of_newcomers() -> None:
+    assert len(Sessions.from_history([], [])) == 0
+    newcomers = Sessions.from_history([[], []], [[], []])
+    assert newcomers.liked.shape == (2, 0)
+    assert torch.stack(newcomers.streak_counts()).tolist() == [[0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("items", "feedback", "message"),
+    [
+        ([[1]], [[1.0], [1.0]], "`feedback` must be one list for each of the 1 users, got 2"),
+        ([[1], [2, 3]], [[1.0], [1.0]], r"`feedback\[1\]` must be one number for each of 2 items, got \[1.0\]"),
+        ([[4, 4]], [[1.0, 1.0]], r"`items\[0\]` must be distinct item ids of at least 0, got \[4, 4\]"),
+        ([[-1]], [[1.0]], r"`items\[0\]` must be distinct item ids of at least 0"),
+        ([[1]], [[1.5]], r"`feedback\[0\]` must be numbers in \[-1, 1\], got \[1.5\]"),
+        ([[1]], [[math.nan]], r"`feedback\[0\]` must be numbers in \[-1, 1\]"),
+    ],
+)
+def test_from_history_refuses_what_cannot_be(
+    items: list[list[int]], feedback: list[list[float]], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Sessions.from_history(items, feedback)
+
+
+@given(data=st.data(), users=st.integers(1, 4), horizon=st.integers(0, 7))
+def test_streak_counts_equal_a_slow_loop(data: st.DataObject, users: int, horizon: int) -> None:
+    row = st.lists(st.sampled_from([-1, 0, 1]), min_size=horizon, max_size=horizon)
+    streak = data.draw(st.lists(row, min_size=users, max_size=users))
+    step = data.draw(st.integers(0, horizon))
+    sessions = Sessions.empty(torch.arange(users), horizon)
+    # what stands beyond `step` has not happened: it must not count
+    sessions.streak, sessions.step = torch.tensor(streak, dtype=torch.int8).view(users, horizon), step
+    positives, negatives = sessions.streak_counts()
+    assert list(zip(positives.tolist(), negatives.tolist(), strict=True)) == [slow_counts(s[:step]) for s in streak]
+
+
+@pytest.mark.parametrize("step", range(7))
+def test_before_is_how_it_was(step: int) -> None:
+    """A session grown step by step, with a copy kept at each, against cutting the finished one."""
+    whole = random_sessions()
+    then = Sessions.empty(whole.users, whole.horizon)
+    for t in range(min(step, whole.step)):
+        for name in ("items", "feedback", "rewards", "positive", "streak", "log_prob"):
+            getattr(then, name)[:, t] = getattr(whole, name)[:, t]
+        then.length += 1
+        then.step += 1
+    untouched = {name: tensor.clone() for name, tensor in whole.tensors().items()}
+    assert same(whole.before(step), then)
+    assert same(whole, Sessions(**untouched, step=whole.step))
+
+
+def test_before_keeps_early_ends() -> None:
+    past = Sessions.from_history([[1, 2, 3], [4]], [[1.0] * 3, [1.0]])
+    assert past.before(2).length.tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("index", [torch.tensor([2, 0, 2]), torch.tensor([True, False, True, False])])
+def test_rows_are_copies(index: Tensor) -> None:
+    whole = random_sessions()
+    part = whole.rows(index)
+    assert part.users.tolist() == whole.users[index].tolist()
+    assert part.step == whole.step
+    part.items.fill_(0)
+    assert (whole.items[:, :5] > 0).any()
+
+
+def test_cat_undoes_rows() -> None:
+    whole = random_sessions()
+    assert same(Sessions.cat([whole.rows(torch.arange(3)), whole.rows(torch.arange(3, 4))]), whole)
+
+
+def test_cat_goes_by_the_longest() -> None:
+    whole = random_sessions()
+    assert Sessions.cat([whole.before(2), whole, whole.before(3)]).step == whole.step
+
+
+def test_cat_of_nothing_is_an_error() -> None:
+    with pytest.raises(ValueError, match="`parts` must be at least one batch"):
+        Sessions.cat([])
+
+
+def test_to_moves_everything(device: torch.device) -> None:
+    there = random_sessions().to(device)
+    assert {tensor.device.type for tensor in there.tensors().values()} == {device.type}
+    assert same(there.to("cpu"), random_sessions())
