@@ -125,6 +125,26 @@ class Sessions:
         last = last.squeeze(1)
         return run * (last == 1), run * (last == -1)
 
+    def metrics(self, num_relevant: Tensor) -> dict[str, Tensor]:
+        """Reward, precision, recall and F1 of each session, ``[B]`` each (KGQR equations 17 to 19).
+
+        Means are over T steps also where a session ended early. Differs from the paper: equation 17 prints a factor
+        γ^t, but the rewards of its Table 3 are only possible without one. Paper is silent: a user with nothing
+        relevant has recall and F1 0, and stays in the mean.
+
+        Args:
+            num_relevant: ``[B]``, how many of all items each user would receive positively.
+        """
+        hits = self.positive.sum(1)
+        # F1 = 2·P·R / (P + R) = 2·hits / (T + relevant), which needs no care where P + R = 0
+        some = num_relevant > 0
+        return {
+            "reward": self.rewards.sum(1) / self.horizon,
+            "precision": hits / self.horizon,
+            "recall": hits / num_relevant.clamp(min=1) * some,
+            "f1": 2 * hits / (self.horizon + num_relevant) * some,
+        }
+
     def before(self, step: int | Tensor) -> Sessions:
         """The same sessions as they were before ``step``, a number for all of them or ``[B]``, one for each."""
         steps = torch.as_tensor(step, device=self.device)
