@@ -108,14 +108,23 @@ def test_from_history_refuses_what_cannot_be(
 
 @given(data=st.data(), users=st.integers(1, 4), horizon=st.integers(0, 7))
 def test_streak_counts_equal_a_slow_loop(data: st.DataObject, users: int, horizon: int) -> None:
+    """Sessions of different lengths; what stands beyond a session's length has not happened and must not count."""
     row = st.lists(st.sampled_from([-1, 0, 1]), min_size=horizon, max_size=horizon)
     streak = data.draw(st.lists(row, min_size=users, max_size=users))
-    step = data.draw(st.integers(0, horizon))
+    length = data.draw(st.lists(st.integers(0, horizon), min_size=users, max_size=users))
     sessions = Sessions.empty(torch.arange(users), horizon)
-    # what stands beyond `step` has not happened: it must not count
-    sessions.streak, sessions.step = torch.tensor(streak, dtype=torch.int8).view(users, horizon), step
+    sessions.streak = torch.tensor(streak, dtype=torch.int8).view(users, horizon)
+    sessions.length, sessions.step = torch.tensor(length), max(length)
     positives, negatives = sessions.streak_counts()
-    assert list(zip(positives.tolist(), negatives.tolist(), strict=True)) == [slow_counts(s[:step]) for s in streak]
+    slow = [slow_counts(signs[:end]) for signs, end in zip(streak, length, strict=True)]
+    assert list(zip(positives.tolist(), negatives.tolist(), strict=True)) == slow
+
+
+def test_streak_counts_on_every_device(device: torch.device) -> None:
+    past = Sessions.from_history([[1, 2, 3], [4, 5], []], [[-1.0, 1.0, 1.0], [0.5, -0.5], []]).to(device)
+    positives, negatives = past.streak_counts()
+    assert positives.tolist() == [2, 0, 0]
+    assert negatives.tolist() == [0, 1, 0]
 
 
 @pytest.mark.parametrize("step", range(7))
@@ -131,6 +140,15 @@ def test_before_is_how_it_was(step: int) -> None:
     untouched = {name: tensor.clone() for name, tensor in whole.tensors().items()}
     assert same(whole.before(step), then)
     assert same(whole, Sessions(**untouched, step=whole.step))
+
+
+def test_before_takes_a_step_for_each_session(device: torch.device) -> None:
+    whole = random_sessions().to(device)
+    steps = torch.tensor([0, 3, 5, 2], device=device)
+    each = [whole.rows(torch.tensor([row], device=device)).before(int(step)) for row, step in enumerate(steps)]
+    together = whole.before(steps)
+    assert together.step == whole.step
+    assert same(together, Sessions(**Sessions.cat(each).tensors(), step=whole.step))
 
 
 def test_before_keeps_early_ends() -> None:
