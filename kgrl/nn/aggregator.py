@@ -1,0 +1,80 @@
+"""``Aggregator``: what a layer does with a node's neighbours and the node itself."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch_geometric.nn.dense.linear import Linear
+
+
+class Aggregator(torch.nn.Module):
+    r"""The part of :class:`~kgrl.nn.conv.KGConv` that one swaps: everything between the neighbours and :math:`\sigma`.
+
+    It owns its weights. KGQR (eq. 5 and 6) works in two steps, and so does this class:
+
+    .. math::
+        \mathbf{n}_i = \bigoplus_{j \in \mathcal{N}(i)} \mathrm{message}(\mathbf{x}_j)
+        \qquad
+        \mathbf{x}^{\prime}_i = \sigma \left( \mathrm{forward}(\mathbf{n}_i, \mathbf{x}_i) \right)
+
+    **One's own** needs ``forward`` only, and a constructor that takes ``in_channels``, ``out_channels`` and ``bias``
+    when it is handed over as a class::
+
+        class BiInteraction(Aggregator):
+            def __init__(self, in_channels, out_channels, bias=True):
+                super().__init__()
+                self.both = uniform_linear(in_channels[0], out_channels, bias)
+
+            def forward(self, neighbours, itself):
+                return self.both(neighbours * itself)
+
+        KGConv(50, 50, aggregator=BiInteraction)
+
+    ``aggr`` names another :math:`\bigoplus`. An attention also overrides :meth:`project` (once a node) and
+    :meth:`message` (once an edge); see :class:`~kgrl.nn.attention.AttentionAggregator`. An aggregator that leaves
+    ``message`` alone and reduces by ``"mean"`` or ``"sum"`` takes the fused path, in which no message is ever written.
+
+    Args:
+        in_channels (tuple): of sources and targets; −1 = known at the first input.
+        out_channels (int): of the layer.
+        bias (bool): whether to add **b**.
+    """
+
+    aggr: str = "mean"
+    """How messages become one vector a target: the name of a PyG aggregation."""
+
+    def project(self, x_src: Tensor, x_dst: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What each source sends ``[S, …]``, and what each target asks with ``[T, …]`` (``None``: nothing)."""
+        return x_src, None
+
+    def message(self, sent_j: Tensor, asked_i: Tensor | None, index: Tensor, ptr: Tensor | None, size: int) -> Tensor:
+        """The messages ``[M, …]`` along M edges.
+
+        Args:
+            sent_j: ``[M, …]``, what the source of each edge sends.
+            asked_i: ``[M, …]``, what the target of each edge asks with.
+            index: ``[M]``, the target of each edge.
+            ptr: ``[T + 1]``, where the edges of each target begin, if they are sorted by target.
+            size: T.
+        """
+        return sent_j
+
+    def forward(self, neighbours: Tensor, itself: Tensor) -> Tensor:
+        r"""``[T, out_channels]`` from ``neighbours [T, …]`` and ``itself [T, in_channels[1]]``, before :math:`\sigma`."""
+        raise NotImplementedError
+
+    def reset_parameters(self) -> None:
+        """Draws the weights of every part anew."""
+        for part in self.children():
+            if hasattr(part, "reset_parameters"):
+                part.reset_parameters()
+
+    @property
+    def options(self) -> str:
+        """What the layer's ``repr`` adds about it."""
+        return ""
+
+
+def uniform_linear(in_channels: int, out_channels: int, bias: bool) -> Linear:
+    """A linear map that starts uniform (Glorot) with bias zero; ``in_channels`` −1 waits for the first input."""
+    return Linear(in_channels, out_channels, bias=bias, weight_initializer="glorot", bias_initializer="zeros")

@@ -1,0 +1,121 @@
+"""``KGConv``: one hop of graph convolution over a knowledge graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch_geometric.nn.aggr import Aggregation, MultiAggregation
+from torch_geometric.nn.conv import MessagePassing
+from torch_geometric.nn.resolver import activation_resolver
+from torch_geometric.typing import Adj, OptTensor, PairTensor, Size
+
+from kgrl.nn.aggregator import Aggregator
+from kgrl.nn.aggregators import ConcatAggregator, MeanAggregator, NeighborAggregator
+from kgrl.nn.attention import AttentionAggregator
+from kgrl.nn.neighbours import neighbour_sum
+from kgrl.options import at_least, resolve
+
+AGGREGATORS: dict[str, Callable[..., Aggregator]] = {
+    "mean": MeanAggregator,
+    "concat": ConcatAggregator,
+    "neighbor": NeighborAggregator,
+    "gat": AttentionAggregator,
+}
+
+
+class KGConv(MessagePassing):
+    r"""The graph convolutional embedding layer: a node's neighbours are aggregated, then integrated with itself.
+
+    From the `"Interactive Recommender System via Knowledge Graph-enhanced Reinforcement Learning"
+    <https://arxiv.org/abs/2006.10389>`_ paper (KGQR, equations 5 and 6):
+
+    .. math::
+        \mathbf{x}^{\prime}_i = \sigma \left( \mathbf{W} \, \frac{1}{|\mathcal{N}(i)|} \sum_{j \in \mathcal{N}(i)}
+        \mathbf{x}_j + \mathbf{B} \, \mathbf{x}_i + \mathbf{b} \right)
+
+    for the default aggregator; a target without neighbours has the mean zero. As every PyG layer, it reduces what it is
+    given, from source to target: parallel edges count each, and the direction is the caller's.
+    :meth:`KGEncoder.from_kg <kgrl.nn.encoder.KGEncoder.from_kg>` makes of a knowledge graph the edges the paper means.
+
+    Differs from the paper: equation 6 has no bias; ``bias=False`` restores its letter.
+
+    Args:
+        in_channels (int or tuple): Size of each input sample, or :obj:`-1` to derive it from the first input. A tuple
+            is for sources and targets.
+        out_channels (int): Size of each output sample.
+        aggregator (str, class or instance): :obj:`"mean"`, :obj:`"concat"`, :obj:`"neighbor"`, :obj:`"gat"`; an
+            :class:`~kgrl.nn.aggregator.Aggregator` class or instance; or a PyG
+            :class:`~torch_geometric.nn.aggr.Aggregation`, which then stands where the mean stands in the formula above.
+            (default: :obj:`"mean"`)
+        act (str, Callable or None): The non-linearity :math:`\sigma`. (default: :obj:`"relu"`)
+        bias (bool): If :obj:`False`, no additive bias is learned. (default: :obj:`True`)
+        aggregator_kwargs (dict, optional): What the aggregator's constructor gets besides, *e.g.*,
+            :obj:`{"heads": 5}` for :obj:`"gat"`.
+
+    Shapes:
+        - **inputs:**
+          node features :math:`(|\mathcal{V}|, F_{in})` or
+          :math:`((|\mathcal{V_s}|, F_{s}), (|\mathcal{V_t}|, F_{t}))` if bipartite,
+          edge indices :math:`(2, |\mathcal{E}|)`, as a tensor, an :class:`~torch_geometric.EdgeIndex` (sorted by column
+          it takes the fused path), or a transposed adjacency matrix (:obj:`torch.sparse` or :obj:`SparseTensor`; its
+          values are not looked at)
+        - **outputs:** node features :math:`(|\mathcal{V}|, F_{out})` or :math:`(|\mathcal{V_t}|, F_{out})` if bipartite
+    """
+
+    SUPPORTS_FUSED_EDGE_INDEX: Final[bool] = True
+
+    def __init__(
+        self,
+        in_channels: int | tuple[int, int],
+        out_channels: int,
+        aggregator: str | type[Aggregator] | Aggregator | type[Aggregation] | Aggregation = "mean",
+        act: str | Callable[[Tensor], Tensor] | None = "relu",
+        bias: bool = True,
+        aggregator_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        pair = (in_channels, in_channels) if isinstance(in_channels, int) else in_channels
+        options = dict(out_channels=at_least("out_channels", out_channels, 1), bias=bias, **(aggregator_kwargs or {}))
+        aggr: str | Aggregation
+        if isinstance(aggregator, type) and issubclass(aggregator, Aggregation):
+            aggregator = aggregator()
+        if isinstance(aggregator, Aggregation):
+            aggr, wide = aggregator, isinstance(aggregator, MultiAggregation)
+            width = aggregator.get_out_channels(pair[0]) if wide else pair[0]
+            part: Aggregator = MeanAggregator(in_channels=(width, pair[1]), **options)
+        else:
+            part = resolve("aggregator", aggregator, AGGREGATORS, Aggregator, in_channels=pair, **options)
+            aggr = part.aggr
+        super().__init__(aggr=aggr)
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.aggregator = part
+        self.act = torch.nn.Identity() if act is None else activation_resolver(act)
+        # without messages of its own, an aggregator lets the sum run over the compressed rows directly
+        plain = type(part).message is Aggregator.message
+        self.fuse = bool(self.fuse) and plain and self.aggr in ("mean", "sum", "add")
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        self.aggregator.reset_parameters()
+
+    def forward(self, x: Tensor | PairTensor, edge_index: Adj, size: Size = None) -> Tensor:
+        x_src, x_dst = (x, x) if isinstance(x, Tensor) else x
+        sent, asked = self.aggregator.project(x_src, x_dst)
+        # propagate_type: (sent: PairTensor, asked: Tuple[OptTensor, OptTensor])
+        neighbours = self.propagate(edge_index, sent=(sent, x_dst), asked=(None, asked), size=size)
+        return self.act(self.aggregator(neighbours, x_dst))
+
+    def message(self, sent_j: Tensor, asked_i: OptTensor, index: Tensor, ptr: OptTensor, size_i: int) -> Tensor:
+        return self.aggregator.message(sent_j, asked_i, index, ptr, size_i)
+
+    def message_and_aggregate(self, adj_t: Adj, sent: PairTensor) -> Tensor:
+        return neighbour_sum(sent[0], adj_t, num_targets=sent[1].size(0), mean=self.aggr == "mean")
+
+    def __repr__(self) -> str:
+        kind = type(self.aggregator)
+        name = next((key for key, known in AGGREGATORS.items() if known is kind), kind.__name__)
+        sizes = f"{self.in_channels}, {self.out_channels}"
+        return f"{type(self).__name__}({sizes}, aggregator={name}{self.aggregator.options})"

@@ -1,0 +1,98 @@
+"""``DuelingHead``: the Q-value of items for sessions."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn import Linear
+
+from kgrl.options import at_least
+
+CHUNK = 4096
+"""Pairs evaluated at a time where no gradient is wanted: their hidden rows then stay in the processor's cache."""
+
+
+class ItemTerms(NamedTuple):
+    """The items' own part of Q: ``value [N]``, and ``advantage [N, hidden]``, their share of A's first layer."""
+
+    value: Tensor
+    advantage: Tensor
+
+
+class DuelingHead(torch.nn.Module):
+    r"""The dueling deep Q-network: how much reward recommending an item to a session is worth.
+
+    From the `"Interactive Recommender System via Knowledge Graph-enhanced Reinforcement Learning"
+    <https://arxiv.org/abs/2006.10389>`_ paper (KGQR, equation 11):
+
+    .. math::
+        Q(\mathbf{s}, \mathbf{i}) = V(\mathbf{i}) + A(\mathbf{s}, \mathbf{i})
+
+    V sees the item alone, A state and item; both have two fully connected layers with a ReLU between. Differs from
+    dueling networks at large (Wang et al. 2016), where V is the state's and the mean advantage is taken away.
+
+    A's first layer acts on :math:`[\mathbf{s} \Vert \mathbf{i}]`, and so falls into a part once a session and a part
+    once an item; a pair costs one addition, a ReLU and a scalar product.
+
+    Args:
+        state_channels (int): Size s of a state.
+        item_channels (int): Size d of an item vector.
+        hidden (int): Size of the hidden layers of V and A.
+
+    Shapes:
+        - **inputs:** states :math:`(B, s)`, item vectors :math:`(N, d)`, and for K pairs the rows of item and session,
+          :math:`(K)` each
+        - **outputs:** Q-values :math:`(K)`
+    """
+
+    def __init__(self, state_channels: int, item_channels: int, hidden: int = 64) -> None:
+        super().__init__()
+        self.state_channels = at_least("state_channels", state_channels, 1)
+        self.item_channels = at_least("item_channels", item_channels, 1)
+        self.hidden = at_least("hidden", hidden, 1)
+        self.value = torch.nn.Sequential(Linear(item_channels, hidden), torch.nn.ReLU(), Linear(hidden, 1))
+        self.from_state = Linear(state_channels, hidden)
+        self.from_item = Linear(item_channels, hidden, bias=False)
+        self.advantage = Linear(hidden, 1)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws every layer uniformly from ±1/√(its inputs), as PyTorch's linear layers do."""
+        joint = 1 / math.sqrt(self.state_channels + self.item_channels)  # one layer on [s ‖ i], kept in two parts
+        for part in (self.value[0], self.value[2], self.advantage):
+            part.reset_parameters()
+        for parameter in (self.from_state.weight, self.from_state.bias, self.from_item.weight):
+            torch.nn.init.uniform_(parameter, -joint, joint)
+
+    def project(self, items: Tensor) -> ItemTerms:
+        """The items' part of Q, once per parameter version: ``[N, d]`` → ``[N]`` and ``[N, hidden]``."""
+        return ItemTerms(self.value(items).squeeze(1) + self.advantage.bias, self.from_item(items))
+
+    def forward(self, state: Tensor, items: Tensor | ItemTerms, index: Tensor, batch: Tensor) -> Tensor:
+        """Q of K (session, item) pairs.
+
+        Args:
+            state: ``[B, s]``.
+            items: ``[N, d]``, or what :meth:`project` made of them.
+            index: ``[K]``, each pair's item, a row of ``items``.
+            batch: ``[K]``, each pair's session, a row of ``state``.
+        """
+        terms = items if isinstance(items, ItemTerms) else self.project(items)
+        asked = self.from_state(state)
+        if torch.is_grad_enabled():
+            return self._pairs(asked, terms, index, batch)
+        chunks = zip(index.split(CHUNK), batch.split(CHUNK), strict=True)
+        return torch.cat([self._pairs(asked, terms, *chunk) for chunk in chunks])
+
+    def _pairs(self, asked: Tensor, terms: ItemTerms, index: Tensor, batch: Tensor) -> Tensor:
+        # embedding, as its gradient adds in a fixed order, which that of x[index] does not
+        hidden = torch.relu(F.embedding(batch, asked) + F.embedding(index, terms.advantage))
+        value = F.embedding(index, terms.value.unsqueeze(1)).squeeze(1)
+        return torch.addmv(value, hidden, self.advantage.weight.squeeze(0))
+
+    def extra_repr(self) -> str:
+        return f"{self.state_channels}, {self.item_channels}, hidden={self.hidden}"

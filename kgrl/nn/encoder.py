@@ -1,0 +1,174 @@
+"""``KGEncoder``: item vectors from their surroundings in the knowledge graph, several hops deep."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric import EdgeIndex
+from torch_geometric.data import Data
+from torch_geometric.nn.aggr import Aggregation
+from torch_geometric.utils import coalesce, index_sort
+from torch_geometric.utils.sparse import index2ptr
+
+from kgrl.nn.aggregator import Aggregator
+from kgrl.nn.conv import KGConv
+from kgrl.nn.neighbours import Rows
+from kgrl.nn.plan import Plan, plan
+from kgrl.options import at_least, expected
+
+
+class KGEncoder(torch.nn.Module):
+    r"""Several layers of :class:`~kgrl.nn.conv.KGConv`, computed for a few targets only: the items of a KG.
+
+    From the `"Interactive Recommender System via Knowledge Graph-enhanced Reinforcement Learning"
+    <https://arxiv.org/abs/2006.10389>`_ paper (KGQR, section 4.1.1):
+
+    .. math::
+        \mathbf{e}^{k} = \mathrm{KGConv}_k(\mathbf{e}^{k-1}, \mathcal{G}), \qquad
+        \mathbf{i}_t(\mathcal{G}) = \mathbf{e}^{L}_{i_t}
+
+    Only what the targets can see is computed: layer l on the nodes within L − l hops of a target. Outputs and gradients
+    are those of the whole graph. For a graph that stays the same, :meth:`plan` (or :meth:`from_kg`) works out once
+    which nodes and edges these are, and keeps them in buffers that move with the module but are not saved with it.
+
+    Args:
+        channels (int or list): Size of every layer; or the sizes of the input and of each layer, L + 1 numbers. The
+            input's may be :obj:`-1`.
+        hops (int): L; :obj:`0` hands the targets' input rows through.
+        aggregator (str, class or instance): As in :class:`~kgrl.nn.conv.KGConv`. Each layer has its own weights: the
+            first takes an instance as it is, the others take copies with weights drawn anew. (default: :obj:`"mean"`)
+        act (str, Callable or None): :math:`\sigma`, after every layer. (default: :obj:`"relu"`)
+        bias (bool): If :obj:`False`, no layer learns an additive bias. (default: :obj:`True`)
+        aggregator_kwargs (dict, optional): As in :class:`~kgrl.nn.conv.KGConv`.
+
+    Shapes:
+        - **inputs:** node features :math:`(|\mathcal{V}|, F_{in})`, edge indices :math:`(2, |\mathcal{E}|)` source →
+          target, targets :math:`(T)`
+        - **outputs:** :math:`(T, F_{out})`
+    """
+
+    def __init__(
+        self,
+        channels: int | Sequence[int],
+        hops: int = 2,
+        aggregator: str | type[Aggregator] | Aggregator | type[Aggregation] | Aggregation = "mean",
+        act: str | Callable[[Tensor], Tensor] | None = "relu",
+        bias: bool = True,
+        aggregator_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.hops = at_least("hops", hops, 0)
+        self.channels = [channels] * (hops + 1) if isinstance(channels, int) else list(channels)
+        if len(self.channels) != hops + 1:
+            raise ValueError(expected("channels", f"one size or hops + 1 = {hops + 1} sizes", channels))
+        layers = []
+        for layer, (wide, out) in enumerate(zip(self.channels, self.channels[1:], strict=False)):
+            own = copy.deepcopy(aggregator) if layer and isinstance(aggregator, torch.nn.Module) else aggregator
+            layers.append(KGConv(wide, out, own, act, bias, aggregator_kwargs))
+        self.convs = torch.nn.ModuleList(layers)
+        self.num_nodes: int | None = None
+
+    @classmethod
+    def from_kg(cls, kg: Data, channels: int | Sequence[int], hops: int = 2, **options: Any) -> KGEncoder:
+        r"""An encoder planned for the items of a knowledge graph.
+
+        Messages go from tail to head (equation 5: :math:`\mathcal{N}(h)` are the tails of h), along distinct (head,
+        tail) pairs: :math:`\mathcal{N}(h)` is a set, several relations between the same two entities count once.
+
+        Args:
+            kg: with ``edge_index`` (head → tail), ``num_nodes`` and ``num_items``, items first.
+            channels: see the class.
+            hops: see the class.
+            **options: the class's further arguments.
+
+        Returns:
+            The encoder; ``encoder(x)`` with ``x [num_nodes, channels]`` gives ``[num_items, channels]``.
+        """
+        encoder = cls(channels, hops, **options)
+        heard = coalesce(torch.as_tensor(kg.edge_index).flip(0), num_nodes=kg.num_nodes)
+        targets = torch.arange(kg.num_items, device=heard.device)
+        return encoder.plan(heard, kg.num_nodes, targets)
+
+    def plan(self, edge_index: Tensor, num_nodes: int, targets: Tensor) -> KGEncoder:
+        """Fixes the graph, and what is computed when ``forward`` is given no targets.
+
+        Args:
+            edge_index: ``[2, M]``, source → target; parallel edges count each.
+            num_nodes: of the whole graph.
+            targets: ``[T]``, node ids, repeats allowed.
+
+        Returns:
+            The encoder itself.
+        """
+        graph = _in_neighbours(edge_index, num_nodes)
+        planned = plan(graph, _checked(targets, num_nodes), self.hops)
+        self.num_nodes = num_nodes
+        self.register_buffer("graph_ptr", graph.ptr, persistent=False)
+        self.register_buffer("graph_index", graph.index, persistent=False)
+        self.register_buffer("plan_nodes", planned.nodes, persistent=False)
+        self.register_buffer("plan_order", planned.order, persistent=False)
+        for layer, edges in enumerate(planned.hops):
+            self.register_buffer(f"plan_hop{layer}", edges, persistent=False)
+        return self
+
+    def forward(self, x: Tensor, edge_index: Tensor | None = None, targets: Tensor | None = None) -> Tensor:
+        """The targets' vectors.
+
+        Args:
+            x: ``[num_nodes, F_in]``, of every node of the graph.
+            edge_index: ``[2, M]``, source → target; ``None``: the planned graph.
+            targets: ``[T]``; ``None``: the planned targets, or with an ``edge_index`` every node.
+
+        Returns:
+            ``[T, F_out]``.
+        """
+        if edge_index is not None:
+            targets = torch.arange(x.size(0), device=x.device) if targets is None else _checked(targets, x.size(0))
+            return self._run(x, plan(_in_neighbours(edge_index, x.size(0)), targets, self.hops))
+        if self.num_nodes is None:
+            raise ValueError("`edge_index` is needed where no graph was planned; call `plan` first, or use `from_kg`")
+        if x.size(0) != self.num_nodes:
+            raise ValueError(expected("x", f"one row for each of the {self.num_nodes} nodes", tuple(x.shape)))
+        if targets is None:
+            return self._run(x, self._planned())
+        return self._run(x, plan(Rows(self.graph_ptr, self.graph_index), _checked(targets, self.num_nodes), self.hops))
+
+    def _run(self, x: Tensor, planned: Plan) -> Tensor:
+        # embedding, as its gradient adds in a fixed order, which that of x[nodes] does not
+        sources, out = x, F.embedding(planned.nodes, x)
+        for conv, edges in zip(self.convs, planned.hops, strict=True):
+            out = conv((sources, out[: edges.num_cols]), edges)
+            sources = out
+        return out if planned.order is None else F.embedding(planned.order, out)
+
+    def _planned(self) -> Plan:
+        hops = tuple(getattr(self, f"plan_hop{layer}") for layer in range(self.hops))
+        return Plan(self.plan_nodes, hops, self.plan_order)
+
+    def reset_parameters(self) -> None:
+        """Draws the weights of every layer anew."""
+        for conv in self.convs:
+            conv.reset_parameters()
+
+    def extra_repr(self) -> str:
+        return "" if self.num_nodes is None else f"num_nodes={self.num_nodes}"
+
+
+def _in_neighbours(edge_index: Tensor, num_nodes: int) -> Rows:
+    """The in-neighbours of every node, in the order of the edges."""
+    if isinstance(edge_index, EdgeIndex):
+        edge_index = edge_index.as_tensor()
+    target, order = index_sort(edge_index[1], max_value=num_nodes)
+    return Rows(index2ptr(target, num_nodes), edge_index[0][order])
+
+
+def _checked(targets: Tensor, num_nodes: int) -> Tensor:
+    if targets.numel() and not 0 <= int(targets.min()) <= int(targets.max()) < num_nodes:
+        raise IndexError(expected("targets", f"node ids from 0 to {num_nodes - 1}",
+                                  (int(targets.min()), int(targets.max()))))
+    return targets

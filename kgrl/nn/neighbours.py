@@ -1,0 +1,97 @@
+"""Sums over neighbourhoods, forward and backward, as one read of each source row: the engine of the fused layers."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric import EdgeIndex
+from torch_geometric.typing import Adj, SparseTensor
+from torch_geometric.utils import index_sort
+from torch_geometric.utils.sparse import index2ptr
+
+
+class Rows(NamedTuple):
+    """A 0/1 matrix in compressed rows: row r has its ones in the columns ``index[ptr[r]:ptr[r + 1]]``."""
+
+    ptr: Tensor
+    index: Tensor
+
+    def padded(self, num_rows: int) -> Rows:
+        """The same with ``num_rows`` rows, the new ones empty."""
+        missing = num_rows + 1 - self.ptr.numel()
+        return Rows(F.pad(self.ptr, (0, missing), value=self.index.numel()), self.index) if missing else self
+
+    def transposed(self, num_columns: int) -> Rows:
+        """The transposed matrix."""
+        row = torch.arange(self.ptr.numel() - 1, device=self.index.device).repeat_interleave(self.ptr.diff())
+        column, order = index_sort(self.index, max_value=num_columns)  # stable: the sums keep one order
+        return Rows(index2ptr(column, num_columns), row[order])
+
+
+class _NeighbourSum(torch.autograd.Function):
+    """``A @ x`` for a 0/1 matrix ``A``; its gradient is the same sum over the transposed matrix.
+
+    An embedding bag reads each row once, writes no message, and adds in a fixed order: the gradient is bit for bit the
+    same in every run, which the scatter of a plain gather's backward is not.
+    """
+
+    @staticmethod
+    def forward(x: Tensor, ptr: Tensor, index: Tensor, ptr_t: Tensor, index_t: Tensor) -> Tensor:
+        return _bag(x, Rows(ptr, index))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
+        ptr, index, ptr_t, index_t = ctx.saved_tensors
+        return _NeighbourSum.apply(grads[0].contiguous(), ptr_t, index_t, ptr, index), None, None, None, None
+
+
+def _bag(x: Tensor, rows: Rows) -> Tensor:
+    return F.embedding_bag(rows.index, x, rows.ptr, mode="sum", include_last_offset=True)
+
+
+def neighbour_sum(x: Tensor, adj_t: Adj, num_targets: int, mean: bool = False) -> Tensor:
+    """For every target the sum, or the mean, of its neighbours' rows; zero where it has none.
+
+    Args:
+        x: ``[num_sources, channels]``.
+        adj_t: who hears whom: an ``EdgeIndex`` sorted by column (source → target), or a transposed adjacency matrix
+            ``[num_targets, num_sources]``, ``torch.sparse`` or ``SparseTensor``, whose values are not looked at.
+        num_targets: rows of the result.
+        mean: divide by the number of neighbours.
+
+    Returns:
+        ``[num_targets, channels]``, differentiable in ``x`` any number of times.
+    """
+    rows = _rows(adj_t).padded(num_targets)
+    if torch.is_grad_enabled() and x.requires_grad:
+        out = _NeighbourSum.apply(x, *rows, *_columns(adj_t, rows, x.size(0)))
+    else:
+        out = _bag(x, rows)
+    return out / rows.ptr.diff().clamp_(min=1).unsqueeze(1).to(out.dtype) if mean else out
+
+
+def _columns(adj_t: Adj, rows: Rows, num_sources: int) -> Rows:
+    """The transposed matrix, for the gradient; an ``EdgeIndex`` keeps it from one call to the next."""
+    if isinstance(adj_t, EdgeIndex):
+        (ptr, index), _ = adj_t.get_csr()
+        return Rows(ptr.to(index.dtype), index).padded(num_sources)
+    return rows.transposed(num_sources)
+
+
+def _rows(adj_t: Adj) -> Rows:
+    """The targets' neighbour lists."""
+    if isinstance(adj_t, EdgeIndex):
+        (ptr, index), _ = adj_t.get_csc()
+    elif isinstance(adj_t, SparseTensor):
+        ptr, index, _ = adj_t.csr()
+    else:
+        csr = adj_t if adj_t.layout == torch.sparse_csr else adj_t.to_sparse_csr()
+        ptr, index = csr.crow_indices(), csr.col_indices()
+    return Rows(ptr.to(index.dtype), index)

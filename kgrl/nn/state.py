@@ -1,0 +1,124 @@
+"""``GRUState``: a user's state from the items she liked, in order."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn import Parameter
+
+from kgrl.options import at_least
+
+
+class GRUState(torch.nn.Module):
+    r"""The behavior aggregation layer: a gated recurrent unit over the liked items.
+
+    From the `"Interactive Recommender System via Knowledge Graph-enhanced Reinforcement Learning"
+    <https://arxiv.org/abs/2006.10389>`_ paper (KGQR, equations 7 and 8):
+
+    .. math::
+        \mathbf{z}_t &= \sigma_g(\mathbf{W}_z \mathbf{i}_t + \mathbf{U}_z \mathbf{h}_{t-1} + \mathbf{b}_z)
+
+        \mathbf{r}_t &= \sigma_g(\mathbf{W}_r \mathbf{i}_t + \mathbf{U}_r \mathbf{h}_{t-1} + \mathbf{b}_r)
+
+        \hat{\mathbf{h}}_t &= \sigma_h(\mathbf{W}_h \mathbf{i}_t + \mathbf{U}_h (\mathbf{r}_t \circ \mathbf{h}_{t-1})
+        + \mathbf{b}_h)
+
+        \mathbf{h}_t &= (1 - \mathbf{z}_t) \circ \mathbf{h}_{t-1} + \mathbf{z}_t \circ \hat{\mathbf{h}}_t, \qquad
+        \mathbf{s}_t = \mathbf{h}_t
+
+    This is not :class:`torch.nn.GRU`: there the reset gate comes after the product,
+    :math:`\mathbf{r}_t \circ (\mathbf{U}_h \mathbf{h}_{t-1} + \mathbf{c})`, and **z** and 1 − **z** change places.
+    The paper is silent on :math:`\sigma_g, \sigma_h` (logistic function and tanh, as in its reference 6) and on
+    :math:`\mathbf{h}_0` (zeros): a user who liked nothing yet has the state zero.
+
+    A rollout goes step by step: :meth:`project` once per parameter version, :meth:`step` for each liked item.
+
+    Args:
+        in_channels (int): Size d of an item vector.
+        state_channels (int): Size h of the state.
+
+    Shapes:
+        - **inputs:** item vectors :math:`(N, d)`, sequences :math:`(B, L)` of item ids with −1 for "no item"
+        - **outputs:** states :math:`(B, h)`
+    """
+
+    def __init__(self, in_channels: int, state_channels: int) -> None:
+        super().__init__()
+        self.in_channels = at_least("in_channels", in_channels, 1)
+        self.state_channels = at_least("state_channels", state_channels, 1)
+        self.weight = Parameter(torch.empty(3 * state_channels, in_channels))  # W_z, W_r, W_h
+        self.bias = Parameter(torch.empty(3 * state_channels))
+        self.recurrent_gates = Parameter(torch.empty(2 * state_channels, state_channels))  # U_z, U_r
+        self.recurrent_candidate = Parameter(torch.empty(state_channels, state_channels))  # U_h
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws every weight uniformly from ±1/√h, as PyTorch's recurrent layers do."""
+        bound = 1 / math.sqrt(self.state_channels)
+        for parameter in self.parameters():
+            torch.nn.init.uniform_(parameter, -bound, bound)
+
+    def initial(self, num_sessions: int) -> Tensor:
+        """``[num_sessions, h]``, the state before anything was liked."""
+        return self.bias.new_zeros(num_sessions, self.state_channels)
+
+    def project(self, items: Tensor) -> Tensor:
+        """What items bring into the gates, W·i + b: ``[N, d]`` → ``[N, 3h]``."""
+        return F.linear(items, self.weight, self.bias)
+
+    def step(self, hidden: Tensor, inputs: Tensor) -> Tensor:
+        """One item later.
+
+        Args:
+            hidden: ``[B, h]``, the states so far.
+            inputs: ``[B, 3h]``, rows of :meth:`project`.
+
+        Returns:
+            ``[B, h]``.
+        """
+        h = self.state_channels
+        update, reset = torch.sigmoid(inputs[:, : 2 * h] + F.linear(hidden, self.recurrent_gates)).chunk(2, dim=1)
+        candidate = torch.tanh(inputs[:, 2 * h :] + F.linear(reset * hidden, self.recurrent_candidate))
+        return torch.lerp(hidden, candidate, update)
+
+    def forward(self, items: Tensor, sequences: Tensor) -> Tensor:
+        """The states after whole sequences.
+
+        Args:
+            items: ``[N, d]``.
+            sequences: ``[B, L]``, item ids, oldest first; −1, anywhere, is skipped.
+        """
+        ids, alive, rank = _packed(sequences)
+        if ids.numel() < items.size(0):  # project what occurs, or every item once, whichever is less
+            inputs = self.project(F.embedding(ids, items))
+        else:
+            inputs = F.embedding(ids, self.project(items))
+        hidden, finished = self.initial(sequences.size(0)), []
+        for step in inputs.split(alive):
+            finished.append(hidden[len(step) :])
+            hidden = self.step(hidden[: len(step)], step)
+        return torch.cat([hidden, *reversed(finished)]).index_select(0, rank)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.state_channels}"
+
+
+def _packed(sequences: Tensor) -> tuple[Tensor, list[int], Tensor]:
+    """Packs ragged sequences time step by time step, longest session first, so that none is computed past its end.
+
+    Returns:
+        ids: every item id, the first items of all sessions, then the second items, …
+        alive: how many sessions have a first item, a second item, …
+        rank: ``[B]``, where among the sorted sessions each one is.
+    """
+    present = sequences >= 0
+    length = present.sum(1)
+    by_length = length.argsort(descending=True, stable=True)
+    earliest_first = (~present).to(torch.uint8).argsort(dim=1, stable=True)
+    compact = sequences.gather(1, earliest_first)[by_length].t()
+    taken = compact >= 0
+    alive = [count for count in taken.sum(1).tolist() if count]  # the one value the host needs
+    return compact[taken], alive, by_length.argsort()
