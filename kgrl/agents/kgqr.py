@@ -1,0 +1,328 @@
+"""``KGQR``: knowledge-graph enhanced deep Q-learning."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch_geometric.data import Data
+
+from kgrl.agents.optimizer_state import load_optimizer_tensors, optimizer_tensors
+from kgrl.agents.q_network import ItemView, QNetwork
+from kgrl.agents.ragged import ragged_argmax, ragged_topk
+from kgrl.agents.replay import EpisodeReplay, Transitions
+from kgrl.agents.running_state import RunningState
+from kgrl.candidates import KHopCandidates
+from kgrl.files import digest, load_tensors, save_tensors
+from kgrl.nn.encoder import KGEncoder
+from kgrl.options import at_least, between, expected, one_of
+from kgrl.seeding import fenced
+from kgrl.sessions import Sessions
+
+VARIANTS = ("KGQR", "KGQR-CS", "KGQR-GCN-CS", "KGQR-KG")
+"""Table 5: the whole method; without candidate selection; and without convolution; and without any KG."""
+
+
+class KGQR(nn.Module):
+    r"""Knowledge-graph enhanced Q-learning for interactive recommendation (Zhou et al., SIGIR 2020).
+
+    A graph convolution over the KG embeds the items (equations 5 and 6), a GRU over the liked items gives the state
+    (7, 8), the items within k hops of them are the candidates (9, 10), and a dueling head scores state and candidate
+    (11). It is trained by double Q-learning on replayed steps (12 to 15, Algorithm 1):
+
+    .. math::
+        y_t &= r_t + \gamma\, Q'\bigl(s_{t+1}, \arg\max_{i \in I_{t+1}(G)} Q(s_{t+1}, i)\bigr) \\
+        L &= \mathbb E\,\bigl(y_t - Q(s_t, i_t)\bigr)^2, \qquad
+        \theta_{Q'} \leftarrow \tau\,\theta_Q + (1 - \tau)\,\theta_{Q'}
+
+    Differs from the paper: candidates may be backfilled (the paper's neighbourhood can be empty); an item joins the
+    state on positive feedback, where Algorithm 1 asks for a positive reward, streak term included; many sessions run
+    at once and ``gradient_steps`` follow each rollout, where Algorithm 1 makes one an episode; nothing is bootstrapped
+    from beyond a session's last step; greedy decisions are made with a running average of the weights.
+
+    Paper is silent: on widths, rates, ε and τ. The target covers the dueling head alone, as :math:`\theta_{Q'}` does in
+    the paper (``target="all"`` copies state network and embeddings, too).
+
+    Args:
+        kg: the KG, from :func:`kgrl.graph.knowledge_graph`.
+        embedding: ``[E, d]`` (without convolution ``[N, d]`` suffices), the embeddings to start from: TransE's, or for
+            ``"KGQR-KG"`` the item vectors of matrix factorization. ``None``: uniform random, ``dim`` long.
+        popular: ``[N]``, items by popularity, for ``backfill=("popular", n)``.
+        variant: one of :data:`VARIANTS`, the ablations of Table 5.
+        aggregator: of the convolution, see :class:`kgrl.nn.KGConv`.
+        hops: convolution layers, and steps from a liked item to a candidate.
+        num_candidates, backfill, max_degree: see :class:`kgrl.candidates.KHopCandidates`.
+        dim: length of i(G), and of ``embedding`` where none is given.
+        state_channels, hidden_channels: width of the GRU and of the head.
+        streak_state: whether the head also sees c_p, c_n and the step; off as in the paper.
+        gamma: discount γ in [0, 1]; of learning alone, the metrics are undiscounted.
+        lr, weight_decay: of Adam; ``weight_decay`` is the L2 term.
+        epsilon: chance of a random candidate while exploring.
+        batch_size: steps a gradient step is made of.
+        gradient_steps: gradient steps after each rollout.
+        tau: share of the online weights that moves into the target at each gradient step.
+        target: ``"head"`` or ``"all"``, what the target has a copy of.
+        average: memory of the running average of the weights, 0 for none; 0.98 averages over some 50 gradient steps.
+        replay_size: sessions the replay holds.
+        seed: of the initial weights.
+
+    Raises:
+        ValueError: an option outside its range, or an embedding that does not fit the KG.
+    """
+
+    def __init__(
+        self, kg: Data, *, embedding: Tensor | None = None, popular: Tensor | None = None, variant: str = "KGQR",
+        aggregator: Any = "mean", hops: int = 2, num_candidates: int | None = 1000,
+        backfill: tuple[str, int] | None = None, max_degree: int | None = None, dim: int = 50,
+        state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False, gamma: float = 0.5,
+        lr: float = 3e-3, weight_decay: float = 0.0, epsilon: float = 0.1, batch_size: int = 128,
+        gradient_steps: int = 64, tau: float = 0.01, target: str = "head", average: float = 0.98,
+        replay_size: int = 100_000, seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.options: dict[str, Any] = {
+            "variant": one_of("variant", variant, VARIANTS),
+            "aggregator": aggregator if isinstance(aggregator, str) else {"custom": repr(aggregator)},
+            "hops": at_least("hops", hops, 1), "num_candidates": num_candidates, "backfill": backfill,
+            "max_degree": max_degree, "dim": at_least("dim", dim, 1),
+            "state_channels": at_least("state_channels", state_channels, 1),
+            "hidden_channels": at_least("hidden_channels", hidden_channels, 1), "streak_state": bool(streak_state),
+            "gamma": between("gamma", gamma, 0, 1), "lr": between("lr", lr, 0, 1),
+            "weight_decay": between("weight_decay", weight_decay, 0, 1), "epsilon": between("epsilon", epsilon, 0, 1),
+            "batch_size": at_least("batch_size", batch_size, 1),
+            "gradient_steps": at_least("gradient_steps", gradient_steps, 0), "tau": between("tau", tau, 0, 1),
+            "target": one_of("target", target, ("head", "all")), "average": between("average", average, 0, 1),
+            "replay_size": at_least("replay_size", replay_size, 1), "seed": seed,
+        }
+        self.gamma, self.epsilon, self.tau, self.average = gamma, epsilon, tau, average
+        self.batch_size, self.gradient_steps, self.target_kind = batch_size, gradient_steps, target
+        self.num_items, self.kg_digest = int(kg.num_items), kg_digest(kg)
+        self.register_buffer("popular", None if popular is None else popular.clone())
+        with fenced(seed):
+            self.network = _network(kg, embedding, self.options, aggregator)
+        self.target = copy.deepcopy(self.network if target == "all" else self.network.head).requires_grad_(False)
+        self.averaged = copy.deepcopy(self.network).requires_grad_(False) if average else None
+        self.candidates = _candidates(kg, popular, self.options)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
+        self.replay = EpisodeReplay(replay_size)
+        self.steps_taken = 0
+        self._view: ItemView | None = None
+        self._running = RunningState()
+
+    # ------------------------------------------------------------------------------------------------------- acting
+
+    @property
+    def acting(self) -> QNetwork:
+        """The network that decides: the running average where there is one."""
+        return self.network if self.averaged is None else self.averaged
+
+    def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
+        """``[B]``, the next item of every session; −1 where nothing is left to recommend.
+
+        Args:
+            sessions: the sessions so far.
+            explore: ε-greedy rather than greedy.
+            generator: of the candidates' sample and of ε, on the sessions' device.
+        """
+        items, batch, values = self._values(sessions, generator)
+        if explore and self.epsilon:
+            draws = {"generator": generator, "device": values.device}
+            random = torch.rand(len(sessions), **draws) < self.epsilon
+            values = torch.where(random[batch], torch.rand(len(values), **draws), values)
+        best = ragged_argmax(values, batch, len(sessions))
+        return F.pad(items, (0, 1), value=-1)[best]  # position −1 is the padding: no candidate
+
+    def recommend(self, past: Sessions, k: int = 10, seed: int = 0) -> Tensor:
+        """``[B, k]``, the k best candidates of each real user, best first, padded with −1 where there are fewer.
+
+        Args:
+            past: what was shown and how it was received, see :meth:`kgrl.sessions.Sessions.from_history`.
+            k: how many.
+            seed: of the candidates' sample.
+
+        Raises:
+            ValueError: an item id the agent does not know.
+        """
+        if (past.items >= self.num_items).any():
+            raise ValueError(expected("past.items", f"item ids below {self.num_items}", int(past.items.max())))
+        past = past.to(self.device)
+        items, batch, values = self._values(past, torch.Generator(self.device).manual_seed(seed))
+        return F.pad(items, (0, 1), value=-1)[ragged_topk(values, batch, len(past), at_least("k", k, 1))]
+
+    @torch.no_grad()
+    def _values(self, sessions: Sessions, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Candidates (``items [K]``, ``batch [K]``) and their Q-values ``[K]``."""
+        network = self.acting
+        if self._view is None:
+            self._view = network.view()
+        state = network.extend(self._running.advance(network, self._view, sessions), sessions)
+        items, batch = self.candidates.select(sessions.liked, sessions.shown, generator)
+        return items, batch, network.head(state, self._view.head, items, batch)
+
+    # ----------------------------------------------------------------------------------------------------- learning
+
+    def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
+        """Stores finished sessions and makes ``gradient_steps`` steps on replayed ones (Algorithm 1, lines 18 to 21).
+
+        Returns:
+            ``loss`` and ``q``, means over the gradient steps, and ``gradient_steps``.
+        """
+        self.replay.add(sessions)
+        total = torch.zeros(2, device=self.device)
+        for _ in range(self.gradient_steps):
+            total += self._gradient_step(self.replay.sample(self.batch_size, generator), generator)
+        loss, q = (total / max(self.gradient_steps, 1)).tolist()
+        return {"loss": loss, "q": q, "gradient_steps": self.gradient_steps}
+
+    def _gradient_step(self, batch: Transitions, generator: torch.Generator | None) -> Tensor:
+        vectors = self.network.vectors()
+        state = self.network.states(vectors, batch.before)
+        rows = torch.arange(len(batch.items), device=self.device)
+        values = self.network.head(state, vectors, batch.items, rows)
+        loss = F.mse_loss(values, self._targets(vectors.detach(), batch, generator))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self._follow()
+        return torch.stack([loss.detach(), values.detach().mean()])
+
+    @torch.no_grad()
+    def _targets(self, vectors: Tensor, batch: Transitions, generator: torch.Generator | None) -> Tensor:
+        """``[R]``, y_t of equation 14: the online network picks among the candidates of o_{t+1}, the target values."""
+        if not self.gamma:
+            return batch.rewards
+        state = self.network.states(vectors, batch.after)
+        items, session = self.candidates.select(batch.after.liked, batch.after.shown, generator)
+        values = self.network.head(state, vectors, items, session)
+        best = ragged_argmax(values, session, len(batch.items))
+        chosen = F.pad(items, (0, 1))[best]
+        rows = torch.arange(len(chosen), device=self.device)
+        if isinstance(self.target, QNetwork):
+            vectors = self.target.vectors()
+            following = self.target.head(self.target.states(vectors, batch.after), vectors, chosen, rows)
+        else:
+            following = cast(nn.Module, self.target)(state, vectors, chosen, rows)
+        ends = batch.last | (best < 0)
+        return batch.rewards + self.gamma * following.masked_fill(ends, 0.0)
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Moves the target (equation 15) and the running average after a gradient step."""
+        self.steps_taken += 1
+        online = self.network if self.target_kind == "all" else self.network.head
+        _lerp(self.target, online, self.tau)
+        if self.averaged is not None:
+            # a short memory at first: the early weights should not linger in the average
+            _lerp(self.averaged, self.network, 1 - min(self.average, self.steps_taken / (self.steps_taken + 10)))
+        self._view = None
+
+    # ------------------------------------------------------------------------------------------------ saving, moving
+
+    @property
+    def device(self) -> torch.device:
+        return self.network.embedding.device
+
+    def training_state(self) -> dict[str, Tensor]:
+        """What a run needs, beside the weights, to go on exactly: optimiser, replay, counter."""
+        state = {f"optimizer.{name}": value for name, value in optimizer_tensors(self.optimizer).items()}
+        state |= {f"replay.{name}": value for name, value in self.replay.state_dict().items()}
+        return state | {"steps_taken": torch.tensor(self.steps_taken)}
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        """Goes on from :meth:`training_state`."""
+        load_optimizer_tensors(self.optimizer, _under("optimizer.", state))
+        self.replay.load_state_dict(_under("replay.", state))
+        self.steps_taken = int(state["steps_taken"])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes weights and options to one safetensors file, whole or not at all."""
+        metadata = {"kind": "KGQR agent", "options": self.options, "kg": self.kg_digest}
+        save_tensors(path, self.state_dict(), metadata)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], kg: Data, **options: Any) -> KGQR:
+        """The agent that :meth:`save` wrote.
+
+        Args:
+            path: the file.
+            kg: the KG it was trained on.
+            **options: over those in the file; a user-made ``aggregator`` must be given again.
+
+        Raises:
+            ValueError: a damaged or foreign file, another KG, or a missing ``aggregator``.
+        """
+        tensors, metadata = load_tensors(path, "KGQR agent")
+        if metadata["kg"] != kg_digest(kg):
+            raise ValueError(f"{path} was trained on another knowledge graph ({metadata['kg'][:12]}…), "
+                             f"got one with digest {kg_digest(kg)[:12]}…; load the same data set with the same options")
+        options = metadata["options"] | options
+        if isinstance(options["aggregator"], dict):
+            made = options["aggregator"]["custom"]
+            raise ValueError(expected("aggregator", f"given again, as it was made by hand ({made})", None))
+        if options["backfill"] is not None:
+            options["backfill"] = tuple(options["backfill"])
+        agent = cls(kg, embedding=tensors["network.embedding"], popular=tensors.get("popular"), **options)
+        agent.load_state_dict(tensors)
+        return agent
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        self._view = None
+        return super().load_state_dict(*args, **kwargs)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> KGQR:
+        self._view = None
+        return cast(KGQR, super()._apply(*args, **kwargs))
+
+
+def kg_digest(kg: Data) -> str:
+    """What an agent file remembers of its KG: items, entities and every typed edge."""
+    edge_type = kg.edge_type if "edge_type" in kg else torch.empty(0)
+    return digest(int(kg.num_items), int(kg.num_nodes), torch.as_tensor(kg.edge_index).as_subclass(Tensor), edge_type)
+
+
+def _network(kg: Data, embedding: Tensor | None, options: Mapping[str, Any], aggregator: Any) -> QNetwork:
+    """The online network; embeddings as given, everything else uniformly at random."""
+    convolves = options["variant"] in ("KGQR", "KGQR-CS")
+    need = int(kg.num_nodes) if convolves else int(kg.num_items)
+    dim = options["dim"]
+    if embedding is None:
+        if options["variant"] == "KGQR-KG":
+            hint = "kgrl.pretrain.item_vectors(data, users, kind='mf') makes them"
+            raise ValueError(expected("embedding", "the items' vectors from ratings for variant KGQR-KG", None, hint))
+        embedding = torch.empty(need, dim).uniform_(-1, 1).mul_(dim**-0.5)
+    if embedding.dim() != 2 or len(embedding) < need or not embedding.isfinite().all():
+        came = f"{list(embedding.shape)}"
+        raise ValueError(expected("embedding", f"finite vectors [{need}, d], one an entity of the KG", came))
+    channels = embedding.size(1)
+    encoder = None
+    if convolves:
+        encoder = KGEncoder.from_kg(kg, channels=[channels] + [dim] * options["hops"], hops=options["hops"],
+                                    aggregator=aggregator)
+    return QNetwork(
+        embedding[:need], int(kg.num_items), encoder, dim if convolves else channels, options["state_channels"],
+        options["hidden_channels"], options["streak_state"],
+    )
+
+
+def _candidates(kg: Data, popular: Tensor | None, options: Mapping[str, Any]) -> KHopCandidates:
+    """The k-hop candidates; every item where the variant has no candidate selection."""
+    if options["variant"] == "KGQR":
+        return KHopCandidates(kg, hops=options["hops"], size=options["num_candidates"], popular=popular,
+                              backfill=options["backfill"], max_degree=options["max_degree"])
+    count = int(kg.num_items)
+    return KHopCandidates(kg, hops=1, size=None, popular=torch.arange(count), backfill=("popular", count))
+
+
+def _lerp(target: nn.Module, online: nn.Module, share: float) -> None:
+    """Moves every parameter of ``target`` the given share of the way to ``online``'s."""
+    torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), share)
+
+
+def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The part of a flat state below ``prefix``."""
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

@@ -1,0 +1,84 @@
+"""``Run``: how far a training run has come, and its one checkpoint file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kgrl.files import load_tensors, save_tensors
+
+KIND = "kgrl training run"
+FILE = "checkpoint.safetensors"
+
+
+@dataclass
+class Run:
+    """The counters and the learning curve of a run.
+
+    Args:
+        generator: of everything random in training.
+        sessions: training sessions played; also tells whose turn it is.
+        interactions: items shown to training users.
+        gradient_steps: made by the agent.
+        seconds: of training and evaluating, over every start of the run.
+        curve: one dict an evaluation.
+    """
+
+    generator: torch.Generator
+    sessions: int = 0
+    interactions: int = 0
+    gradient_steps: int = 0
+    seconds: float = 0.0
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+    def save(self, folder: Path, agent: nn.Module, options: Mapping[str, Any]) -> None:
+        """Writes counters, weights and the agent's training state to one file, whole or not at all."""
+        tensors = {f"agent.{name}": value for name, value in agent.state_dict().items()}
+        if hasattr(agent, "training_state"):
+            tensors |= {f"training.{name}": value for name, value in agent.training_state().items()}
+        counters = {name: value for name, value in vars(self).items() if name != "generator"}
+        metadata = {"kind": KIND, "options": dict(options), "run": counters}
+        save_tensors(folder / FILE, tensors | {"generator": self.generator.get_state()}, metadata)
+
+    def restore(self, folder: Path, agent: nn.Module, options: Mapping[str, Any]) -> bool:
+        """Goes on from the folder's checkpoint, if there is one.
+
+        Args:
+            folder: where :meth:`save` wrote.
+            agent: freshly made with the same options; its weights and training state are replaced.
+            options: what the run depends on; must equal those the checkpoint was made with.
+
+        Returns:
+            Whether there was a checkpoint.
+
+        Raises:
+            ValueError: the checkpoint is damaged, or of another data set or other options, which are named.
+        """
+        if not (folder / FILE).exists():
+            return False
+        tensors, metadata = load_tensors(folder / FILE, KIND)
+        _same_options(folder / FILE, metadata["options"], options)
+        agent.load_state_dict(_under("agent.", tensors))
+        if hasattr(agent, "load_training_state"):
+            agent.load_training_state(_under("training.", tensors))
+        self.generator.set_state(tensors["generator"])
+        for name, value in metadata["run"].items():
+            setattr(self, name, value)
+        return True
+
+
+def _same_options(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    differing = sorted(name for name in saved.keys() | given.keys() if saved.get(name) != given.get(name))
+    if differing:
+        lines = [f"  {name}: checkpoint {saved.get(name)!r}, now {given.get(name)!r}" for name in differing]
+        raise ValueError(f"{path} belongs to another run; these differ:\n" + "\n".join(lines)
+                         + "\nUse another `checkpoint` folder, or the same data and options.")
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,144 @@
+"""``fit``: roll out, learn, evaluate, checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from kgrl.checkpoint import Run
+from kgrl.evaluate import METRICS, evaluate
+from kgrl.files import digest
+from kgrl.options import at_least, expected
+from kgrl.rollout import rollout
+from kgrl.seeding import generator_for
+
+EVALUATION_SEED = 20_000
+"""Added to a run's seed for its evaluations: the same draws at every one, and none of training's."""
+
+
+def fit(
+    agent: nn.Module, simulator: Any, users: Tensor, *, interactions: int, eval_users: Tensor | None = None,
+    evaluate_every: int = 1_024, sessions: int = 32, checkpoint: str | os.PathLike[str] | None = None,
+    loggers: Any = None, precision: Any = "32-true", progress: bool | None = None, seed: int = 0,
+) -> list[dict[str, float]]:
+    """Trains an agent in a simulator, and watches it on other users.
+
+    One round is a rollout of ``sessions`` exploring sessions, ``agent.learn`` on them, and, whenever another
+    ``evaluate_every`` interactions are full, a greedy evaluation. Users take turns in a new random order each epoch.
+    Evaluation draws from a generator of its own: the trained weights do not depend on ``evaluate_every``.
+
+    Args:
+        agent: has ``act`` and ``learn``; on the simulator's device. Optional ``training_state`` and
+            ``load_training_state`` make an interrupted run go on exactly.
+        simulator: the world, see :class:`kgrl.simulator.Simulator`.
+        users: ``[U]``, training users.
+        interactions: items shown in training, all told; not exceeded (the last rollout may be smaller).
+        eval_users: whom the curve is measured on, all of them at each evaluation; ``None``: no evaluation.
+        evaluate_every: interactions between evaluations; at least one rollout lies between two.
+        sessions: sessions a rollout, at once.
+        checkpoint: a folder, written after every evaluation (and at the end); a run that finds one there goes on from
+            it, and ends, on the CPU with the same number of threads, with the very numbers of an uninterrupted run.
+        loggers: Fabric loggers (e.g. ``CSVLogger``, ``TensorBoardLogger`` of ``lightning_fabric.loggers``), one or a
+            list, that get the curve. A resumed run logs its earlier evaluations again.
+        precision: Fabric's, e.g. ``"bf16-mixed"``.
+        progress: whether to show a bar with the latest validation reward and the time left; ``None``: at a terminal.
+        seed: of the users' order, exploration and replay.
+
+    Returns:
+        The learning curve: one dict an evaluation with ``interactions``, ``gradient_steps``, ``seconds`` (evaluations
+        included), ``reward``, ``precision``, ``recall``, ``f1`` and what ``learn`` reported last.
+
+    Raises:
+        ValueError: no users, an option below its minimum, or a checkpoint of another data set or other options.
+    """
+    horizon = simulator.horizon
+    at_least("interactions", interactions, horizon)
+    at_least("evaluate_every", evaluate_every, 1)
+    at_least("sessions", sessions, 1)
+    if not len(users) or (eval_users is not None and not len(eval_users)):
+        raise ValueError(expected("users" if not len(users) else "eval_users", "at least one user id", []))
+    fabric = Fabric(accelerator=simulator.device.type, devices=1, precision=precision, loggers=loggers)
+    run = Run(generator_for(simulator.device, seed))
+    folder = None if checkpoint is None else Path(checkpoint)
+    identity = _identity(agent, simulator, users, eval_users, evaluate_every, sessions, precision, seed)
+    if folder is not None and run.restore(folder, agent, identity):
+        for row in run.curve:
+            fabric.log_dict(row, step=int(row["interactions"]))
+    bar = tqdm(total=interactions, initial=run.interactions, disable=None if progress is None else not progress,
+               unit=" interactions", desc="training")
+    with bar:
+        while (count := min(sessions, (interactions - run.interactions) // horizon)) > 0:
+            started, before = time.perf_counter(), run.interactions
+            with fabric.autocast():
+                report = _round(agent, simulator, _turn(users, run.sessions, count, seed), run)
+            due = run.interactions // evaluate_every > before // evaluate_every
+            last = interactions - run.interactions < horizon
+            if eval_users is not None and (due or last):
+                with fabric.autocast():
+                    scores = evaluate(agent, simulator, eval_users, seed=seed + EVALUATION_SEED)
+                row = {"interactions": run.interactions, "gradient_steps": run.gradient_steps, "seconds": 0.0}
+                run.curve.append(row | {name: getattr(scores, name) for name in METRICS} | report)
+                bar.set_postfix(reward=f"{scores.reward:.3f}", refresh=False)
+            run.seconds += time.perf_counter() - started
+            if eval_users is not None and (due or last):
+                run.curve[-1]["seconds"] = run.seconds
+                fabric.log_dict(run.curve[-1], step=run.interactions)
+            if folder is not None and (due or last):
+                run.save(folder, agent, identity)
+            bar.update(run.interactions - before)
+    return run.curve
+
+
+def _round(agent: Any, simulator: Any, users: Tensor, run: Run) -> dict[str, float]:
+    """One exploring rollout and what the agent learns from it; returns what ``learn`` reports."""
+    sessions = rollout(agent, simulator, users, explore=True, generator=run.generator)
+    report = dict(agent.learn(sessions, run.generator))
+    run.sessions += len(users)
+    run.interactions += int(sessions.length.sum())
+    run.gradient_steps += int(report.pop("gradient_steps", 0))
+    return report
+
+
+def _turn(users: Tensor, position: int, count: int, seed: int) -> Tensor:
+    """The ``count`` users from ``position`` on, in an order shuffled anew for each epoch.
+
+    The order follows from the seed and the epoch alone, so that a checkpoint need not hold it.
+    """
+    parts: list[Tensor] = []
+    while count:
+        epoch, start = divmod(position, len(users))
+        order = torch.randperm(len(users), generator=generator_for("cpu", seed * 1_000_003 + epoch))
+        taken = order[start : start + count]
+        parts.append(users[taken.to(users.device)])
+        position, count = position + len(taken), count - len(taken)
+    return torch.cat(parts)
+
+
+def _identity(
+    agent: nn.Module, simulator: nn.Module, users: Tensor, eval_users: Tensor | None, *options: Any
+) -> dict[str, Any]:
+    """What a run's numbers depend on; a checkpoint made under anything else is refused."""
+    world = [value.detach() for _, value in chain_state(simulator)]
+    names = ("evaluate_every", "sessions", "precision", "seed")
+    return {
+        "agent": type(agent).__name__,
+        "agent options": json.loads(json.dumps(getattr(agent, "options", None))),
+        "agent data": getattr(agent, "kg_digest", None),
+        "world": digest(*world, getattr(simulator, "eta", None), simulator.horizon),
+        "training users": digest(users),
+        "evaluation users": None if eval_users is None else digest(eval_users),
+    } | dict(zip(names, options, strict=True))
+
+
+def chain_state(module: nn.Module) -> Sequence[tuple[str, Tensor]]:
+    """Every parameter and buffer of a module, the non-persistent ones included, in a fixed order."""
+    return sorted([*module.named_parameters(), *module.named_buffers()], key=lambda pair: pair[0])
