@@ -1,0 +1,99 @@
+"""What the data sets share: where the raw files are, and a processed file that fits the options it is asked for."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch_geometric.data import HeteroData, InMemoryDataset
+
+from kgrl.files import digest, whole_file
+
+FORMAT = 1  # raised whenever what a processed file holds changes
+
+
+class KGRecDataset(InMemoryDataset):
+    """A data set of ratings and a KG as PyG has it: ``root/raw`` → ``root/processed``, ``dataset[0]`` a ``HeteroData``.
+
+    The processed file's name holds a digest of everything it was made from (format, options, raw files), so a file made
+    with other options or from another source is never taken for it; it is written whole or not at all.
+
+    Args:
+        root: folder of the data set; ``root/raw`` takes the downloads.
+        source: a folder that already holds the raw files; it is only read. ``None``: download them.
+        transform: applied at every access.
+        pre_transform: applied before saving.
+        force_reload: process again even if a fitting processed file is there.
+        **options: what else decides how the raw files are read.
+    """
+
+    url = ""
+    license = ""
+    citation = ""
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        source: str | os.PathLike[str] | None = None,
+        *,
+        transform: Callable[[HeteroData], HeteroData] | None = None,
+        pre_transform: Callable[[HeteroData], HeteroData] | None = None,
+        force_reload: bool = False,
+        **options: Any,
+    ) -> None:
+        self.source = None if source is None else Path(source).expanduser()
+        self.options = options
+        super().__init__(os.fspath(root), transform, pre_transform, force_reload=force_reload)
+        self.load(self.processed_paths[0], data_cls=HeteroData)
+
+    @abstractmethod
+    def read(self, folder: Path) -> HeteroData:
+        """Parses the raw files in ``folder``."""
+
+    @abstractmethod
+    def fetch(self, folder: Path) -> None:
+        """Puts the raw files into ``folder``."""
+
+    @property
+    def raw_dir(self) -> str:
+        return str(self.source or Path(self.root) / "raw")
+
+    @property
+    def processed_file_names(self) -> str:
+        raw = [[name, *_stamp(Path(self.raw_dir) / name)] for name in self.raw_file_names]
+        made_from = [FORMAT, type(self).__name__, self.options, str(Path(self.raw_dir).resolve()), raw]
+        return f"data-{digest(made_from, repr(self.pre_transform))[:16]}.pt"
+
+    def download(self) -> None:
+        if self.source is not None:
+            missing = [path for path in self.raw_paths if not os.path.exists(path)]
+            raise FileNotFoundError(f"`source` must hold the raw files of {type(self).__name__} "
+                                    f"({', '.join(self.raw_file_names)}); {', '.join(missing)} is not there")
+        self.fetch(Path(self.raw_dir))
+
+    def process(self) -> None:
+        data = self.read(Path(self.raw_dir))
+        data.provenance["name"] = type(self).__name__
+        if self.pre_transform is not None:
+            data = self.pre_transform(data)
+        with whole_file(self.processed_paths[0]) as temporary:
+            self.save([data], str(temporary))
+
+    def _download(self) -> None:
+        # PyG makes the raw folder first, even inside a `source` that is not there
+        if not all(os.path.exists(path) for path in self.raw_paths):
+            self.download()
+
+    def _process(self) -> None:
+        # PyG warns when the options differ from those of the file that is there; here that file has another name
+        if self.force_reload or not os.path.exists(self.processed_paths[0]):
+            self.process()
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Size and time of change: what shows that a raw file was replaced, without reading it."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns

@@ -1,0 +1,163 @@
+"""The general reader of the files that RippleNet, KGCN, MKR and their followers publish, raw or processed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from torch_geometric.data import HeteroData
+
+from kgrl.datasets.frames import Raw, Rules, assemble
+from kgrl.datasets.ids import same_type
+from kgrl.datasets.ratings import BINARY, Scale
+from kgrl.datasets.table import Kind, Table, existing, read_delimited
+from kgrl.files import sha256
+
+LINKS = ("item_index2entity_id_rehashed.txt", "item_index2entity_id.txt")
+TRIPLES = ("kg_rehashed.txt", "kg.txt")
+FINAL_RATINGS = ("ratings_final.npy", "ratings_final.txt")
+FINAL_TRIPLES = ("kg_final.npy", "kg_final.txt")
+
+
+def from_kgcn(
+    folder: str | os.PathLike[str],
+    ratings: str | None = None,
+    separator: str = "\t",
+    threshold: float | None = None,
+    *,
+    rating_scale: Scale | None = None,
+    linked_only: bool = True,
+    min_ratings: int = 1,
+    bad_links: str = "error",
+    seed: int = 0,
+) -> HeteroData:
+    """Reads a folder in the form of RippleNet and KGCN, raw or processed.
+
+    *Processed* (``kg_final.npy|txt`` and ``ratings_final.npy|txt``): ids are numbers, item i is entity i, labels are 0
+    and 1. An ``item_index2entity_id*.txt`` beside them gives ``data['item'].raw_id``.
+
+    *Raw* (``kg.txt``, ``item_index2entity_id.txt`` or their ``_rehashed`` forms, and the ratings file): the items are
+    the lines of the index, in order, then the rated items it lacks (unless ``linked_only``).
+
+    Args:
+        folder: where the files are.
+        ratings: the ratings file of the raw form, lines ``user, item, rating[, time]``, with a header or without;
+            ``None`` reads the processed form.
+        separator: of the ratings file.
+        threshold: a rating of at least this is positive, and as many negatives are sampled: RippleNet's and KGCN's
+            ``preprocess.py``. ``None`` keeps the ratings as they are.
+        rating_scale: see :func:`kgrl.datasets.frames.from_frames`, as the following options; processed: (0, 1, 0.5).
+        linked_only: drop items without an entity, and their ratings.
+        min_ratings: drop users with fewer ratings.
+        bad_links: ``"error"`` or ``"drop"``.
+        seed: of the sampled negatives.
+
+    Raises:
+        FileNotFoundError: a file is missing; the text names it.
+        ValueError: a malformed file, an id out of range, or what ``from_frames`` refuses.
+    """
+    folder = Path(folder)
+    if ratings is not None:
+        raw = read_raw(folder, read_ratings(folder / ratings, separator), ratings)
+        return assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links, threshold, seed), folder.name)
+    if threshold is not None:
+        raise ValueError(f"`threshold` must be None for the processed form, whose labels are 0 and 1, got {threshold!r}; "
+                         f"for the raw form name the `ratings` file")
+    return assemble(read_processed(folder), Rules(rating_scale or BINARY, linked_only, min_ratings), folder.name)
+
+
+def read_raw(folder: Path, ratings: Table, ratings_file: str) -> Raw:
+    """The raw form: its KG and index, and the ratings that the caller has read from ``ratings_file``."""
+    paths = [folder / ratings_file, first_of(folder, LINKS), first_of(folder, TRIPLES)]
+    links = read_delimited(paths[1], {"item": "id", "entity": "id"})
+    triples = read_delimited(paths[2], {"head": "id", "relation": "id", "tail": "id"})
+    _numbers_where_possible((ratings, "item"), (links, "item"))
+    _numbers_where_possible((links, "entity"), (triples, "head"), (triples, "tail"))
+    _numbers_where_possible((triples, "relation"))
+    _numbers_where_possible((ratings, "user"))
+    items = Table(links.frame[["item"]].drop_duplicates(), links.name, links.locate)
+    return Raw(ratings, triples, links, items, {path.name: sha256(path) for path in paths})
+
+
+def read_ratings(path: Path, separator: str) -> Table:
+    """Lines ``user, item, rating[, time]``, with a header if the third field of the first line is no number."""
+    with open(existing(path), encoding="utf-8", errors="replace") as handle:
+        fields = handle.readline().rstrip("\r\n").split(separator)
+    columns: dict[str, Kind] = {"user": "id", "item": "id", "rating": "float", "time": "float"}
+    if len(fields) not in (3, 4):
+        raise ValueError(f"{path}, line 1: expected 3 or 4 fields (user, item, rating[, time]) separated by {separator!r}, "
+                         f"got {fields}")
+    columns = dict(list(columns.items())[: len(fields)])
+    return read_delimited(path, columns, separator, header=not _is_number(fields[2].strip('"')), quoted='"' in fields[0])
+
+
+def read_processed(folder: Path) -> Raw:
+    """The processed form; checked for ids out of range."""
+    ratings_path, triples_path = first_of(folder, FINAL_RATINGS), first_of(folder, FINAL_TRIPLES)
+    ratings = _read_final(ratings_path, ["user", "item", "rating"])
+    triples = _read_final(triples_path, ["head", "relation", "tail"])
+    num_items = int(ratings.frame["item"].max()) + 1
+    num_entities = int(triples.frame[["head", "tail"]].to_numpy().max()) + 1
+    ratings.complain(ratings.frame["item"] >= num_entities, "item", f"an entity of the KG (0 to {num_entities - 1})")
+    paths, items = [ratings_path, triples_path], pd.DataFrame({"item": np.arange(num_items)})
+    index = next((folder / name for name in LINKS if (folder / name).is_file()), None)
+    if index is not None:
+        raw_id = read_delimited(index, {"item": "id", "entity": "id"}).frame["item"]
+        if len(raw_id) != num_items:
+            raise ValueError(f"{index}: expected one line for each of the {num_items:,} items of {ratings_path}, "
+                             f"got {len(raw_id):,}")
+        items["raw_id"] = raw_id.astype(str)
+        paths.append(index)
+    return Raw(ratings, triples, None, Table.of(items, "items", ["item"]), {path.name: sha256(path) for path in paths})
+
+
+def first_of(folder: Path, names: tuple[str, ...]) -> Path:
+    """The first of several names that a file goes by.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(f"{folder} must hold {' or '.join(names)}, got neither" if folder.is_dir()
+                            else f"{folder} does not exist; expected a folder with {' or '.join(names)}")
+
+
+def _read_final(path: Path, columns: list[str]) -> Table:
+    """A table of three columns of whole numbers of at least 0."""
+    if path.suffix == ".txt":
+        table = read_delimited(path, {column: "int" for column in columns})
+    else:
+        table = Table(_load_array(path, columns), path.name, lambda row: f"{path}, row {row}")
+    for column in columns:
+        table.complain(table.frame[column] < 0, column, "at least 0")
+    return table
+
+
+def _load_array(path: Path, columns: list[str]) -> pd.DataFrame:
+    shape = f"an array of whole numbers with the columns {', '.join(columns)}"
+    try:
+        array = np.load(existing(path), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(f"{path}: expected {shape}, {error}: the file is damaged or cut off, fetch it again") from error
+    if array.ndim != 2 or array.shape[1] != len(columns) or not np.issubdtype(array.dtype, np.integer) or not len(array):
+        raise ValueError(f"{path}: expected {shape}, got {array.dtype} {array.shape}")
+    return pd.DataFrame(array.astype(np.int64), columns=columns)
+
+
+def _numbers_where_possible(*places: tuple[Table, str]) -> None:
+    for (table, column), ids in zip(places, same_type([table.frame[name] for table, name in places]), strict=True):
+        table.frame[column] = ids
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

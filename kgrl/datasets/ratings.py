@@ -1,0 +1,76 @@
+"""Ratings as arrays: checks, duplicates, and what is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from kgrl.datasets.table import Table
+from kgrl.options import expected
+
+Scale = tuple[float, float, float]
+BINARY: Scale = (0.0, 1.0, 0.5)
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """One rating a row.
+
+    Args:
+        user: ``[R]``, numbers from 0.
+        item: ``[R]``, numbers from 0.
+        rating: ``[R]``, on the raw scale.
+        time: ``[R]``, or ``None`` where it is not known.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    rating: np.ndarray
+    time: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def __getitem__(self, rows: np.ndarray) -> Ratings:
+        time = None if self.time is None else self.time[rows]
+        return Ratings(self.user[rows], self.item[rows], self.rating[rows], time)
+
+    def without_duplicates(self) -> Ratings:
+        """The last rating of each (user, item): the latest where times are known, else the last of the file."""
+        pair = pd.Series(self.user * (int(self.item.max(initial=0)) + 1) + self.item)
+        if not pair.duplicated().any():
+            return self
+        oldest_first = np.arange(len(self)) if self.time is None else np.argsort(self.time, kind="stable")
+        last = oldest_first[~pair.iloc[oldest_first].duplicated(keep="last").to_numpy()]
+        return self[np.sort(last)]
+
+    def of_active_users(self, min_ratings: int) -> Ratings:
+        """The ratings of the users who have at least ``min_ratings`` of them."""
+        return self[np.bincount(self.user)[self.user] >= min_ratings] if len(self) else self
+
+
+def rating_column(table: Table) -> pd.Series:
+    """The ratings; where there is no such column, an interaction counts as 1."""
+    frame = table.frame
+    return frame["rating"] if "rating" in frame else pd.Series(1.0, index=frame.index)
+
+
+def checked_scale(scale: Scale | None, table: Table) -> Scale:
+    """``(low, high, threshold)`` as floats; ``None``: from the lowest to the highest rating, halfway.
+
+    Raises:
+        ValueError: not low ≤ threshold < high, or a rating that is no number or outside the scale.
+    """
+    rating = rating_column(table)
+    values = pd.to_numeric(rating, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    if scale is None:
+        table.complain(~np.isfinite(values), "rating", "a finite number")
+        low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
+        scale = (low, high, (low + high) / 2) if low < high else BINARY
+    if len(scale) != 3 or not all(np.isfinite(scale)) or not scale[0] <= scale[2] < scale[1]:
+        raise ValueError(expected("rating_scale", "(low, high, threshold) with low <= threshold < high", scale))
+    low, high, threshold = map(float, scale)
+    table.complain(~((values >= low) & (values <= high)), "rating", f"a number in [{low:g}, {high:g}]")
+    return low, high, threshold
