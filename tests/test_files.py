@@ -103,8 +103,9 @@ def test_tensors_come_back_as_they_were(tmp_path: Path, device: torch.device) ->
     shared = torch.arange(6, device=device).view(2, 3)
     tensors = {
         "matrix": torch.randn(3, 4, device=device, requires_grad=True),
-        "turned": shared.T,  # not contiguous, and of the same storage as the next
-        "row": shared[0],
+        "whole": shared,
+        "row": shared[0],  # of the same storage
+        "turned": shared.T,  # not contiguous
         "empty": torch.empty(0, 5, device=device),
         "scalar": torch.tensor(2.5, dtype=torch.double, device=device),
         "mask": torch.tensor([True, False], device=device),

@@ -127,6 +127,30 @@ def test_streak_counts_on_every_device(device: torch.device) -> None:
     assert negatives.tolist() == [0, 1, 0]
 
 
+def test_metrics_equal_a_slow_loop(device: torch.device) -> None:
+    """Reward, precision, recall (KGQR equations 17 to 19) and F1, one user at a time, in plain Python."""
+    sessions = random_sessions(users=5, horizon=6, step=6)
+    sessions.positive[1] = False  # no hit
+    sessions.positive[2] = False  # nothing relevant
+    num_relevant = [4, 9, 0, 6, 30]
+    metrics = sessions.to(device).metrics(torch.tensor(num_relevant, device=device))
+    assert list(metrics) == ["reward", "precision", "recall", "f1"]
+    for user, relevant in enumerate(num_relevant):
+        hits = sum(sessions.positive[user].tolist())
+        precision, recall = hits / 6, hits / relevant if relevant else 0.0
+        f1 = 2 * precision * recall / (precision + recall) if precision * recall else 0.0
+        slow = [sum(sessions.rewards[user].tolist()) / 6, precision, recall, f1]
+        assert [values[user].item() for values in metrics.values()] == pytest.approx(slow, abs=1e-6)
+
+
+def test_metrics_divide_by_the_horizon_also_where_a_session_ended_early() -> None:
+    past = Sessions.from_history([[1, 2, 3, 4], [1]], [[1.0, 1.0, 1.0, 1.0], [1.0]])
+    metrics = past.metrics(torch.tensor([4, 1]))
+    assert metrics["reward"].tolist() == metrics["precision"].tolist() == [1.0, 0.25]
+    assert metrics["recall"].tolist() == [1.0, 1.0]
+    assert metrics["f1"].tolist() == pytest.approx([1.0, 0.4])
+
+
 @pytest.mark.parametrize("step", range(7))
 def test_before_is_how_it_was(step: int) -> None:
     """A session grown step by step, with a copy kept at each, against cutting the finished one."""
