@@ -42,7 +42,7 @@ class Factors(nn.Module):
         return dot + self.user_bias.index_select(0, users) + self.item_bias.index_select(0, items)
 
     def rows(self, users: Tensor) -> Tensor:
-        return self.user[users] @ self.item.T + self.user_bias[users, None] + self.item_bias
+        return torch.addmm(self.item_bias, self.user[users], self.item.T).add_(self.user_bias[users, None])
 
 
 def training_epochs(

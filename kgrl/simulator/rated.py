@@ -71,6 +71,11 @@ class RatedFeedback(FeedbackModel):
         row, at = self._entries(users)
         return torch.bincount(row[self.values[at] > self.threshold], minlength=len(users))
 
+    def mean_feedback(self, users: Tensor) -> Tensor:
+        _, at = self._entries(users)  # from the ratings alone: the rest is 0
+        items, values = self.keys[at] % self.num_items, self.values[at]
+        return torch.bincount(items, weights=values, minlength=self.num_items).to(values.dtype) / len(users)
+
     def _entries(self, users: Tensor) -> tuple[Tensor, Tensor]:
         """The ratings of ``users [B]``: (row in ``users`` ``[K]``, position among the sorted keys ``[K]``)."""
         start = torch.searchsorted(self.keys, users * self.num_items)

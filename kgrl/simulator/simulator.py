@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -106,17 +107,17 @@ class Simulator(nn.Module):
             came = f"{items.dtype} {list(items.shape)}"
             raise ValueError(expected("items", f"one id a session, int64 [{len(sessions)}]", came))
         items = items.masked_fill(sessions.length < step, -1)
-        if items.device.type == "cpu":
-            self._refuse(_repeated(items, sessions.shown) | self._unknown(items), items, sessions, step)
-        shown = items >= 0
+        if items.device.type == "cpu" and self._bad(items, sessions.shown).any():
+            self._explain(items, sessions, step)
+        ended = items < 0
         feedback, positive, streak = self.feedback.react(sessions.users, items.clamp(0, self.feedback.num_items - 1))
         up, down = sessions.streak_counts()
         sessions.items[:, step] = items
-        sessions.feedback[:, step] = feedback * shown
-        sessions.rewards[:, step] = (feedback + self.eta * (up - down)) * shown
-        sessions.positive[:, step] = positive & shown
-        sessions.streak[:, step] = streak * shown
-        sessions.length += shown
+        sessions.feedback[:, step] = feedback.masked_fill(ended, 0)
+        sessions.rewards[:, step] = (feedback + self.eta * (up - down)).masked_fill_(ended, 0)
+        sessions.positive[:, step] = positive & ~ended
+        sessions.streak[:, step] = streak.masked_fill(ended, 0)
+        sessions.length += ~ended
         sessions.step = step + 1
         if sessions.step == sessions.horizon and items.device.type != "cpu":
             self._check_all(sessions)
@@ -144,22 +145,30 @@ class Simulator(nn.Module):
             popular: popularity ranking for the most liked list; default ``first``; with neither there is no such line.
             seed: of the random recommendations.
         """
+        _check_ids("users", users, self.feedback.num_users)
+        _check_ids("train_users", train_users, self.feedback.num_users)
+        if popular is not None:
+            _check_ids("popular", popular, self.feedback.num_items)
         return measure_bounds(self, users, train_users, self.first if popular is None else popular, seed)
 
     def _unknown(self, items: Tensor) -> Tensor:
         return (items < -1) | (items >= self.feedback.num_items)
 
-    def _check_all(self, sessions: Sessions) -> None:
-        """The checks that :meth:`step` put off."""
-        for step in range(sessions.horizon):
-            items = sessions.items[:, step]
-            self._refuse(_repeated(items, sessions.items[:, :step]) | self._unknown(items), items, sessions, step)
+    def _bad(self, items: Tensor, before: Tensor) -> Tensor:
+        """``[B]``, whether the item is unknown or among those shown ``before [B, t]``."""
+        return self._unknown(items) | ((before == items[:, None]).any(1) & (items >= 0))
 
-    def _refuse(self, bad: Tensor, items: Tensor, sessions: Sessions, step: int) -> None:
-        """The error of the first bad session, if there is one."""
-        if not bad.any():
-            return
-        row = int(bad.nonzero()[0])
+    def _check_all(self, sessions: Sessions) -> None:
+        """The checks that :meth:`step` put off, with one look at the device."""
+        steps = list(enumerate(sessions.items.unbind(1)))
+        bad = torch.stack([self._bad(items, sessions.items[:, :step]).any() for step, items in steps])
+        if bad.any():
+            step, items = steps[int(bad.nonzero()[0])]
+            self._explain(items, sessions, step)
+
+    def _explain(self, items: Tensor, sessions: Sessions, step: int) -> NoReturn:
+        """The error of the first session whose item of this step is bad."""
+        row = int(self._bad(items, sessions.items[:, :step]).nonzero()[0])
         item, where = int(items[row]), f"session {row} (user {int(sessions.users[row])}), step {step}"
         if self._unknown(items)[row]:
             what = f"an item id below {self.feedback.num_items}, or -1 where nothing is left"
@@ -168,11 +177,6 @@ class Simulator(nn.Module):
 
     def extra_repr(self) -> str:
         return f"eta={self.eta}, horizon={self.horizon}, first={len(self.first) or None}"
-
-
-def _repeated(items: Tensor, shown: Tensor) -> Tensor:
-    """``[B]``, whether the item is among those ``shown [B, t]`` before."""
-    return (shown == items[:, None]).any(1) & (items >= 0)
 
 
 def _check_ids(name: str, ids: Tensor, count: int) -> None:
