@@ -1,0 +1,7 @@
+"""Vectors made before any interaction: entities' from the knowledge graph, items' from the training users' ratings."""
+
+from kgrl.pretrain.entities import pretrain_entities
+from kgrl.pretrain.items import item_vectors
+from kgrl.pretrain.triples import LinkScores
+
+__all__ = ["LinkScores", "item_vectors", "pretrain_entities"]

@@ -1,0 +1,81 @@
+"""``item_vectors``: vectors of items from the ratings of the training users alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from kgrl.factorization import Factors, training_epochs
+from kgrl.options import at_least, between, expected, one_of
+
+
+def item_vectors(
+    data: HeteroData, users: Tensor, kind: str = "mf", *, dim: int = 50, epochs: int = 30, weight_decay: float = 1e-4,
+    seed: int = 0,
+) -> Tensor:
+    r"""Vectors of all items, made from the ratings of some users and of nobody else.
+
+    Args:
+        data: a data set; ratings are normalised to [−1, 1] by its ``rating_scale``.
+        users: ``[U]``, whose ratings may be seen: the training users, never the test users.
+        kind: ``"mf"``: item factors :math:`\mathbf q_i` of the biased matrix factorization
+            :math:`\hat r_{ui} = \mathbf p_u^\top \mathbf q_i + b_u + b_i`, which the baselines of the KGQR paper
+            (section 5.1) and the variant KGQR-KG use; ``"rating"``: the users' ratings of the item, 0 where there is
+            none (TPGR section 4.2), sparse.
+        dim: length of the factors; the KGQR paper uses 50 for every method.
+        epochs: of the factorization.
+        weight_decay: L2 of the factorization.
+        seed: of the factorization.
+
+    Returns:
+        ``"mf"``: ``[N, dim]``. ``"rating"``: sparse CSR ``[N, U]``, one column for each of ``users`` in their order. On
+        the device of ``users``.
+
+    Raises:
+        ValueError: an unknown kind, no users, a user twice or unknown, or an option out of range.
+    """
+    make = KINDS[one_of("kind", kind, KINDS)]
+    at_least("dim", dim, 1), at_least("epochs", epochs, 1), between("weight_decay", weight_decay, 0, 1)
+    column, item, value = _ratings_of(data, users)
+    size = data["item"].num_nodes, len(users)
+    return make(column, item, value, size, dim=dim, epochs=epochs, weight_decay=weight_decay, seed=seed)
+
+
+def _ratings_of(data: HeteroData, users: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(position in ``users``, item, rating in [−1, 1]), each ``[R]``, of the ratings that ``users`` gave."""
+    num_users = data["user"].num_nodes
+    if users.dim() != 1 or not len(users) or users.min() < 0 or users.max() >= num_users:
+        raise ValueError(expected("users", f"at least one user id in [0, {num_users})", users))
+    position = torch.full((num_users,), -1, device=users.device)
+    position[users] = torch.arange(len(users), device=users.device)
+    if len(users.unique()) < len(users):
+        raise ValueError(expected("users", "each user once", users))
+    ratings = data["user", "rates", "item"]
+    user, item = ratings.edge_index.to(users.device)
+    low, high, _ = data.rating_scale
+    value = 2 * (ratings.rating.to(users.device, torch.float) - low) / (high - low) - 1
+    seen = position[user] >= 0
+    return position[user][seen], item[seen], value[seen]
+
+
+def _factors(
+    column: Tensor, item: Tensor, value: Tensor, size: tuple[int, int], dim: int, epochs: int, weight_decay: float,
+    seed: int,
+) -> Tensor:
+    num_items, num_users = size
+    factors = Factors(num_users, num_items, dim, seed=seed).to(value.device)
+    for _ in islice(training_epochs(factors, column, item, value, weight_decay=weight_decay, seed=seed), epochs):
+        pass
+    return factors.item.detach()
+
+
+def _rating_rows(column: Tensor, item: Tensor, value: Tensor, size: tuple[int, int], **_: object) -> Tensor:
+    # a rating of exactly 0 stays an entry: "rated, in the middle of the scale" is not "not rated"
+    return torch.sparse_coo_tensor(torch.stack([item, column]), value, size).coalesce().to_sparse_csr()
+
+
+KINDS: dict[str, Callable[..., Tensor]] = {"mf": _factors, "rating": _rating_rows}

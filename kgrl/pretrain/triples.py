@@ -1,0 +1,86 @@
+"""The triples that entity vectors are trained on, and those held out to score the vectors by."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from kgrl.options import expected
+
+
+class LinkScores(NamedTuple):
+    """How well held-out triples are predicted, heads and tails alike, filtered of the other known triples.
+
+    Args:
+        hits_at_10: share of the answers ranked among the first ten.
+        mrr: mean reciprocal rank.
+        triples: how many were held out.
+    """
+
+    hits_at_10: float
+    mrr: float
+    triples: int
+
+
+def forward_triples(kg: Data) -> Tensor:
+    """``[M, 3]`` (head, relation, tail) on the CPU: sorted, each once, without the inverse relations of ``kg``.
+
+    Raises:
+        ValueError: ``kg`` does not say how many entities and forward relations it has, or has no forward triple, or an
+            entity id is out of range.
+    """
+    for name in ("edge_index", "edge_type", "num_relations"):
+        if kg.get(name) is None:
+            raise ValueError(expected("kg", f"a graph with `{name}`", kg, "make it with kgrl.graph.knowledge_graph"))
+    (head, tail), relation = kg.edge_index.cpu(), kg.edge_type.cpu()
+    triples = torch.stack([head, relation, tail], dim=1)[relation < kg.num_relations].unique(dim=0)
+    if not len(triples):
+        raise ValueError(expected("kg", "a graph with at least one forward triple", kg))
+    entities = triples[:, ::2]
+    if entities.min() < 0 or entities.max() >= kg.num_nodes or triples[0, 1] < 0:
+        raise ValueError(expected("kg.edge_index", f"entity ids in [0, {kg.num_nodes})", entities.aminmax()))
+    return triples
+
+
+def hold_out(
+    triples: Tensor, num_entities: int, num_relations: int, most: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Splits off a few triples that cannot be read off the rest.
+
+    A triple (h, r, t) is given away by any triple between h and t, most of all by its inverse twin (t, r', h), so all
+    of them leave the training triples with it. Every entity and every relation keeps a training triple.
+
+    Args:
+        triples: ``[M, 3]``, each once.
+        num_entities: E.
+        num_relations: of ``triples``.
+        most: triples to hold out, if there are so many that can be spared.
+        generator: of the choice; on the CPU.
+
+    Returns:
+        The training triples and the held-out triples, in their order.
+
+    Raises:
+        ValueError: no triple can be spared.
+    """
+    head, relation, tail = triples.unbind(1)
+    pairs, pair = (torch.minimum(head, tail) * num_entities + torch.maximum(head, tail)).unique(return_inverse=True)
+    rank = torch.randperm(len(pairs), generator=generator)
+    # the first pair, in this random order, of every entity and every relation stays
+    owner = torch.cat([head, tail, num_entities + relation])
+    first = rank.new_full((num_entities + num_relations,), len(pairs))
+    first.scatter_reduce_(0, owner, rank[pair].repeat(3), "amin")
+    spare = torch.ones(len(pairs) + 1, dtype=torch.bool)
+    spare[first] = False
+    taken = spare[:-1].nonzero().squeeze(1)[-most:]
+    if not len(taken):
+        raise ValueError(expected("kg", "a graph that can spare a triple to evaluate on", f"{len(triples)} triples",
+                                  "set evaluate=False"))
+    leaves = torch.isin(rank[pair], taken)
+    # of all triples between the two entities one is asked for, drawn at random
+    draw = torch.randperm(len(triples), generator=generator)
+    chosen = draw.new_full((len(pairs),), len(triples)).scatter_reduce_(0, pair, draw, "amin")
+    return triples[~leaves], triples[leaves & (draw == chosen[pair])]
