@@ -89,7 +89,7 @@ def digest(*parts: Any) -> str:
     total = hashlib.sha256()
     for part in parts:
         if isinstance(part, Tensor):
-            part = part.detach().cpu().contiguous()
+            part = part.detach().cpu()
             total.update(f"{part.dtype}{tuple(part.shape)}".encode())
             total.update(part.reshape(-1).view(torch.uint8).numpy().tobytes())
         else:
