@@ -3,13 +3,23 @@
 from kgrl.datasets.book_crossing import BookCrossing
 from kgrl.datasets.frames import from_frames
 from kgrl.datasets.kgcn import from_kgcn
+from kgrl.datasets.movielens_1m import MovieLens1M
+from kgrl.datasets.movielens_10m import MovieLens10M
+from kgrl.datasets.movielens_20m import MovieLens20M
 from kgrl.datasets.movielens_100k import MovieLens100K
+from kgrl.datasets.netflix import NetflixPrize
 from kgrl.datasets.recbole import from_recbole
 from kgrl.datasets.splits import popular_items, split_users
+from kgrl.datasets.synthetic import SyntheticKGRec
 
 __all__ = [
     "BookCrossing",
+    "MovieLens1M",
+    "MovieLens10M",
+    "MovieLens20M",
     "MovieLens100K",
+    "NetflixPrize",
+    "SyntheticKGRec",
     "from_frames",
     "from_kgcn",
     "from_recbole",

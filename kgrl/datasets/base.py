@@ -24,10 +24,10 @@ class KGRecDataset(InMemoryDataset):
     Args:
         root: folder of the data set; ``root/raw`` takes the downloads.
         source: a folder that already holds the raw files; it is only read. ``None``: download them.
+        options: what else decides how the raw files are read.
         transform: applied at every access.
         pre_transform: applied before saving.
         force_reload: process again even if a fitting processed file is there.
-        **options: what else decides how the raw files are read.
     """
 
     url = ""
@@ -37,12 +37,12 @@ class KGRecDataset(InMemoryDataset):
     def __init__(
         self,
         root: str | os.PathLike[str],
-        source: str | os.PathLike[str] | None = None,
+        source: str | os.PathLike[str] | None,
+        options: dict[str, Any],
         *,
         transform: Callable[[HeteroData], HeteroData] | None = None,
         pre_transform: Callable[[HeteroData], HeteroData] | None = None,
         force_reload: bool = False,
-        **options: Any,
     ) -> None:
         self.source = None if source is None else Path(source).expanduser()
         self.options = options
@@ -64,7 +64,8 @@ class KGRecDataset(InMemoryDataset):
     @property
     def processed_file_names(self) -> str:
         raw = [[name, *_stamp(Path(self.raw_dir) / name)] for name in self.raw_file_names]
-        made_from = [FORMAT, type(self).__name__, self.options, str(Path(self.raw_dir).resolve()), raw]
+        source = self.source and str(self.source.resolve())
+        made_from = [FORMAT, type(self).__name__, self.options, source, raw]
         return f"data-{digest(made_from, repr(self.pre_transform))[:16]}.pt"
 
     def download(self) -> None:

@@ -21,7 +21,7 @@ VARIABLE = "KGRL_BOOK_CROSSING"
 
 
 class BookCrossing(KGRecDataset):
-    """Book-Crossing (Ziegler et al., 2005) linked to Satori by RippleNet (Wang et al., 2018), the data of KGQR's Table 2.
+    """Book-Crossing (Ziegler et al., 2005) linked to Satori by RippleNet (Wang et al., 2018), as in KGQR's Table 2.
 
     Binary: every rating of a linked book counts as 1, and as many books that the user never rated are drawn as 0. In
     the published processed form: 139,746 ratings by 17,860 users of 14,967 books; 151,500 triples, 77,903 entities, 25
@@ -31,7 +31,8 @@ class BookCrossing(KGRecDataset):
         root: folder of the data set.
         source: a folder in the processed form (``kg_final.npy|txt``, ``ratings_final.npy|txt``) or the raw one
             (``BX-Book-Ratings.csv``, ``item_index2entity_id*.txt``, ``kg*.txt``); default: the folder that the
-            environment variable ``KGRL_BOOK_CROSSING`` names, else the raw form is downloaded from RippleNet's repository.
+            environment variable ``KGRL_BOOK_CROSSING`` names, else the raw form is downloaded from RippleNet's
+            repository.
         linked_only: drop books without an entity, and their ratings.
         min_ratings: drop users with fewer ratings.
         seed: of the negatives, in the raw form; the processed form comes with its own.
@@ -48,7 +49,8 @@ class BookCrossing(KGRecDataset):
         *, min_ratings: int = 1, seed: int = 0, **kwargs: Any,
     ) -> None:
         source = source if source is not None else os.environ.get(VARIABLE) or None
-        super().__init__(root, source, linked_only=linked_only, min_ratings=min_ratings, seed=seed, **kwargs)
+        options = {"linked_only": linked_only, "min_ratings": min_ratings, "seed": seed}
+        super().__init__(root, source, options, **kwargs)
 
     @property
     def processed_form(self) -> bool:

@@ -78,7 +78,8 @@ def _transfer(url: str, part: Path) -> None:
         if error.code != 416 or not start:
             raise
         part.unlink()  # the part is no shorter than the file: whole, or of another file
-        return _transfer(url, part)
+        _transfer(url, part)
+        return
     with response:
         resumed = response.status == 206
         left = int(response.headers.get("Content-Length") or 0)
@@ -136,7 +137,8 @@ def download_wheel(requirement: str, file_name: str, expected: str, folder: Path
     command = ["-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", str(folder), requirement]
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True)
     if done.returncode or not wheel.is_file():
-        raise RuntimeError(f"pip could not fetch {requirement}: {(done.stderr.strip() or 'no output').splitlines()[-1]}\n"
+        reason = (done.stderr.strip() or "no output").splitlines()[-1]
+        raise RuntimeError(f"pip could not fetch {requirement}: {reason}\n"
                            f"By hand: run `python {' '.join(command)}` with any Python that has pip, "
                            f"or put {file_name} into {folder}")
     check(wheel, expected, str(wheel))

@@ -101,9 +101,12 @@ def from_frames(
         ValueError: a missing column or id, a rating outside the scale, a link that cannot stand, relation names that
             collide, or nothing left; the text names the row and the value.
     """
-    tables = {"ratings": (ratings, ["user", "item"]), "triples": (triples, ["head", "relation", "tail"]),
-              "links": (links, ["item", "entity"]), "items": (items, ["item"])}
-    raw = Raw(**{key: Table.of(frame, key, columns) for key, (frame, columns) in tables.items() if frame is not None})
+    raw = Raw(
+        Table.of(ratings, "ratings", ["user", "item"]),
+        None if triples is None else Table.of(triples, "triples", ["head", "relation", "tail"]),
+        None if links is None else Table.of(links, "links", ["item", "entity"]),
+        None if items is None else Table.of(items, "items", ["item"]),
+    )
     return assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed), name)
 
 
@@ -137,19 +140,21 @@ def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
                          f"{rules.min_ratings} of them, got none out of {len(every):,}")
 
     data = _rated(ratings, users, items.raw(np.flatnonzero(kept)), scale)
-    for column in {"title", "raw_id"} & set(() if raw.items is None else raw.items.frame.columns):
-        data["item"][column] = _described(raw.items.frame, column, items.index[kept])
+    if raw.items is not None:
+        for column in [each for each in ("title", "raw_id") if each in raw.items.frame]:
+            data["item"][column] = _described(raw.items.frame, column, items.index[kept])
     relations: list[Any] = []
     if raw.triples is None:
         data["entity"].num_nodes = 0
         data.relation_names = []
     else:
-        relations = _add_kg(data, raw.triples, entities, np.where(kept, item_number, -1)[entity >= 0], entity[entity >= 0])
+        linked = entity >= 0  # kept, all of them
+        relations = _add_kg(data, raw.triples, entities, item_number[linked], entity[linked])
     after = {"ratings": len(ratings), "users": data["user"].num_nodes, "items": data["item"].num_nodes,
              "entities": data["item"].num_nodes + data["entity"].num_nodes,
              "triples": sum(data[kind].num_edges for kind in data.edge_types[1:]), "relations": len(relations)}
-    data.provenance = {"name": name, "files": dict(raw.files), "options": asdict(rules), "before": before, "after": after,
-                       "relations": relations}
+    data.provenance = {"name": name, "files": dict(raw.files), "options": asdict(rules), "before": before,
+                       "after": after, "relations": relations}
     data.validate()
     return data
 
@@ -161,7 +166,9 @@ def _all_items(raw: Raw) -> Ids:
         return Ids.sorted(rated)
     listed = raw.items.frame["item"]
     raw.items.complain(listed.duplicated(), "item", "listed once")
-    return Ids(pd.Index(listed.astype(listed.cat.categories.dtype) if listed.dtype == "category" else listed)).then(rated)
+    if isinstance(listed.dtype, pd.CategoricalDtype):
+        listed = listed.astype(listed.cat.categories.dtype)
+    return Ids(pd.Index(listed)).then(rated)
 
 
 def _described(listed: pd.DataFrame, column: str, items: pd.Index) -> list[str]:

@@ -58,7 +58,7 @@ def _union(columns: Iterable[pd.Series]) -> pd.Index:
 
 def _distinct(column: pd.Series) -> pd.Index:
     if isinstance(column.dtype, pd.CategoricalDtype):  # categories no row has any more do not count
-        return column.cat.categories[np.unique(column.cat.codes)]
+        return column.cat.categories[np.flatnonzero(np.bincount(column.cat.codes))]
     return pd.Index(column.unique())
 
 

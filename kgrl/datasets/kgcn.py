@@ -63,8 +63,8 @@ def from_kgcn(
         raw = read_raw(folder, read_ratings(folder / ratings, separator), ratings)
         return assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links, threshold, seed), folder.name)
     if threshold is not None:
-        raise ValueError(f"`threshold` must be None for the processed form, whose labels are 0 and 1, got {threshold!r}; "
-                         f"for the raw form name the `ratings` file")
+        raise ValueError(f"`threshold` must be None for the processed form, whose labels are 0 and 1, "
+                         f"got {threshold!r}; for the raw form name the `ratings` file")
     return assemble(read_processed(folder), Rules(rating_scale or BINARY, linked_only, min_ratings), folder.name)
 
 
@@ -87,10 +87,11 @@ def read_ratings(path: Path, separator: str) -> Table:
         fields = handle.readline().rstrip("\r\n").split(separator)
     columns: dict[str, Kind] = {"user": "id", "item": "id", "rating": "float", "time": "float"}
     if len(fields) not in (3, 4):
-        raise ValueError(f"{path}, line 1: expected 3 or 4 fields (user, item, rating[, time]) separated by {separator!r}, "
-                         f"got {fields}")
+        raise ValueError(f"{path}, line 1: expected 3 or 4 fields (user, item, rating[, time]) separated by "
+                         f"{separator!r}, got {fields}")
     columns = dict(list(columns.items())[: len(fields)])
-    return read_delimited(path, columns, separator, header=not _is_number(fields[2].strip('"')), quoted='"' in fields[0])
+    header = not _is_number(fields[2].strip('"'))
+    return read_delimited(path, columns, separator, header=header, quoted='"' in fields[0])
 
 
 def read_processed(folder: Path) -> Raw:
@@ -129,7 +130,7 @@ def first_of(folder: Path, names: tuple[str, ...]) -> Path:
 def _read_final(path: Path, columns: list[str]) -> Table:
     """A table of three columns of whole numbers of at least 0."""
     if path.suffix == ".txt":
-        table = read_delimited(path, {column: "int" for column in columns})
+        table = read_delimited(path, dict.fromkeys(columns, "int"))
     else:
         table = Table(_load_array(path, columns), path.name, lambda row: f"{path}, row {row}")
     for column in columns:
@@ -139,13 +140,13 @@ def _read_final(path: Path, columns: list[str]) -> Table:
 
 def _load_array(path: Path, columns: list[str]) -> pd.DataFrame:
     shape = f"an array of whole numbers with the columns {', '.join(columns)}"
+    existing(path)
     try:
-        array = np.load(existing(path), allow_pickle=False)
+        array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise ValueError(f"{path}: expected {shape}, {error}: the file is damaged or cut off, fetch it again") from error
-    if array.ndim != 2 or array.shape[1] != len(columns) or not np.issubdtype(array.dtype, np.integer) or not len(array):
+        raise ValueError(f"{path}: expected {shape}, {error}: it is damaged or cut off; fetch it again") from error
+    whole = np.issubdtype(array.dtype, np.integer)
+    if array.ndim != 2 or array.shape[1] != len(columns) or not whole or not len(array):
         raise ValueError(f"{path}: expected {shape}, got {array.dtype} {array.shape}")
     return pd.DataFrame(array.astype(np.int64), columns=columns)
 

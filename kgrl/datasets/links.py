@@ -34,8 +34,8 @@ def linked_entities(
         entity[items.numbers(links.frame["item"])] = entities.numbers(links.frame["entity"])
     if not (entity >= 0).any():
         source = "the items' own ids" if links is None else links.name
-        raise ValueError(f"the KG must have the items among its {len(entities):,} entities, got none of the {len(items):,} "
-                         f"items by {source}; do links, ratings and triples belong together?")
+        raise ValueError(f"the KG must have the items among its {len(entities):,} entities, got none of the "
+                         f"{len(items):,} items by {source}; do links, ratings and triples belong together?")
     return entity, dropped
 
 

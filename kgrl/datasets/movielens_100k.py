@@ -38,7 +38,7 @@ class MovieLens100K(KGRecDataset):
         self, root: str | os.PathLike[str], source: str | os.PathLike[str] | None = None, linked_only: bool = True,
         *, min_ratings: int = 1, **kwargs: Any,
     ) -> None:
-        super().__init__(root, source, linked_only=linked_only, min_ratings=min_ratings, **kwargs)
+        super().__init__(root, source, {"linked_only": linked_only, "min_ratings": min_ratings}, **kwargs)
 
     @property
     def raw_file_names(self) -> list[str]:

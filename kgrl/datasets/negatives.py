@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from kgrl.datasets.ratings import Ratings
@@ -21,11 +23,12 @@ def with_sampled_negatives(ratings: Ratings, num_items: int, positive_from: floa
         seed: of the draw.
     """
     positive = ratings[ratings.rating >= positive_from]
-    rated = ratings.user * num_items + ratings.item
     num_users = int(ratings.user.max(initial=-1)) + 1
     unrated = num_items - np.bincount(ratings.user, minlength=num_users)
     wanted = np.minimum(np.bincount(positive.user, minlength=num_users), unrated)
-    negative = _draw(rated, wanted, num_items, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    negative = draw_distinct(wanted, num_items, lambda user: rng.integers(num_items, size=len(user)),
+                             ratings.user * num_items + ratings.item)
     user = np.concatenate([positive.user, negative // num_items])
     item = np.concatenate([positive.item, negative % num_items])
     label = np.repeat([1.0, 0.0], [len(positive), len(negative)])
@@ -33,14 +36,27 @@ def with_sampled_negatives(ratings: Ratings, num_items: int, positive_from: floa
     return Ratings(user[order], item[order], label[order], None)
 
 
-def _draw(taken: np.ndarray, wanted: np.ndarray, num_items: int, rng: np.random.Generator) -> np.ndarray:
-    """For each user, ``wanted`` distinct pairs (user · N + item) outside ``taken``: drawn, and drawn again where taken."""
-    taken, drawn = np.unique(taken), [np.empty(0, np.int64)]
+def draw_distinct(
+    wanted: np.ndarray, num_items: int, pick: Callable[[np.ndarray], np.ndarray], taken: np.ndarray
+) -> np.ndarray:
+    """Draws items for all users at once; where a pair is taken or drawn twice, draws again.
+
+    Args:
+        wanted: ``[U]``, how many items each user gets; no more than ``pick`` can give outside ``taken``.
+        num_items: N.
+        pick: users ``[K]`` → one random item each ``[K]``.
+        taken: distinct pairs user · N + item that may not be drawn.
+
+    Returns:
+        Distinct pairs user · N + item.
+    """
+    drawn = [np.empty(0, np.int64)]
     while wanted.any():
         user = np.repeat(np.arange(len(wanted)), wanted)
-        pair = user * num_items + rng.integers(num_items, size=len(user))
-        pair = np.setdiff1d(pair, taken)  # sorted and distinct: at most ``wanted`` a user, whatever the order
+        pair = np.sort(user * num_items + pick(user))
+        pair = pair[np.diff(pair, prepend=-1) != 0]  # distinct, so at most ``wanted`` a user
+        pair = pair[~np.isin(pair, taken, assume_unique=True, kind="sort")]
         drawn.append(pair)
         wanted = wanted - np.bincount(pair // num_items, minlength=len(wanted))
-        taken = np.union1d(taken, pair)
+        taken = np.concatenate([taken, pair])
     return np.concatenate(drawn)

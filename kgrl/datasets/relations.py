@@ -46,7 +46,7 @@ def typed_edges(
         keys: the relations' names.
 
     Returns:
-        (source type, relation, target type) → ``edge_index [2, m]``, numbered within the types, in the order of ``keys``.
+        (source type, relation, target type) → ``edge_index [2, m]``, numbered within the types, ordered as ``keys``.
     """
     kind = relation * 4 + (head >= num_items) * 2 + (tail >= num_items)
     order = np.argsort(kind, kind="stable")

@@ -39,7 +39,8 @@ def split_users(
     parts = users[:first], users[first:second], users[second:]
     for name, share, part in zip(("train", "valid", "test"), (max(train, 1e-6), valid, rest), parts, strict=True):
         if share > 1e-9 and not len(part):
-            raise ValueError(expected(name, f"a share that gives at least one of the {num_users} users", round(share, 6)))
+            what = f"a share that gives at least one of the {num_users} users"
+            raise ValueError(expected(name, what, round(share, 6)))
     return tuple(part.sort().values for part in parts)  # type: ignore[return-value]
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import mmap
-import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 Kind = Literal["id", "int", "float", "text"]
-CHUNK = 1 << 20
+CHUNK, BLOCK = 1 << 20, 1 << 24
 WHAT = {"id": "an id", "int": "a whole number", "float": "a number", "text": "text"}
 
 
@@ -39,8 +37,8 @@ class Table:
         """A user's own frame, with ``columns`` at least."""
         missing = [column for column in columns if column not in frame.columns]
         if missing:
-            raise ValueError(f"`{name}` must have the columns {', '.join(columns)}, got {', '.join(map(str, frame.columns))}"
-                             f"; missing: {', '.join(missing)}")
+            raise ValueError(f"`{name}` must have the columns {', '.join(columns)}, "
+                             f"got {', '.join(map(str, frame.columns))}; missing: {', '.join(missing)}")
         return cls(frame.reset_index(drop=True), name, lambda row: f"`{name}`, row {row}")
 
     def complain(self, bad: np.ndarray | pd.Series, column: str, what: str) -> None:
@@ -49,7 +47,8 @@ class Table:
         if len(rows):
             first, more = rows[0], f" (and {len(rows) - 1:,} more)" if len(rows) > 1 else ""
             value = self.frame[column].iloc[first]
-            raise ValueError(f"{self.locate(int(self.frame.index[first]))}: {column} must be {what}, got {value!r}{more}")
+            place = self.locate(int(self.frame.index[first]))
+            raise ValueError(f"{place}: {column} must be {what}, got {value!r}{more}")
 
 
 def existing(path: Path) -> Path:
@@ -111,7 +110,7 @@ def _parse(
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # what pandas would drop silently
-        if not quoted and _plainly_numbered(path, separator):
+        if "id" in columns.values() and not quoted and _plainly_numbered(path, separator):
             try:
                 return read(np.int64)
             except (ValueError, OverflowError):  # some id is text, or the file is malformed: the next attempt tells
@@ -127,18 +126,26 @@ def _parse(
 
 
 def _plainly_numbered(path: Path, separator: str) -> bool:
-    """Whether no field can be a whole number in disguise: 07, +7 or "7 " would become the same id as 7."""
-    disguise = rb"(?:^|[\n" + re.escape(separator[0]).encode() + rb"])[ +0-](?=[ +0-9-])| (?=[\r\n" + re.escape(
-        separator[0]).encode() + rb"])"
-    with open(path, "rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return re.search(disguise, content) is None
+    """Whether no field can be a whole number in disguise: 07, +7 and "7 " would become the same id as 7."""
+    with open(path, "rb") as handle:
+        tail = b"\n"
+        while block := handle.read(BLOCK):
+            text = tail + block
+            if any(sign in text for sign in (b" ", b"+", b"-")):
+                return False
+            code = np.frombuffer(text, np.uint8)
+            first = (code[:-2] == ord(separator[0])) | (code[:-2] == ord("\n"))
+            if (first & (code[1:-1] == ord("0")) & (code[2:] - np.uint8(ord("0")) < 10)).any():
+                return False
+            tail = text[-2:]
+    return True
 
 
 def _require_ids(frame: pd.DataFrame, columns: Mapping[str, Kind]) -> None:
     for column, kind in columns.items():
-        if kind == "id" and frame[column].dtype == "category":
-            if frame[column].isna().any() or "" in frame[column].cat.categories:
-                raise ValueError(f"{column} is missing somewhere")
+        text = kind == "id" and isinstance(frame[column].dtype, pd.CategoricalDtype)
+        if text and (frame[column].isna().any() or "" in frame[column].cat.categories):
+            raise ValueError(f"{column} is missing somewhere")
 
 
 def line_number(path: Path, row: int) -> int:
@@ -149,7 +156,8 @@ def line_number(path: Path, row: int) -> int:
 
 
 def _malformed(
-    path: Path, columns: Mapping[str, Kind], separator: str, header: bool, encoding: str, quoted: bool, reason: Exception
+    path: Path, columns: Mapping[str, Kind], separator: str, header: bool, encoding: str, quoted: bool,
+    reason: Exception,
 ) -> ValueError:
     """The error about the first line that does not have the fields of ``columns``."""
     layout = separator.join(columns)

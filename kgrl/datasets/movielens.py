@@ -1,0 +1,91 @@
+"""What MovieLens-1M, -10M and -20M share: GroupLens' archive, and a Satori KG in KGCN's form."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch_geometric.data import HeteroData
+
+from kgrl.datasets.base import KGRecDataset
+from kgrl.datasets.download import download, unzip
+from kgrl.datasets.frames import Raw, Rules, assemble
+from kgrl.datasets.kgcn import read_raw
+from kgrl.datasets.ratings import Scale
+from kgrl.datasets.table import Kind, Table, existing, read_delimited
+from kgrl.files import sha256
+
+RATING: dict[str, Kind] = {"user": "int", "item": "int", "rating": "float", "time": "int"}
+FILM: dict[str, Kind] = {"item": "int", "title": "text", "genres": "text"}
+KG_FILES = ("item_index2entity_id.txt", "kg.txt")
+
+
+class MovieLensArchive(KGRecDataset):
+    """A MovieLens release that GroupLens publishes as a zip archive; a subclass says which.
+
+    Args:
+        root: folder of the data set.
+        source: a folder that holds the release's ratings and films and, with ``kg``, ``item_index2entity_id.txt`` and
+            ``kg.txt``; else they are downloaded.
+        linked_only: with ``kg``, drop films without an entity, and their ratings.
+        kg: whether to read the KG.
+        min_ratings: drop users with fewer of the ratings that remain.
+        bad_links: ``"error"``, or ``"drop"`` for leaving out links of films that the release does not hold.
+        **kwargs: ``transform``, ``pre_transform``, ``force_reload``.
+    """
+
+    license = "GroupLens: research use, no redistribution without permission; KG: as published with KGCN and MKR"
+    citation = "Harper and Konstan, The MovieLens Datasets, TiiS 2015"
+    sha256: str | None = None
+    kg_url = ""
+    folder = ""
+    ratings_file, films_file = "ratings.dat", "movies.dat"
+    encoding = "utf-8"
+    scale: Scale = (0.5, 5.0, 3.5)
+
+    def __init__(
+        self, root: str | os.PathLike[str], source: str | os.PathLike[str] | None = None, linked_only: bool = True,
+        *, kg: bool = True, min_ratings: int = 1, bad_links: str = "error", **kwargs: Any,
+    ) -> None:
+        options = {"linked_only": linked_only, "kg": kg, "min_ratings": min_ratings, "bad_links": bad_links}
+        super().__init__(root, source, options, **kwargs)
+
+    @property
+    def raw_file_names(self) -> list[str]:
+        return [self.ratings_file, self.films_file, *(KG_FILES if self.options["kg"] else ())]
+
+    def fetch(self, folder: Path) -> None:
+        if not all((folder / name).is_file() for name in (self.ratings_file, self.films_file)):
+            archive = download(self.url, folder / self.url.rpartition("/")[2], self.sha256)
+            unzip(archive, [f"{self.folder}/{self.ratings_file}", f"{self.folder}/{self.films_file}"], folder)
+        for name in self.raw_file_names[2:]:
+            download(f"{self.kg_url}/{name}", folder / name)
+
+    def read(self, folder: Path) -> HeteroData:
+        options = {key: value for key, value in self.options.items() if key != "kg"}
+        ratings = self.read_ratings(folder / self.ratings_file)
+        films = self.read_films(folder / self.films_file)
+        names = [self.ratings_file, self.films_file]
+        if self.options["kg"]:
+            raw = read_raw(folder, ratings, self.ratings_file)
+        else:
+            raw = Raw(ratings, files={self.ratings_file: sha256(folder / self.ratings_file)})
+        files = {**raw.files, **{name: sha256(folder / name) for name in names[1:]}}
+        return assemble(replace(raw, items=films, files=files), Rules(self.scale, **options), type(self).__name__)
+
+    def read_ratings(self, path: Path) -> Table:
+        """Lines ``user::film::rating::time``."""
+        return read_delimited(path, RATING, "::")
+
+    def read_films(self, path: Path) -> Table:
+        """Lines ``film::title::genres``; a few thousand, and titles hold ":", so they are split in Python."""
+        with open(existing(path), encoding=self.encoding, errors="replace") as handle:
+            lines = [(number, line.strip("\r\n").split("::")) for number, line in enumerate(handle, 1) if line.strip()]
+        for number, fields in lines:
+            if len(fields) != len(FILM) or not fields[0].isdecimal():
+                raise ValueError(f"{path}, line {number}: expected film::title::genres, got {'::'.join(fields)[:200]!r}")
+        frame = pd.DataFrame([(int(fields[0]), fields[1]) for _, fields in lines], columns=["item", "title"])
+        return Table(frame, path.name, lambda row: f"{path}, line {lines[row][0]}")
