@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ EVALUATION_SEED = 20_000
 def fit(
     agent: nn.Module, simulator: Any, users: Tensor, *, interactions: int, eval_users: Tensor | None = None,
     evaluate_every: int = 1_024, sessions: int = 32, checkpoint: str | os.PathLike[str] | None = None,
-    loggers: Any = None, precision: Any = "32-true", progress: bool | None = None, seed: int = 0,
+    loggers: Any = None, watch: Callable[[Mapping[str, float]], None] | None = None,
+    precision: Any = "32-true", progress: bool | None = None, seed: int = 0,
 ) -> list[dict[str, float]]:
     """Trains an agent in a simulator, and watches it on other users.
 
@@ -48,7 +49,8 @@ def fit(
         checkpoint: a folder, written after every evaluation (and at the end); a run that finds one there goes on from
             it, and ends, on the CPU with the same number of threads, with the very numbers of an uninterrupted run.
         loggers: Fabric loggers (e.g. ``CSVLogger``, ``TensorBoardLogger`` of ``lightning_fabric.loggers``), one or a
-            list, that get the curve. A resumed run logs its earlier evaluations again.
+            list, that get the curve. A resumed run logs its earlier evaluations again (and shows them to ``watch``).
+        watch: called with each evaluation's row as it is made, e.g. to print it.
         precision: Fabric's, e.g. ``"bf16-mixed"``.
         progress: whether to show a bar with the latest validation reward and the time left; ``None``: at a terminal.
         seed: of the users' order, exploration and replay.
@@ -72,7 +74,7 @@ def fit(
     identity = _identity(agent, simulator, users, eval_users, evaluate_every, sessions, precision, seed)
     if folder is not None and run.restore(folder, agent, identity):
         for row in run.curve:
-            fabric.log_dict(row, step=int(row["interactions"]))
+            _tell(row, fabric, watch)
     bar = tqdm(total=interactions, initial=run.interactions, disable=None if progress is None else not progress,
                unit=" interactions", desc="training")
     with bar:
@@ -91,7 +93,7 @@ def fit(
             run.seconds += time.perf_counter() - started
             if eval_users is not None and (due or last):
                 run.curve[-1]["seconds"] = run.seconds
-                fabric.log_dict(run.curve[-1], step=run.interactions)
+                _tell(run.curve[-1], fabric, watch)
             if folder is not None and (due or last):
                 run.save(folder, agent, identity)
             bar.update(run.interactions - before)
@@ -106,6 +108,13 @@ def _round(agent: Any, simulator: Any, users: Tensor, run: Run) -> dict[str, flo
     run.interactions += int(sessions.length.sum())
     run.gradient_steps += int(report.pop("gradient_steps", 0))
     return report
+
+
+def _tell(row: Mapping[str, float], fabric: Fabric, watch: Callable[[Mapping[str, float]], None] | None) -> None:
+    """Hands an evaluation to the loggers and to whoever watches."""
+    fabric.log_dict(row, step=int(row["interactions"]))
+    if watch is not None:
+        watch(row)
 
 
 def _turn(users: Tensor, position: int, count: int, seed: int) -> Tensor:

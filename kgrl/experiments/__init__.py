@@ -1,0 +1,1 @@
+"""The papers' protocols: one module a table or figure, and what every run reports."""

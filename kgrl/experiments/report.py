@@ -1,0 +1,98 @@
+"""What a run shows: the table of scores, the learning curve, and sessions to read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from kgrl.candidates import KHopCandidates
+from kgrl.evaluate import METRICS, Scores, compare
+from kgrl.files import whole_file
+from kgrl.sessions import Sessions
+
+
+def score_table(scores: Mapping[str, Scores], ours: str) -> str:
+    """A Markdown table of mean scores, with the p-value of ``ours`` against each other row.
+
+    Args:
+        scores: of every recommender, on the same users.
+        ours: the row the others are compared with (two-sided paired Wilcoxon test over users, on the reward).
+    """
+    lines = ["| | reward | precision | recall | F1 | difference | p |", "|---|---|---|---|---|---|---|"]
+    for name, row in scores.items():
+        means = " | ".join(f"{getattr(row, metric):.4f}" for metric in METRICS)
+        test = compare(scores[ours], row)
+        versus = "| | |" if name == ours else f"| {test.difference:+.4f} | {test.p_value:.2g} |"
+        lines.append(f"| {name} | {means} {versus}")
+    return "\n".join(lines)
+
+
+def held(curve: Iterable[Mapping[str, float]], level: float, times: int = 3) -> int | None:
+    """The interactions from which ``times`` evaluations in a row are at or above ``level``; ``None``: never."""
+    rows = list(curve)
+    for first in range(len(rows) - times + 1):
+        if all(row["reward"] >= level for row in rows[first : first + times]):
+            return int(rows[first]["interactions"])
+    return None
+
+
+def plot_curve(
+    curve: Sequence[Mapping[str, float]], levels: Mapping[str, float], path: str | os.PathLike[str], title: str = ""
+) -> None:
+    """Draws reward against interactions, with flat lines to read it against, into a PNG file.
+
+    Args:
+        curve: from :func:`kgrl.train.fit`.
+        levels: rewards that need no learning, by name.
+        path: the file.
+        title: above the figure.
+    """
+    import matplotlib  # an extra: the package itself does not need it
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    axes.plot([row["interactions"] for row in curve], [row["reward"] for row in curve], marker=".", label="KGQR")
+    for number, (name, level) in enumerate(levels.items(), start=1):
+        axes.axhline(level, color=f"C{number}", linestyle="--", linewidth=1, label=f"{name} ({level:.3f})")
+    axes.set(xlabel="interactions with training users", ylabel="mean reward a step", title=title)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", fontsize="small")
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+    pyplot.close(figure)
+
+
+def session_pages(
+    sessions: Sessions, rows: Iterable[int], candidates: KHopCandidates, name: Callable[[int], str]
+) -> str:
+    """Markdown to read a few sessions by: each pick, its feedback, and the KG path that made it a candidate.
+
+    Args:
+        sessions: finished sessions.
+        rows: which of them.
+        candidates: the rule that chose the candidates; it explains them.
+        name: what a node of the KG is called.
+    """
+    pages = []
+    for row in rows:
+        session = sessions.rows(torch.tensor([row], device=sessions.device)).to("cpu")
+        hits, steps = int(session.positive.sum()), int(session.length)
+        pages.append(f"## User {int(session.users)}: {hits} of {steps} liked\n")
+        pages.append("| step | recommended | feedback | why it was a candidate |\n|---|---|---|---|")
+        pages += [_line(session, step, candidates, name) for step in range(steps)]
+        pages.append("")
+    return "\n".join(pages)
+
+
+def _line(session: Sessions, step: int, candidates: KHopCandidates, name: Callable[[int], str]) -> str:
+    item = int(session.items[0, step])
+    mark = "👍" if session.positive[0, step] else "👎"
+    liked: Tensor = session.before(step).liked[0]
+    paths = candidates.paths(item, liked[liked >= 0])
+    why = paths[0].describe(name) if paths else ("opening" if step == 0 else "backfill")
+    return f"| {step + 1} | {name(item)} | {mark} {float(session.feedback[0, step]):+.2f} | {why} |"
