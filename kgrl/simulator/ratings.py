@@ -26,7 +26,8 @@ class Ratings(NamedTuple):
 
 def normalise(raw: Tensor | float, low: float, high: float) -> Tensor:
     """Maps the raw scale onto [−1, 1]: ``low`` → −1, ``high`` → +1 (KGQR section 5.1.2)."""
-    return (torch.as_tensor(raw, dtype=torch.float) - low) * (2.0 / (high - low)) - 1.0
+    # in this order the middle of the scale is exactly 0: a streak goes by the sign
+    return (2 * torch.as_tensor(raw, dtype=torch.float) - (low + high)) / (high - low)
 
 
 def normalised_ratings(data: HeteroData) -> Ratings:

@@ -1,0 +1,60 @@
+"""What every feedback model inherits."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+
+from kgrl.simulator import PredictedFeedback
+from kgrl.simulator import feedback as module
+
+
+@pytest.fixture
+def model() -> PredictedFeedback:
+    generator = torch.Generator().manual_seed(3)
+    user, item = torch.randn(9, 4, generator=generator), torch.randn(17, 4, generator=generator)
+    return PredictedFeedback.from_embeddings(user, item, threshold=0.2)
+
+
+def test_num_relevant_counts_every_item(model: PredictedFeedback, device: torch.device) -> None:
+    users = torch.tensor([8, 0, 8, 3])
+    slow = [sum(float(model(torch.tensor([u]), torch.tensor([i]))) > 0.2 for i in range(17)) for u in users.tolist()]
+    assert model.to(device).num_relevant(users.to(device)).tolist() == slow
+    assert model.num_relevant(users.to(device)).tolist() == slow  # kept from the first time
+    assert model.relevant.ge(0).sum() == 3  # only who was asked for
+
+
+def test_num_relevant_forgets_at_new_weights(model: PredictedFeedback) -> None:
+    users = torch.arange(9)
+    model.num_relevant(users)
+    other = PredictedFeedback.from_embeddings(torch.ones(9, 4), torch.ones(17, 4), threshold=0.2)
+    model.load_state_dict(other.state_dict())
+    assert model.num_relevant(users).tolist() == [17] * 9
+
+
+def test_chunks_change_nothing(model: PredictedFeedback, monkeypatch: pytest.MonkeyPatch) -> None:
+    users = torch.tensor([5, 1, 1, 7])
+    mean, counts = model.mean_feedback(users), model.count_relevant(users)
+    torch.testing.assert_close(mean, model.rows(users).mean(0))
+    monkeypatch.setattr(module, "CPU_CHUNK", 20)  # one user a chunk
+    assert [len(part) for part in model.chunks(users)] == [1, 1, 1, 1]
+    torch.testing.assert_close(model.mean_feedback(users), mean)
+    assert model.num_relevant(users).tolist() == counts.tolist()
+
+
+def test_reaction_has_two_classes(model: PredictedFeedback) -> None:
+    users, items = torch.arange(9), torch.arange(9)
+    feedback, positive, streak = model.react(users, items)
+    assert positive.tolist() == [value > 0.2 for value in feedback.tolist()]
+    assert streak.tolist() == [1 if value > 0.2 else -1 for value in feedback.tolist()]
+    assert positive.any()
+    assert not positive.all()
+
+
+def test_copies_and_pickles(model: PredictedFeedback) -> None:
+    users = torch.arange(9)
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(twin.rows(users), model.rows(users))
