@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch_geometric.nn.dense.linear import Linear
+from torch_geometric.nn.inits import reset
 
 
 class Aggregator(torch.nn.Module):
@@ -60,14 +61,17 @@ class Aggregator(torch.nn.Module):
         return sent_j
 
     def forward(self, neighbours: Tensor, itself: Tensor) -> Tensor:
-        r"""``[T, out_channels]`` from ``neighbours [T, …]`` and ``itself [T, in_channels[1]]``, before :math:`\sigma`."""
+        r"""What :math:`\sigma` is applied to, ``[T, out_channels]``.
+
+        Args:
+            neighbours: ``[T, …]``, the reduced messages; zero where there is none.
+            itself: ``[T, in_channels[1]]``, the target's own features.
+        """
         raise NotImplementedError
 
     def reset_parameters(self) -> None:
         """Draws the weights of every part anew."""
-        for part in self.children():
-            if hasattr(part, "reset_parameters"):
-                part.reset_parameters()
+        reset(self.children())
 
     @property
     def options(self) -> str:

@@ -22,7 +22,7 @@ class MeanAggregator(Aggregator):
         self.itself = uniform_linear(in_channels[1], out_channels, bias=False)
 
     def forward(self, neighbours: Tensor, itself: Tensor) -> Tensor:
-        return self.neighbours(neighbours) + self.itself(itself)
+        return self.neighbours(neighbours).add_(self.itself(itself))
 
 
 class ConcatAggregator(Aggregator):

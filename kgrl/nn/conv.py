@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from kgrl.nn.aggregator import Aggregator
 from kgrl.nn.aggregators import ConcatAggregator, MeanAggregator, NeighborAggregator
 from kgrl.nn.attention import AttentionAggregator
 from kgrl.nn.neighbours import neighbour_sum
-from kgrl.options import at_least, resolve
+from kgrl.options import at_least, expected, resolve
 
 AGGREGATORS: dict[str, Callable[..., Aggregator]] = {
     "mean": MeanAggregator,
@@ -24,6 +24,9 @@ AGGREGATORS: dict[str, Callable[..., Aggregator]] = {
     "neighbor": NeighborAggregator,
     "gat": AttentionAggregator,
 }
+
+AggregatorLike: TypeAlias = str | type[Aggregator] | Aggregator | type[Aggregation] | Aggregation
+"""What an ``aggregator`` option takes."""
 
 
 class KGConv(MessagePassing):
@@ -66,38 +69,28 @@ class KGConv(MessagePassing):
     """
 
     SUPPORTS_FUSED_EDGE_INDEX: Final[bool] = True
+    fuse: bool
 
     def __init__(
         self,
         in_channels: int | tuple[int, int],
         out_channels: int,
-        aggregator: str | type[Aggregator] | Aggregator | type[Aggregation] | Aggregation = "mean",
+        aggregator: AggregatorLike = "mean",
         act: str | Callable[[Tensor], Tensor] | None = "relu",
         bias: bool = True,
         aggregator_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        pair = (in_channels, in_channels) if isinstance(in_channels, int) else in_channels
-        options = dict(out_channels=at_least("out_channels", out_channels, 1), bias=bias, **(aggregator_kwargs or {}))
-        aggr: str | Aggregation
-        if isinstance(aggregator, type) and issubclass(aggregator, Aggregation):
-            aggregator = aggregator()
-        if isinstance(aggregator, Aggregation):
-            aggr, wide = aggregator, isinstance(aggregator, MultiAggregation)
-            width = aggregator.get_out_channels(pair[0]) if wide else pair[0]
-            part: Aggregator = MeanAggregator(in_channels=(width, pair[1]), **options)
-        else:
-            part = resolve("aggregator", aggregator, AGGREGATORS, Aggregator, in_channels=pair, **options)
-            aggr = part.aggr
+        part, aggr = _resolved(aggregator, in_channels, out_channels, bias, dict(aggregator_kwargs or {}))
         super().__init__(aggr=aggr)
-        self.in_channels, self.out_channels = in_channels, out_channels
+        self.in_channels, self.out_channels = in_channels, at_least("out_channels", out_channels, 1)
         self.aggregator = part
         self.act = torch.nn.Identity() if act is None else activation_resolver(act)
         # without messages of its own, an aggregator lets the sum run over the compressed rows directly
         plain = type(part).message is Aggregator.message
-        self.fuse = bool(self.fuse) and plain and self.aggr in ("mean", "sum", "add")
-        self.reset_parameters()
+        self.fuse = plain and self.aggr in ("mean", "sum")
 
     def reset_parameters(self) -> None:
+        """Draws all weights anew."""
         super().reset_parameters()
         self.aggregator.reset_parameters()
 
@@ -117,5 +110,26 @@ class KGConv(MessagePassing):
     def __repr__(self) -> str:
         kind = type(self.aggregator)
         name = next((key for key, known in AGGREGATORS.items() if known is kind), kind.__name__)
-        sizes = f"{self.in_channels}, {self.out_channels}"
-        return f"{type(self).__name__}({sizes}, aggregator={name}{self.aggregator.options})"
+        options = self.aggregator.options + (f", aggr={self.aggr}" if self.aggr != kind.aggr else "")
+        return f"{type(self).__name__}({self.in_channels}, {self.out_channels}, aggregator={name}{options})"
+
+
+def _resolved(
+    aggregator: AggregatorLike,
+    in_channels: int | tuple[int, int],
+    out_channels: int,
+    bias: bool,
+    kwargs: dict[str, Any],
+) -> tuple[Aggregator, str | Aggregation]:
+    """The aggregator, and what reduces its messages."""
+    source, target = (in_channels, in_channels) if isinstance(in_channels, int) else in_channels
+    if kwargs and isinstance(aggregator, torch.nn.Module):
+        raise ValueError(expected("aggregator_kwargs", "left out beside an instance", kwargs))
+    if isinstance(aggregator, type) and issubclass(aggregator, Aggregation):
+        aggregator, kwargs = aggregator(**kwargs), {}
+    if isinstance(aggregator, Aggregation):
+        wide = aggregator.get_out_channels(source) if isinstance(aggregator, MultiAggregation) else source
+        return MeanAggregator((wide, target), out_channels, bias), aggregator
+    options = {"in_channels": (source, target), "out_channels": out_channels, "bias": bias, **kwargs}
+    part = resolve("aggregator", aggregator, AGGREGATORS, Aggregator, **options)
+    return part, part.aggr

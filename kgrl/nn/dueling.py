@@ -12,8 +12,8 @@ from torch.nn import Linear
 
 from kgrl.options import at_least
 
-CHUNK = 4096
-"""Pairs evaluated at a time where no gradient is wanted: their hidden rows then stay in the processor's cache."""
+CHUNK = {"cpu": 2_048, "cuda": 2**20}
+"""Pairs evaluated at a time where no gradient is wanted: on a CPU their hidden rows then stay in its cache."""
 
 
 class ItemTerms(NamedTuple):
@@ -63,8 +63,9 @@ class DuelingHead(torch.nn.Module):
     def reset_parameters(self) -> None:
         """Draws every layer uniformly from ±1/√(its inputs), as PyTorch's linear layers do."""
         joint = 1 / math.sqrt(self.state_channels + self.item_channels)  # one layer on [s ‖ i], kept in two parts
-        for part in (self.value[0], self.value[2], self.advantage):
-            part.reset_parameters()
+        for part in (*self.value, self.advantage):
+            if isinstance(part, Linear):
+                part.reset_parameters()
         for parameter in (self.from_state.weight, self.from_state.bias, self.from_item.weight):
             torch.nn.init.uniform_(parameter, -joint, joint)
 
@@ -81,16 +82,21 @@ class DuelingHead(torch.nn.Module):
             index: ``[K]``, each pair's item, a row of ``items``.
             batch: ``[K]``, each pair's session, a row of ``state``.
         """
-        terms = items if isinstance(items, ItemTerms) else self.project(items)
+        if isinstance(items, Tensor):
+            if index.numel() < items.size(0):  # fewer pairs than items: only theirs are projected
+                items, index = F.embedding(index, items), torch.arange(index.numel(), device=index.device)
+            items = self.project(items)
         asked = self.from_state(state)
         if torch.is_grad_enabled():
-            return self._pairs(asked, terms, index, batch)
-        chunks = zip(index.split(CHUNK), batch.split(CHUNK), strict=True)
-        return torch.cat([self._pairs(asked, terms, *chunk) for chunk in chunks])
+            return self._pairs(asked, items, index, batch)
+        size = CHUNK.get(index.device.type, 2**20)
+        return torch.cat([
+            self._pairs(asked, items, *pairs) for pairs in zip(index.split(size), batch.split(size), strict=True)
+        ])
 
     def _pairs(self, asked: Tensor, terms: ItemTerms, index: Tensor, batch: Tensor) -> Tensor:
         # embedding, as its gradient adds in a fixed order, which that of x[index] does not
-        hidden = torch.relu(F.embedding(batch, asked) + F.embedding(index, terms.advantage))
+        hidden = F.embedding(index, terms.advantage).add_(F.embedding(batch, asked)).relu_()
         value = F.embedding(index, terms.value.unsqueeze(1)).squeeze(1)
         return torch.addmv(value, hidden, self.advantage.weight.squeeze(0))
 

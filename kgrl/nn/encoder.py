@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
-from torch_geometric.nn.aggr import Aggregation
-from torch_geometric.utils import coalesce, index_sort
-from torch_geometric.utils.sparse import index2ptr
+from torch_geometric.typing import Adj
+from torch_geometric.utils import coalesce
 
-from kgrl.nn.aggregator import Aggregator
-from kgrl.nn.conv import KGConv
-from kgrl.nn.neighbours import Rows
+from kgrl.nn.conv import AggregatorLike, KGConv
+from kgrl.nn.neighbours import Rows, in_neighbours
 from kgrl.nn.plan import Plan, plan
 from kgrl.options import at_least, expected
 
@@ -52,11 +50,16 @@ class KGEncoder(torch.nn.Module):
         - **outputs:** :math:`(T, F_{out})`
     """
 
+    graph_ptr: Tensor
+    graph_columns: Tensor
+    plan_nodes: Tensor
+    plan_order: Tensor | None
+
     def __init__(
         self,
         channels: int | Sequence[int],
         hops: int = 2,
-        aggregator: str | type[Aggregator] | Aggregator | type[Aggregation] | Aggregation = "mean",
+        aggregator: AggregatorLike = "mean",
         act: str | Callable[[Tensor], Tensor] | None = "relu",
         bias: bool = True,
         aggregator_kwargs: Mapping[str, Any] | None = None,
@@ -66,10 +69,13 @@ class KGEncoder(torch.nn.Module):
         self.channels = [channels] * (hops + 1) if isinstance(channels, int) else list(channels)
         if len(self.channels) != hops + 1:
             raise ValueError(expected("channels", f"one size or hops + 1 = {hops + 1} sizes", channels))
-        layers = []
-        for layer, (wide, out) in enumerate(zip(self.channels, self.channels[1:], strict=False)):
-            own = copy.deepcopy(aggregator) if layer and isinstance(aggregator, torch.nn.Module) else aggregator
-            layers.append(KGConv(wide, out, own, act, bias, aggregator_kwargs))
+        layers: list[KGConv] = []
+        for wide, out in pairwise(self.channels):
+            if layers and isinstance(aggregator, torch.nn.Module):
+                layers.append(KGConv(wide, out, copy.deepcopy(aggregator), act, bias, aggregator_kwargs))
+                layers[-1].reset_parameters()
+            else:
+                layers.append(KGConv(wide, out, aggregator, act, bias, aggregator_kwargs))
         self.convs = torch.nn.ModuleList(layers)
         self.num_nodes: int | None = None
 
@@ -89,13 +95,16 @@ class KGEncoder(torch.nn.Module):
         Returns:
             The encoder; ``encoder(x)`` with ``x [num_nodes, channels]`` gives ``[num_items, channels]``.
         """
+        if "edge_index" not in kg or "num_items" not in kg:
+            raise ValueError(expected("kg", "a graph with `edge_index`, `num_nodes` and `num_items`", kg,
+                                      "`kgrl.graph.knowledge_graph` makes one"))
         encoder = cls(channels, hops, **options)
-        heard = coalesce(torch.as_tensor(kg.edge_index).flip(0), num_nodes=kg.num_nodes)
+        heard = coalesce(torch.stack([kg.edge_index[1], kg.edge_index[0]]), num_nodes=kg.num_nodes)
         targets = torch.arange(kg.num_items, device=heard.device)
         return encoder.plan(heard, kg.num_nodes, targets)
 
-    def plan(self, edge_index: Tensor, num_nodes: int, targets: Tensor) -> KGEncoder:
-        """Fixes the graph, and what is computed when ``forward`` is given no targets.
+    def plan(self, edge_index: Adj, num_nodes: int, targets: Tensor) -> KGEncoder:
+        """Fixes the graph, and what is computed when ``forward`` is given neither edges nor targets.
 
         Args:
             edge_index: ``[2, M]``, source → target; parallel edges count each.
@@ -105,70 +114,75 @@ class KGEncoder(torch.nn.Module):
         Returns:
             The encoder itself.
         """
-        graph = _in_neighbours(edge_index, num_nodes)
-        planned = plan(graph, _checked(targets, num_nodes), self.hops)
+        graph = in_neighbours(edge_index, num_nodes)
+        planned = plan(graph, _checked("targets", targets, num_nodes), self.hops)
+        _checked("edge_index", graph.columns, num_nodes)
         self.num_nodes = num_nodes
         self.register_buffer("graph_ptr", graph.ptr, persistent=False)
-        self.register_buffer("graph_index", graph.index, persistent=False)
+        self.register_buffer("graph_columns", graph.columns, persistent=False)
         self.register_buffer("plan_nodes", planned.nodes, persistent=False)
         self.register_buffer("plan_order", planned.order, persistent=False)
         for layer, edges in enumerate(planned.hops):
             self.register_buffer(f"plan_hop{layer}", edges, persistent=False)
         return self
 
-    def forward(self, x: Tensor, edge_index: Tensor | None = None, targets: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, edge_index: Adj | None = None, targets: Tensor | None = None) -> Tensor:
         """The targets' vectors.
 
         Args:
             x: ``[num_nodes, F_in]``, of every node of the graph.
-            edge_index: ``[2, M]``, source → target; ``None``: the planned graph.
-            targets: ``[T]``; ``None``: the planned targets, or with an ``edge_index`` every node.
+            edge_index: ``[2, M]``, source → target, or as :class:`~kgrl.nn.conv.KGConv` takes it; ``None``: the planned
+                graph.
+            targets: ``[T]``, repeats allowed; ``None``: the planned targets, or with an ``edge_index`` every node.
 
         Returns:
             ``[T, F_out]``.
+
+        Raises:
+            ValueError: neither edges nor a planned graph, or ``x`` does not fit the graph.
+            IndexError: a target that is no node.
         """
+        if edge_index is not None and targets is None:
+            for conv in self.convs:
+                x = conv(x, edge_index)
+            return x
+        return self._run(x, self._planned_for(x, edge_index, targets))
+
+    def _planned_for(self, x: Tensor, edge_index: Adj | None, targets: Tensor | None) -> Plan:
         if edge_index is not None:
-            targets = torch.arange(x.size(0), device=x.device) if targets is None else _checked(targets, x.size(0))
-            return self._run(x, plan(_in_neighbours(edge_index, x.size(0)), targets, self.hops))
-        if self.num_nodes is None:
-            raise ValueError("`edge_index` is needed where no graph was planned; call `plan` first, or use `from_kg`")
-        if x.size(0) != self.num_nodes:
-            raise ValueError(expected("x", f"one row for each of the {self.num_nodes} nodes", tuple(x.shape)))
-        if targets is None:
-            return self._run(x, self._planned())
-        return self._run(x, plan(Rows(self.graph_ptr, self.graph_index), _checked(targets, self.num_nodes), self.hops))
+            graph = in_neighbours(edge_index, x.size(0))
+        elif self.num_nodes is None:
+            raise ValueError("`edge_index` is needed where no graph is planned; give it, or call `plan` or `from_kg`")
+        elif x.size(0) != self.num_nodes:
+            raise ValueError(expected("x", f"one row for each of the graph's {self.num_nodes} nodes", tuple(x.shape)))
+        elif targets is None:
+            hops = (getattr(self, f"plan_hop{layer}") for layer in range(self.hops))
+            return Plan(self.plan_nodes, tuple(hops), self.plan_order)
+        else:
+            graph = Rows(self.graph_ptr, self.graph_columns)
+        assert targets is not None
+        return plan(graph, _checked("targets", targets, x.size(0)), self.hops)
 
     def _run(self, x: Tensor, planned: Plan) -> Tensor:
-        # embedding, as its gradient adds in a fixed order, which that of x[nodes] does not
-        sources, out = x, F.embedding(planned.nodes, x)
+        out = x.index_select(0, planned.nodes)
         for conv, edges in zip(self.convs, planned.hops, strict=True):
-            out = conv((sources, out[: edges.num_cols]), edges)
-            sources = out
+            x = out = conv((x, out[: edges.num_cols]), edges)
+        # repeats: embedding, as its gradient adds in a fixed order, which that of out[order] does not
         return out if planned.order is None else F.embedding(planned.order, out)
-
-    def _planned(self) -> Plan:
-        hops = tuple(getattr(self, f"plan_hop{layer}") for layer in range(self.hops))
-        return Plan(self.plan_nodes, hops, self.plan_order)
 
     def reset_parameters(self) -> None:
         """Draws the weights of every layer anew."""
         for conv in self.convs:
+            assert isinstance(conv, KGConv)
             conv.reset_parameters()
 
     def extra_repr(self) -> str:
         return "" if self.num_nodes is None else f"num_nodes={self.num_nodes}"
 
 
-def _in_neighbours(edge_index: Tensor, num_nodes: int) -> Rows:
-    """The in-neighbours of every node, in the order of the edges."""
-    if isinstance(edge_index, EdgeIndex):
-        edge_index = edge_index.as_tensor()
-    target, order = index_sort(edge_index[1], max_value=num_nodes)
-    return Rows(index2ptr(target, num_nodes), edge_index[0][order])
-
-
-def _checked(targets: Tensor, num_nodes: int) -> Tensor:
-    if targets.numel() and not 0 <= int(targets.min()) <= int(targets.max()) < num_nodes:
-        raise IndexError(expected("targets", f"node ids from 0 to {num_nodes - 1}",
-                                  (int(targets.min()), int(targets.max()))))
-    return targets
+def _checked(name: str, nodes: Tensor, num_nodes: int) -> Tensor:
+    if nodes.numel():
+        low, high = (int(bound) for bound in torch.aminmax(nodes))
+        if low < 0 or high >= num_nodes:
+            raise IndexError(expected(name, f"node ids from 0 to {num_nodes - 1}", low if low < 0 else high))
+    return nodes

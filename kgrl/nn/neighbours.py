@@ -9,25 +9,29 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.typing import Adj, SparseTensor
-from torch_geometric.utils import index_sort
+from torch_geometric.utils import is_torch_sparse_tensor
 from torch_geometric.utils.sparse import index2ptr
+
+from kgrl.options import expected
 
 
 class Rows(NamedTuple):
-    """A 0/1 matrix in compressed rows: row r has its ones in the columns ``index[ptr[r]:ptr[r + 1]]``."""
+    """A 0/1 matrix in compressed rows: row r has its ones in ``columns[ptr[r]:ptr[r + 1]]``; one twice there is a 2."""
 
     ptr: Tensor
-    index: Tensor
+    columns: Tensor
 
     def padded(self, num_rows: int) -> Rows:
         """The same with ``num_rows`` rows, the new ones empty."""
         missing = num_rows + 1 - self.ptr.numel()
-        return Rows(F.pad(self.ptr, (0, missing), value=self.index.numel()), self.index) if missing else self
+        if missing < 0:
+            raise ValueError(expected("x", f"a row for each of the graph's {self.ptr.numel() - 1} nodes", num_rows))
+        return Rows(F.pad(self.ptr, (0, missing), value=self.columns.numel()), self.columns) if missing else self
 
     def transposed(self, num_columns: int) -> Rows:
         """The transposed matrix."""
-        row = torch.arange(self.ptr.numel() - 1, device=self.index.device).repeat_interleave(self.ptr.diff())
-        column, order = index_sort(self.index, max_value=num_columns)  # stable: the sums keep one order
+        row = torch.arange(self.ptr.numel() - 1, device=self.ptr.device).repeat_interleave(self.ptr.diff())
+        column, order = self.columns.sort(stable=True)
         return Rows(index2ptr(column, num_columns), row[order])
 
 
@@ -39,8 +43,8 @@ class _NeighbourSum(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(x: Tensor, ptr: Tensor, index: Tensor, ptr_t: Tensor, index_t: Tensor) -> Tensor:
-        return _bag(x, Rows(ptr, index))
+    def forward(x: Tensor, ptr: Tensor, columns: Tensor, ptr_t: Tensor, columns_t: Tensor) -> Tensor:
+        return _bag(x, Rows(ptr, columns))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -48,12 +52,12 @@ class _NeighbourSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
-        ptr, index, ptr_t, index_t = ctx.saved_tensors
-        return _NeighbourSum.apply(grads[0].contiguous(), ptr_t, index_t, ptr, index), None, None, None, None
+        ptr, columns, ptr_t, columns_t = ctx.saved_tensors
+        return _NeighbourSum.apply(grads[0].contiguous(), ptr_t, columns_t, ptr, columns), None, None, None, None
 
 
 def _bag(x: Tensor, rows: Rows) -> Tensor:
-    return F.embedding_bag(rows.index, x, rows.ptr, mode="sum", include_last_offset=True)
+    return F.embedding_bag(rows.columns, x, rows.ptr, mode="sum", include_last_offset=True)
 
 
 def neighbour_sum(x: Tensor, adj_t: Adj, num_targets: int, mean: bool = False) -> Tensor:
@@ -69,7 +73,7 @@ def neighbour_sum(x: Tensor, adj_t: Adj, num_targets: int, mean: bool = False) -
     Returns:
         ``[num_targets, channels]``, differentiable in ``x`` any number of times.
     """
-    rows = _rows(adj_t).padded(num_targets)
+    rows = in_neighbours(adj_t, num_targets)
     if torch.is_grad_enabled() and x.requires_grad:
         out = _NeighbourSum.apply(x, *rows, *_columns(adj_t, rows, x.size(0)))
     else:
@@ -80,18 +84,27 @@ def neighbour_sum(x: Tensor, adj_t: Adj, num_targets: int, mean: bool = False) -
 def _columns(adj_t: Adj, rows: Rows, num_sources: int) -> Rows:
     """The transposed matrix, for the gradient; an ``EdgeIndex`` keeps it from one call to the next."""
     if isinstance(adj_t, EdgeIndex):
-        (ptr, index), _ = adj_t.get_csr()
-        return Rows(ptr.to(index.dtype), index).padded(num_sources)
+        (ptr, columns), _ = adj_t.get_csr()
+        return Rows(ptr.to(columns.dtype), columns).padded(num_sources)
     return rows.transposed(num_sources)
 
 
-def _rows(adj_t: Adj) -> Rows:
-    """The targets' neighbour lists."""
-    if isinstance(adj_t, EdgeIndex):
-        (ptr, index), _ = adj_t.get_csc()
-    elif isinstance(adj_t, SparseTensor):
-        ptr, index, _ = adj_t.csr()
+def in_neighbours(edge_index: Adj, num_targets: int) -> Rows:
+    """The neighbours that each target hears, in the order of the edges.
+
+    Args:
+        edge_index: ``[2, M]``, source → target, or a transposed adjacency matrix ``[num_targets, num_sources]``.
+        num_targets: rows of the result.
+    """
+    if isinstance(edge_index, SparseTensor):
+        ptr, columns, _ = edge_index.csr()
+    elif is_torch_sparse_tensor(edge_index):
+        csr = edge_index if edge_index.layout == torch.sparse_csr else edge_index.to_sparse_csr()
+        ptr, columns = csr.crow_indices(), csr.col_indices()
+    elif isinstance(edge_index, EdgeIndex) and edge_index.is_sorted_by_col:
+        (ptr, columns), _ = edge_index.get_csc()
     else:
-        csr = adj_t if adj_t.layout == torch.sparse_csr else adj_t.to_sparse_csr()
-        ptr, index = csr.crow_indices(), csr.col_indices()
-    return Rows(ptr.to(index.dtype), index)
+        edges = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
+        target, order = edges[1].sort(stable=True)
+        ptr, columns = index2ptr(target, num_targets), edges[0][order]
+    return Rows(ptr.to(columns.dtype), columns).padded(num_targets)

@@ -63,7 +63,7 @@ def _edges_into(graph: Rows, nodes: Tensor) -> tuple[Tensor, Tensor]:
     target = torch.arange(nodes.numel(), device=nodes.device).repeat_interleave(degree)
     first_here, first_there = degree.cumsum(0) - degree, graph.ptr[nodes]
     position = torch.arange(target.numel(), device=nodes.device) + (first_there - first_here)[target]
-    return graph.index[position], target
+    return graph.columns[position], target
 
 
 def _edge_index(source: Tensor, target: Tensor, num_sources: int, num_targets: int) -> EdgeIndex:
