@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_NOISE = 2**38  # random numbers a candidate is ranked by; times the longest row it stays below 2 ** 63
+_NOISE = 2**38  # random numbers that candidates are ranked by; times the longest row it stays below 2 ** 63
+_CROWDED = 6  # from one number in so many on, ranking all of them beats drawing until enough different ones have come
 
 
 def randint(high: int, shape: tuple[int, ...], generator: torch.Generator, device: torch.device) -> Tensor:
@@ -14,26 +15,21 @@ def randint(high: int, shape: tuple[int, ...], generator: torch.Generator, devic
 
 
 def random_subsets(rows: int, size: int, total: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    """``[rows, size]``: in each row ``size`` distinct numbers of [0, ``total``), every subset equally likely.
-
-    Repeated draws are drawn again. A round never draws more than a row lacks, so this is drawing one by one until
-    ``size`` different numbers have come. Above ``total / 2`` it is the numbers to leave out that are drawn.
-    """
-    if 2 * size > total:
-        kept = torch.ones(rows, total, dtype=torch.bool, device=device)
-        kept.scatter_(1, random_subsets(rows, total - size, total, generator, device), False)
-        return kept.nonzero()[:, 1].view(rows, size)
-    drawn = randint(total, (rows, size), generator, device).sort(dim=1).values
-    open_rows = torch.arange(rows, device=device)
-    while True:
-        repeated = drawn[open_rows, 1:] == drawn[open_rows, :-1]
-        unfinished = repeated.any(dim=1)
-        open_rows, repeated = open_rows[unfinished], repeated[unfinished]
-        if not len(open_rows):
-            return drawn
-        again = drawn[open_rows]
-        again[:, 1:][repeated] = randint(total, (int(repeated.sum()),), generator, device)
-        drawn[open_rows] = again.sort(dim=1).values
+    """``[rows, size]``: in each row ``size`` distinct numbers of [0, ``total``), every subset equally likely; sorted."""
+    first = torch.arange(rows, device=device)[:, None] * total
+    if _CROWDED * size > total:
+        batch = torch.arange(rows, device=device).repeat_interleave(total)
+        kept = sample_rows(batch, first.new_full((rows,), total), size, generator)
+        return kept.nonzero().view(rows, size) - first
+    # Numbers drawn twice are drawn again. No round draws more than a row lacks, so this is the same as drawing one by
+    # one until enough different numbers have come. One flat sort: 32 bits, where they do, are sorted twice as fast.
+    keys = first + randint(total, (rows, size), generator, device)
+    keys = keys.to(torch.int32 if rows * total < 2**31 else torch.int64).view(-1).sort().values
+    while len(again := (keys[1:] == keys[:-1]).nonzero().view(-1)):
+        row = keys[again].long() // total
+        keys[again] = (row * total + randint(total, row.shape, generator, device)).to(keys.dtype)
+        keys = keys.sort().values
+    return keys.long().view(rows, size) - first
 
 
 def sample_rows(batch: Tensor, counts: Tensor, size: int, generator: torch.Generator) -> Tensor:
@@ -43,29 +39,22 @@ def sample_rows(batch: Tensor, counts: Tensor, size: int, generator: torch.Gener
         batch: ``[K]``, each entry's row, sorted.
         counts: ``[B]``, entries a row.
         size: how many a row may keep.
-        generator: what the draw comes from; rows that are small enough consume nothing.
+        generator: what the draw comes from; rows that are small enough take nothing from it.
 
     Returns:
         A mask ``[K]``.
     """
     keep = torch.ones(len(batch), dtype=torch.bool, device=batch.device)
-    crowded = counts > size
-    entries = crowded[batch].nonzero().view(-1)
-    if not len(entries):
-        return keep
-    rows = batch[entries]
-    column = entries - (counts.cumsum(0) - counts)[rows]
-    # the column makes the noise of a row distinct: never one too many because of a tie
-    noise = randint(_NOISE, (len(entries),), generator, batch.device) * counts.max() + column
-    # rows of like length are ranked together, so that padding at most doubles what there is
-    octave = counts.log2().floor().long()
-    for level in octave[crowded].unique().tolist():
-        members = (crowded & (octave == level)).nonzero().view(-1)
-        slot = torch.full_like(counts, -1).index_copy_(0, members, torch.arange(len(members), device=batch.device))
-        here = slot[rows] >= 0
-        row, own = slot[rows[here]], noise[here]
-        padded = own.new_full((len(members), int(counts[members].max())), torch.iinfo(torch.long).max)
-        padded[row, column[here]] = own
-        last = padded.kthvalue(size, dim=1).values
-        keep[entries[here]] = own <= last[row]
+    # rows of like length are ranked together: padding at most doubles what there is
+    octave = counts.double().log2().floor().masked_fill(counts <= size, -1)
+    for level in octave[octave >= 0].unique().tolist():
+        members = (octave == level).nonzero().view(-1)
+        lengths = counts[members]
+        column = torch.arange(int(lengths.max()), device=batch.device)
+        valid = column < lengths[:, None]
+        # the column makes the noise of a row distinct: never one too many because of a tie
+        noise = randint(_NOISE, tuple(valid.shape), generator, batch.device) * len(column) + column
+        noise.masked_fill_(~valid, torch.iinfo(torch.long).max)
+        kept = noise <= noise.kthvalue(size, dim=1, keepdim=True).values
+        keep.masked_scatter_((octave == level).index_select(0, batch), kept.masked_select(valid))
     return keep

@@ -10,9 +10,12 @@ from torch_geometric.data import Data
 
 from kgrl.candidates.draws import random_subsets, sample_rows
 from kgrl.candidates.paths import Path, PathFinder
-from kgrl.candidates.walk import WORK, KHopTable, KHopWalk, chunk_sizes
+from kgrl.candidates.tables import tabulate
+from kgrl.candidates.walk import KHopWalk, Reach
 from kgrl.options import at_least, expected, one_of
 from kgrl.seeding import generator_for
+
+_CELLS = 2**22  # of the sessions × items masks that are laid out at once
 
 
 class KHopCandidates(nn.Module):
@@ -23,7 +26,8 @@ class KHopCandidates(nn.Module):
         I_t = \Big\{item \in \bigcup_{l=1}^{k} E^l_t\Big\}
 
     from the seeds :math:`E^0_t`, the items the session liked. The union of the seeds' own neighbourhoods is the same
-    set, so every item's is tabulated once, where that fits; else each call walks the graph. Both give the same result.
+    set, so every item's is tabulated once, where that fits; else each call walks the graph. Both give the same sets (but
+    take them in other portions, so that random draws differ).
 
     Differs from the paper: the k-hop neighbourhood can be empty (nothing liked yet), small, or nearly everything, so
     ``backfill`` items are added, ``max_degree`` keeps the walk out of hubs, and ``size`` is reached by a uniform
@@ -53,7 +57,7 @@ class KHopCandidates(nn.Module):
     """
 
     ranking: Tensor
-    reach: KHopTable | KHopWalk
+    reach: Reach
 
     def __init__(
         self,
@@ -74,7 +78,7 @@ class KHopCandidates(nn.Module):
         ranking = None if popular is None else _full_ranking(popular, self.num_items).to(kg.edge_index.device)
         self.register_buffer("ranking", ranking, persistent=False)
         walk = KHopWalk(kg, self.hops, self.max_degree)
-        self.reach = KHopTable.build(walk, at_least("table_limit", table_limit, 0)) or walk
+        self.reach = tabulate(walk, at_least("table_limit", table_limit, 0)) or walk
         self._kg = kg
         self._paths: PathFinder | None = None
 
@@ -101,19 +105,18 @@ class KHopCandidates(nn.Module):
         Raises:
             ValueError: ``seeds`` and ``exclude`` do not fit together, or hold ids that are no items.
         """
-        device = seeds.device
         self._check(seeds, exclude)
-        generator = generator_for(device, 0) if generator is None else generator
-        extra = self._extra(len(seeds), generator, device)
+        generator = generator_for(seeds.device, 0) if generator is None else generator
         gone = torch.cat([seeds, exclude], dim=1)
-        parts, start = [], 0
-        for rows in chunk_sizes(self._cost(seeds, extra), max(1, 2**30 // max(self.num_items, 1))):
+        stride, start, parts = self.reach.stride, 0, [seeds.new_empty(0)]
+        for rows in self.reach.chunks(seeds, 0 if self.backfill is None else self.backfill[1]):
             chunk = slice(start, start + rows)
-            keys = self._union(seeds[chunk], gone[chunk], extra[chunk])
-            parts.append(self._finish(keys, gone[chunk], generator) + start * self.num_items)
+            keys = self.reach.union(seeds[chunk], self._backfill(rows, generator, seeds.device), gone[chunk])
+            parts.append(self._finish(keys, gone[chunk], generator) + start * stride)
             start += rows
-        keys = torch.cat(parts) if parts else seeds.new_empty(0)
-        return keys % max(self.num_items, 1), keys // max(self.num_items, 1)
+        keys = torch.cat(parts)
+        batch = keys // stride
+        return keys - batch * stride, batch
 
     def paths(self, item: int, seeds: Tensor | Sequence[int]) -> list[Path]:
         """Explains a candidate: from each seed that reaches it the path through the rarest entity, rarest path first.
@@ -137,60 +140,24 @@ class KHopCandidates(nn.Module):
                 wrong = ids[(ids < -1) | (ids >= self.num_items)][0].item()
                 raise ValueError(expected(name, f"item ids in [0, {self.num_items}) or -1", wrong))
 
-    def _extra(self, rows: int, generator: torch.Generator, device: torch.device) -> Tensor:
-        """The backfill items ``[B, n]``."""
-        if self.backfill is None:
-            return torch.empty(rows, 0, dtype=torch.long, device=device)
-        kind, count = self.backfill
+    def _backfill(self, rows: int, generator: torch.Generator, device: torch.device) -> Tensor:
+        """The backfill items ``[rows, n]``."""
+        kind, count = self.backfill or ("none", 0)
+        if kind == "random":
+            return random_subsets(rows, count, self.num_items, generator, device)
         if kind == "popular":
             return self.ranking[:count].expand(rows, count)
-        return random_subsets(rows, count, self.num_items, generator, device)
-
-    def _cost(self, seeds: Tensor, extra: Tensor) -> Tensor:
-        """What each session's union costs, in cells or keys ``[B]``."""
-        fixed = seeds.size(1) + extra.size(1) + 1
-        if isinstance(self.reach, KHopTable) and self.reach.mask is not None:
-            return torch.full((len(seeds),), self.num_items + fixed, dtype=torch.float64, device=seeds.device)
-        cost = torch.cat([self.reach.cost, self.reach.cost.new_zeros(1)])  # padding (-1) is the last
-        return cost[seeds].sum(dim=1, dtype=torch.float64) + fixed
-
-    def _union(self, seeds: Tensor, gone: Tensor, extra: Tensor) -> Tensor:
-        """(k-hop items ∪ ``extra``) minus ``gone`` as sorted keys ``row · N + item``."""
-        if isinstance(self.reach, KHopTable) and self.reach.mask is not None:
-            return self._union_of_masks(self.reach.mask, seeds, gone, extra)
-        rows, size = len(seeds), self.num_items
-        first = torch.arange(rows, device=seeds.device)[:, None] * size
-        row, column = (seeds >= 0).nonzero().unbind(1)
-        wanted = torch.cat([self.reach(row, seeds[row, column], rows), (first + extra).view(-1)])
-        unwanted = (first + gone)[gone >= 0]
-        # One sort does union and difference: unwanted keys become even and come just before their odd twins.
-        # 32 bits are enough for a chunk and sort twice as fast.
-        keys = torch.cat([unwanted * 2, wanted * 2 + 1]).int().sort().values
-        before = torch.cat([keys.new_full((1,), -2), keys[:-1]])
-        return keys[(keys & 1 == 1) & (before < keys - 1)].long() >> 1
-
-    def _union_of_masks(self, mask: Tensor, seeds: Tensor, gone: Tensor, extra: Tensor) -> Tensor:
-        size = self.num_items
-        wanted = mask.new_zeros(len(seeds), size + 1)  # the last column takes the padding
-        for seed in seeds.unbind(1):  # over the steps of the sessions
-            wanted |= mask.index_select(0, seed.where(seed >= 0, size))
-        wanted.scatter_(1, extra, True)
-        wanted.scatter_(1, gone.where(gone >= 0, size), False)
-        wanted[:, size] = False
-        row, item = wanted.nonzero().unbind(1)
-        return row * size + item
+        return torch.empty(rows, 0, dtype=torch.long, device=device)
 
     def _finish(self, keys: Tensor, gone: Tensor, generator: torch.Generator) -> Tensor:
         """Backfills sessions left with nothing, then cuts every session to ``size``."""
-        batch = keys // max(self.num_items, 1)
+        batch = keys // self.reach.stride
         counts = torch.bincount(batch, minlength=len(gone))
         if self.backfill is not None and bool((counts == 0).any()):
-            empty = (counts == 0).nonzero().view(-1)
-            spare = [self._spare(rows, gone, generator) for rows in empty.split(max(1, WORK // self.num_items))]
-            keys = torch.cat([keys, *spare]).sort().values
-            batch = keys // self.num_items
+            keys = torch.cat([keys, self._spare((counts == 0).nonzero().view(-1), gone, generator)]).sort().values
+            batch = keys // self.reach.stride
             counts = torch.bincount(batch, minlength=len(gone))
-        if self.size is None:
+        if self.size is None or bool((counts <= self.size).all()):
             return keys
         return keys[sample_rows(batch, counts, self.size, generator)]
 
@@ -198,16 +165,21 @@ class KHopCandidates(nn.Module):
         """Backfill for the sessions ``rows`` out of the items that are not ``gone``, as keys."""
         assert self.backfill is not None
         kind, count = self.backfill
-        left = torch.ones(len(rows), self.num_items + 1, dtype=torch.bool, device=gone.device)
-        left.scatter_(1, gone[rows].where(gone[rows] >= 0, self.num_items), False)
-        left = left[:, : self.num_items]
-        if kind == "popular":
-            ranked = left[:, self.ranking]
-            row, rank = (ranked & (ranked.cumsum(1) <= count)).nonzero().unbind(1)
-            return rows[row] * self.num_items + self.ranking[rank]
-        row, item = left.nonzero().unbind(1)
-        kept = sample_rows(row, torch.bincount(row, minlength=len(rows)), count, generator)
-        return rows[row[kept]] * self.num_items + item[kept]
+        stride, parts = self.reach.stride, []
+        for some in rows.split(max(1, _CELLS // stride)):
+            left = torch.ones(len(some), stride, dtype=torch.bool, device=gone.device)
+            left.scatter_(1, gone[some].where(gone[some] >= 0, self.num_items), False)
+            left[:, self.num_items] = False
+            if kind == "popular":
+                ranked = left[:, self.ranking]
+                row, rank = (ranked & (ranked.cumsum(1) <= count)).nonzero().unbind(1)
+                item = self.ranking[rank]
+            else:
+                row, item = left.nonzero().unbind(1)
+                kept = sample_rows(row, torch.bincount(row, minlength=len(some)), count, generator)
+                row, item = row[kept], item[kept]
+            parts.append(some[row] * stride + item)
+        return torch.cat(parts)
 
 
 def _checked_backfill(

@@ -1,4 +1,4 @@
-"""Walking k hops from many nodes at once, and the table of every item's k-hop items."""
+"""Which items lie within k hops: the set algebra of a batch of sessions, and the walk through the KG."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from torch_geometric.utils import cumsum
 
 from kgrl.graph import distinct_pairs
 
-WORK = 2**22  # walked edges, table entries or mask cells handled at once: bounds the memory of every step below
 _BITMAP_CELLS = 32  # marking keys in a bitmap and reading it off beats sorting them up to about so many cells a key
-_DENSE_CELLS = 32  # a bool row instead of a list of items, up to so many cells an entry
 
 
 def ragged_rows(ptr: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -20,7 +18,7 @@ def ragged_rows(ptr: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     counts = ptr[rows + 1] - starts
     owner = torch.arange(len(rows), device=rows.device).repeat_interleave(counts)
     shift = starts - (counts.cumsum(0) - counts)
-    return torch.arange(len(owner), device=rows.device) + shift[owner], owner
+    return torch.arange(len(owner), device=rows.device) + shift.index_select(0, owner), owner
 
 
 def distinct(keys: Tensor, span: int) -> Tensor:
@@ -32,15 +30,61 @@ def distinct(keys: Tensor, span: int) -> Tensor:
     return marked.nonzero().view(-1)
 
 
-def chunk_sizes(cost: Tensor, most: int) -> list[int]:
-    """Splits ``len(cost)`` things into runs that cost about ``WORK`` and hold at most ``most`` things each."""
-    # a run ends wherever either count passes a boundary; one thing may cost more than WORK alone
-    run = cost.cumsum(0).sub(cost).div(WORK, rounding_mode="floor")
+def chunk_sizes(cost: Tensor, budget: int, most: int) -> list[int]:
+    """Splits ``len(cost)`` things into runs that cost about ``budget`` and hold at most ``most`` things each."""
+    # a run ends wherever either count passes a boundary; one thing may cost more than the budget alone
+    run = (cost.cumsum(0) - cost).div(budget, rounding_mode="floor")
     run = run + torch.arange(len(cost), device=cost.device).div(max(most, 1), rounding_mode="floor")
     return run.unique_consecutive(return_counts=True)[1].tolist()
 
 
-class KHopWalk(nn.Module):
+class Reach(nn.Module):
+    """What a batch of sessions can reach, as sorted keys ``row · stride + item``.
+
+    Args:
+        num_items: N.
+        cost: ``[N]``, how much work each seed makes.
+        budget: how much work is done at once: enough to keep the device busy, little enough to stay in its cache.
+    """
+
+    cost: Tensor
+
+    def __init__(self, num_items: int, cost: Tensor, budget: int) -> None:
+        super().__init__()
+        self.num_items, self.budget = num_items, budget
+        self.stride = num_items + 1  # the last column is for padding
+        self.register_buffer("cost", torch.cat([cost.double(), cost.new_zeros(1).double()]), persistent=False)
+
+    def forward(self, batch: Tensor, items: Tensor, rows: int) -> Tensor:
+        """The items within 1 … k hops of each start, as keys in any order; a key may come several times.
+
+        Args:
+            batch: ``[S]``, the session of each start, in [0, ``rows``).
+            items: ``[S]``, the starts.
+            rows: how many sessions there are.
+        """
+        raise NotImplementedError
+
+    def chunks(self, seeds: Tensor, extra: int) -> list[int]:
+        """How many of the sessions ``seeds [B, L]``, each with ``extra`` items on top, to take at a time."""
+        cost = self.cost[seeds].sum(dim=1) + (seeds.size(1) + extra + 1)  # padding, −1, is the last entry: free
+        # keys of a chunk are sorted in 32 bits, one of which tells wanted and unwanted apart
+        return chunk_sizes(cost, self.budget, 2**30 // self.stride)
+
+    def union(self, seeds: Tensor, extra: Tensor, gone: Tensor) -> Tensor:
+        """(k-hop items of ``seeds`` ∪ ``extra``) minus ``gone``, all ``[rows, …]``, as sorted distinct keys."""
+        rows = len(seeds)
+        first = torch.arange(rows, device=seeds.device)[:, None] * self.stride
+        row, column = (seeds >= 0).nonzero().unbind(1)
+        wanted = torch.cat([self(row, seeds[row, column], rows), (first + extra).view(-1)])
+        unwanted = (first + gone)[gone >= 0]
+        # One sort does union and difference: unwanted keys are made even and come just before their odd twins
+        keys = torch.cat([unwanted * 2, wanted * 2 + 1]).int().sort().values
+        before = torch.cat([keys.new_full((1,), -2), keys[:-1]])
+        return keys[(keys & 1 == 1) & (before < keys - 1)].long() >> 1
+
+
+class KHopWalk(Reach):
     r"""Equation 9, :math:`E^l = \{t \mid (h, r, t) \in G, h \in E^{l-1}\}`, walked for many sessions at once.
 
     Args:
@@ -52,104 +96,39 @@ class KHopWalk(nn.Module):
     rowptr: Tensor
     tails: Tensor
     passable: Tensor
-    cost: Tensor
 
     def __init__(self, kg: Data, hops: int, max_degree: int | None = None) -> None:
-        super().__init__()
-        self.hops, self.num_items, self.num_nodes = hops, int(kg.num_items), int(kg.num_nodes or 0)
         (rowptr, tails), _ = distinct_pairs(kg).get_csr()
         degree = rowptr.diff()
         passable = torch.ones_like(degree, dtype=torch.bool) if max_degree is None else degree <= max_degree
+        cost = _walked_edges(rowptr, tails, passable, hops)[: kg.num_items]
+        super().__init__(int(kg.num_items), cost, budget=2**22)
+        self.hops, self.num_nodes = hops, int(kg.num_nodes or 0)
         self.register_buffer("rowptr", rowptr, persistent=False)
         self.register_buffer("tails", tails, persistent=False)
         self.register_buffer("passable", passable, persistent=False)
-        self.register_buffer("cost", self._walked_edges(), persistent=False)
-
-    def _walked_edges(self) -> Tensor:
-        """``[N]``: an upper bound of the edges walked from an item, for planning; float64, as it grows with k."""
-        walks = torch.ones(self.num_nodes, dtype=torch.float64, device=self.tails.device)
-        total = torch.zeros_like(walks)
-        for hop in range(self.hops):
-            onward = walks if hop == 0 else walks * self.passable
-            # a hop walks each edge at most once, however many walks lead to it
-            walks = cumsum(onward[self.tails])[self.rowptr].diff().clamp(max=float(len(self.tails)))
-            total += walks
-        return total[: self.num_items]
 
     def forward(self, batch: Tensor, items: Tensor, rows: int) -> Tensor:
-        """The items within 1 … k hops, as keys ``batch · N + item``; a key may come several times.
-
-        Args:
-            batch: ``[S]``, the session of each start, in [0, ``rows``).
-            items: ``[S]``, the starts.
-            rows: how many sessions there are.
-        """
         nodes, reached = items, []
         for hop in range(self.hops):
             positions, owner = ragged_rows(self.rowptr, nodes)
-            batch, nodes = batch[owner], self.tails[positions]
+            batch, nodes = batch.index_select(0, owner), self.tails.index_select(0, positions)
             is_item = nodes < self.num_items
-            reached.append(batch[is_item] * self.num_items + nodes[is_item])
+            reached.append(batch[is_item] * self.stride + nodes[is_item])
             if hop + 1 < self.hops:
-                onward = self.passable[nodes]
+                onward = self.passable.index_select(0, nodes)
                 frontier = distinct(batch[onward] * self.num_nodes + nodes[onward], rows * self.num_nodes)
                 batch, nodes = frontier // self.num_nodes, frontier % self.num_nodes
         return torch.cat(reached)
 
 
-class KHopTable(nn.Module):
-    """Every item's k-hop items, walked once: the items of several seeds are the union of theirs.
-
-    Attributes:
-        rowptr, items: the sets as CSR, or
-        mask: ``[N + 1, N + 1]``, as rows of a bool matrix where the sets are large; the last row and column are empty
-            (padding).
-    """
-
-    rowptr: Tensor | None
-    items: Tensor | None
-    mask: Tensor | None
-    cost: Tensor
-
-    def __init__(self, num_items: int, rowptr: Tensor | None, items: Tensor | None, mask: Tensor | None) -> None:
-        super().__init__()
-        self.num_items = num_items
-        self.register_buffer("rowptr", rowptr, persistent=False)
-        self.register_buffer("items", items, persistent=False)
-        self.register_buffer("mask", mask, persistent=False)
-        self.register_buffer("cost", None if rowptr is None else rowptr.diff(), persistent=False)
-
-    @classmethod
-    def build(cls, walk: KHopWalk, limit: int) -> KHopTable | None:
-        """The table, or ``None`` where it would have more than ``limit`` entries (of 4 bytes)."""
-        size, device = walk.num_items, walk.tails.device
-        dense = (size + 1) ** 2 <= 4 * limit
-        mask = torch.zeros(size + 1, size + 1, dtype=torch.bool, device=device) if dense else None
-        counts, parts, total, start = [], [], 0, 0
-        for rows in chunk_sizes(walk.cost, size):
-            own = torch.arange(start, start + rows, device=device)
-            keys = walk(own - start, own, rows)
-            if mask is not None:
-                mask[start + keys // size, keys % size] = True
-            else:
-                keys = distinct(keys, rows * size)
-                counts.append(torch.bincount(keys // size, minlength=rows))
-                parts.append((keys % size).int())
-                total += len(keys)
-                if total > limit:
-                    return None
-            start += rows
-        if mask is not None:
-            row, item = mask.nonzero().unbind(1)
-            if len(row) * _DENSE_CELLS >= mask.numel():
-                return cls(size, None, None, mask)
-            counts, parts = [torch.bincount(row, minlength=size)[:size]], [item.int()]
-        rowptr = cumsum(torch.cat(counts)) if counts else torch.zeros(1, dtype=torch.long, device=device)
-        return cls(size, rowptr, torch.cat(parts) if parts else rowptr[:0].int(), None)
-
-    def forward(self, batch: Tensor, items: Tensor, rows: int) -> Tensor:
-        """As :meth:`KHopWalk.forward`, looked up."""
-        assert self.rowptr is not None
-        assert self.items is not None
-        positions, owner = ragged_rows(self.rowptr, items)
-        return (batch * self.num_items)[owner] + self.items[positions]
+def _walked_edges(rowptr: Tensor, tails: Tensor, passable: Tensor, hops: int) -> Tensor:
+    """An upper bound of how many edges are walked from each node, for planning; in float64, as it grows with k."""
+    walks = torch.ones(len(passable), dtype=torch.float64, device=tails.device)
+    total = torch.zeros_like(walks)
+    for hop in range(hops):
+        onward = walks if hop == 0 else walks * passable
+        # a hop walks each edge at most once, however many walks lead to it
+        walks = cumsum(onward[tails])[rowptr].diff().clamp(max=float(len(tails)))
+        total += walks
+    return total
