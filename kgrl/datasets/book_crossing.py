@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 from torch_geometric.data import HeteroData
 
+from kgrl.datasets.assemble import Rules, assemble
 from kgrl.datasets.base import KGRecDataset
 from kgrl.datasets.download import download
-from kgrl.datasets.frames import Rules, assemble
 from kgrl.datasets.kgcn import FINAL_RATINGS, FINAL_TRIPLES, LINKS, TRIPLES, read_processed, read_raw
 from kgrl.datasets.ratings import BINARY
 from kgrl.datasets.table import Table, existing, line_number

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from torch_geometric.data import HeteroData
 
-from kgrl.datasets.frames import Raw, Rules, assemble
+from kgrl.datasets.assemble import Raw, Rules, assemble
 from kgrl.datasets.ids import same_type
 from kgrl.datasets.ratings import BINARY, Scale
 from kgrl.datasets.table import Kind, Table, existing, read_delimited

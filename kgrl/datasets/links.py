@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -9,23 +11,48 @@ from kgrl.datasets.ids import Ids
 from kgrl.datasets.table import Table
 
 
-def linked_entities(
-    links: Table | None, items: Ids, entities: Ids, drop_bad: bool
-) -> tuple[np.ndarray, int]:
-    """The entity of each item, one to one.
+@dataclass(frozen=True)
+class Links:
+    """The triples in numbers, and the items among their entities.
 
     Args:
+        entities: of the KG.
+        relations: of the KG.
+        head: ``[M]``, entity numbers.
+        relation: ``[M]``, relation numbers.
+        tail: ``[M]``, entity numbers.
+        entity: ``[N]``, the entity that each item is, −1 where it is none.
+        dropped: how many links were left out.
+    """
+
+    entities: Ids
+    relations: Ids
+    head: np.ndarray
+    relation: np.ndarray
+    tail: np.ndarray
+    entity: np.ndarray
+    dropped: int
+
+    def counts(self) -> dict[str, int]:
+        """For ``provenance``."""
+        return {"linked_items": int((self.entity >= 0).sum()), "dropped_links": self.dropped,
+                "entities": len(self.entities), "triples": len(self.head), "relations": len(self.relations)}
+
+
+def link_items(triples: Table, links: Table | None, items: Ids, drop_bad: bool) -> Links:
+    """Numbers the triples and finds the entity of each item, one to one.
+
+    Args:
+        triples: columns ``head, relation, tail``.
         links: columns ``item`` and ``entity``; ``None``: an item is the entity of the same id, where there is one.
         items: every known item.
-        entities: every entity of the KG.
         drop_bad: leave out a link that cannot stand (and count it), instead of raising.
-
-    Returns:
-        ``[N]``, the number of each item's entity, −1 where it has none; and how many links were left out.
 
     Raises:
         ValueError: a link of an unknown item or entity, a second link of an item or of an entity, or no link at all.
     """
+    frame = triples.frame
+    entities, relations = Ids.sorted(frame["head"], frame["tail"]), Ids.sorted(frame["relation"])
     if links is None:
         entity, dropped = entities.numbers(pd.Series(items.index)), 0
     else:
@@ -34,13 +61,15 @@ def linked_entities(
         entity[items.numbers(links.frame["item"])] = entities.numbers(links.frame["entity"])
     if not (entity >= 0).any():
         source = "the items' own ids" if links is None else links.name
-        raise ValueError(f"the KG must have the items among its {len(entities):,} entities, got none of the "
+        raise ValueError(f"{triples.name} must have the items among its {len(entities):,} entities, got none of the "
                          f"{len(items):,} items by {source}; do links, ratings and triples belong together?")
-    return entity, dropped
+    return Links(entities, relations, entities.numbers(frame["head"]), relations.numbers(frame["relation"]),
+                 entities.numbers(frame["tail"]), entity, dropped)
 
 
 def _sound(links: Table, items: Ids, entities: Ids, drop_bad: bool) -> tuple[Table, int]:
     """The links that can stand; the first of several for one item or one entity stands."""
+
     def rules(table: Table) -> list[tuple[str, str, np.ndarray | pd.Series]]:
         frame = table.frame
         return [

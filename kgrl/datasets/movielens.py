@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 from torch_geometric.data import HeteroData
 
+from kgrl.datasets.assemble import Raw, Rules, assemble
 from kgrl.datasets.base import KGRecDataset
 from kgrl.datasets.download import download, unzip
-from kgrl.datasets.frames import Raw, Rules, assemble
 from kgrl.datasets.kgcn import read_raw
 from kgrl.datasets.ratings import Scale
 from kgrl.datasets.table import Kind, Table, existing, read_delimited
@@ -83,9 +83,10 @@ class MovieLensArchive(KGRecDataset):
     def read_films(self, path: Path) -> Table:
         """Lines ``film::title::genres``; a few thousand, and titles hold ":", so they are split in Python."""
         with open(existing(path), encoding=self.encoding, errors="replace") as handle:
-            lines = [(number, line.strip("\r\n").split("::")) for number, line in enumerate(handle, 1) if line.strip()]
+            lines = [(number, line.rstrip("\r\n").split("::")) for number, line in enumerate(handle, 1)]
+        lines = [(number, fields) for number, fields in lines if fields != [""]]
         for number, fields in lines:
             if len(fields) != len(FILM) or not fields[0].isdecimal():
-                raise ValueError(f"{path}, line {number}: expected film::title::genres, got {'::'.join(fields)[:200]!r}")
+                raise ValueError(f"{path}, line {number}: expected film::title::genres, got {'::'.join(fields)!r}")
         frame = pd.DataFrame([(int(fields[0]), fields[1]) for _, fields in lines], columns=["item", "title"])
         return Table(frame, path.name, lambda row: f"{path}, line {lines[row][0]}")

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch_geometric.data import HeteroData
 
+from kgrl.datasets.assemble import Rules, assemble
 from kgrl.datasets.base import KGRecDataset
 from kgrl.datasets.download import download_wheel, unzip
-from kgrl.datasets.frames import Rules, assemble
 from kgrl.datasets.recbole import read_recbole
 
 

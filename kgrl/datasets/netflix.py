@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from torch_geometric.data import HeteroData
 
+from kgrl.datasets.assemble import Raw, Rules, assemble
 from kgrl.datasets.base import KGRecDataset
-from kgrl.datasets.frames import Raw, Rules, assemble
 from kgrl.datasets.table import Table, existing
 from kgrl.files import sha256
 
@@ -54,8 +54,8 @@ class NetflixPrize(KGRecDataset):
         return names + ([TITLES] if (folder / TITLES).is_file() else [])
 
     def fetch(self, folder: Path) -> None:
-        raise FileNotFoundError(f"{folder} must hold combined_data_*.txt or mv_*.txt of the Netflix Prize, which cannot "
-                                f"be downloaded from here; put them there or name their folder with `source`")
+        raise FileNotFoundError(f"{folder} must hold combined_data_*.txt or mv_*.txt of the Netflix Prize, which "
+                                f"cannot be downloaded from here; put them there or name their folder with `source`")
 
     def read(self, folder: Path) -> HeteroData:
         paths = [folder / name for name in self.raw_file_names]

@@ -46,6 +46,11 @@ class Ratings:
         last = oldest_first[~pair.iloc[oldest_first].duplicated(keep="last").to_numpy()]
         return self[np.sort(last)]
 
+    def of_items(self, kept: np.ndarray) -> Ratings:
+        """The ratings of the items where the mask ``kept [N]`` is true, with the items numbered among those."""
+        chosen = self[kept[self.item]]
+        return Ratings(chosen.user, (np.cumsum(kept) - 1)[chosen.item], chosen.rating, chosen.time)
+
     def of_active_users(self, min_ratings: int) -> Ratings:
         """The ratings of the users who have at least ``min_ratings`` of them."""
         return self[np.bincount(self.user)[self.user] >= min_ratings] if len(self) else self

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from torch_geometric.data import HeteroData
 
-from kgrl.datasets.frames import Raw, Rules, assemble
+from kgrl.datasets.assemble import Raw, Rules, assemble
 from kgrl.datasets.ids import same_type
 from kgrl.datasets.ratings import Scale
 from kgrl.datasets.table import Kind, Table, existing, read_delimited
@@ -82,10 +82,11 @@ def read_atomic(path: Path, kind: str) -> Table:
         raise ValueError(f"{path}, line 1: expected distinct tab-separated field:type with type in {', '.join(KINDS)}, "
                          f"got {header}")
     names = COLUMNS.get(kind, {"item_id": "item"})
-    columns = {names.get(field, field): KINDS[each] for field, each in fields.items()}
+    other = {field: f"-{field}" for field in fields if field in names.values()}  # a field of its own called "user"
+    columns = {{**other, **names}.get(field, field): KINDS[each] for field, each in fields.items()}
     # of a feature file only the key must be filled: other tokens may be empty
     columns = {name: "text" if each == "id" and name not in NEEDED[kind] else each for name, each in columns.items()}
-    missing = [name for name, column in names.items() if column in NEEDED[kind] and columns.get(column) != "id"]
+    missing = [name for name, column in names.items() if column in NEEDED[kind] and fields.get(name) != "token"]
     if missing:
         raise ValueError(f"{path}, line 1: expected {', '.join(f'{name}:token' for name in missing)}, got {header}")
     return read_delimited(path, columns, header=True)

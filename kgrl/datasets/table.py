@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import warnings
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 Kind = Literal["id", "int", "float", "text"]
+WHOLE_NUMBER = r"0|-?[1-9]\d{0,17}"
 CHUNK, BLOCK = 1 << 20, 1 << 24
 WHAT = {"id": "an id", "int": "a whole number", "float": "a number", "text": "text"}
 
@@ -47,6 +48,7 @@ class Table:
         if len(rows):
             first, more = rows[0], f" (and {len(rows) - 1:,} more)" if len(rows) > 1 else ""
             value = self.frame[column].iloc[first]
+            value = value.item() if isinstance(value, np.generic) else value
             place = self.locate(int(self.frame.index[first]))
             raise ValueError(f"{place}: {column} must be {what}, got {value!r}{more}")
 
@@ -83,46 +85,66 @@ def read_delimited(
         FileNotFoundError: there is no such file.
         ValueError: a malformed line, named.
     """
+    form = _Form(dict(columns), separator, header, encoding, quoted)
     existing(path)
     try:
-        frame = _parse(path, columns, separator, header, encoding, quoted)
-        _require_ids(frame, columns)
-    except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
-        raise _malformed(path, columns, separator, header, encoding, quoted, error) from None
+        frame = _parse(path, form)
+        _require_whole_lines(path, form, len(frame))
+    except (ValueError, OverflowError) as error:
+        raise _malformed(path, form, error) from None
     return Table(frame, path.name, lambda row: f"{path}, line {line_number(path, row + header)}")
 
 
-def _parse(
-    path: Path, columns: Mapping[str, Kind], separator: str, header: bool, encoding: str, quoted: bool
-) -> pd.DataFrame:
-    """The rows; ids that are all plainly written whole numbers as such, which is several times faster, else as text."""
-    # the C parser knows one-character separators only; "a::b" split at ":" is "a", "", "b"
-    names = [name for column in columns for name in ((column,) if len(separator) == 1 else (column, f"-{column}"))]
-    types = {"text": "str", "int": np.int64, "float": np.float64}
+@dataclass(frozen=True)
+class _Form:
+    """What :func:`read_delimited` was told of a file."""
+
+    columns: dict[str, Kind]
+    separator: str
+    header: bool
+    encoding: str
+    quoted: bool
+
+    @property
+    def ids(self) -> list[str]:
+        return [column for column, kind in self.columns.items() if kind == "id"]
+
+
+def _parse(path: Path, form: _Form) -> pd.DataFrame:
+    """The rows; an id column of nothing but plainly written whole numbers as numbers, others as categories of text."""
+    # the C parser knows one-character separators only: "a::b" split at ":" is "a", "", "b"
+    names = [name for column in form.columns for name in (f"-{column}", column)[-len(form.separator) :]]
+    types: dict[str, Any] = {"text": "str", "int": np.int64, "float": np.float64}
 
     def read(id_type: type | str, chunk: int | None = None) -> Any:
         return pd.read_csv(
-            path, sep=separator[0], names=names[: len(names) + 1 - len(separator)], usecols=list(columns),
-            header=0 if header else None, dtype={column: types.get(kind, id_type) for column, kind in columns.items()},
-            keep_default_na=False, na_values=[], quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
-            encoding=encoding, encoding_errors="replace", index_col=False, chunksize=chunk,
+            path, sep=form.separator[0], names=names[len(form.separator) - 1 :], usecols=list(form.columns),
+            header=0 if form.header else None, index_col=False, chunksize=chunk, keep_default_na=False, na_values=[],
+            dtype={column: types.get(kind, id_type) for column, kind in form.columns.items()},
+            quoting=csv.QUOTE_MINIMAL if form.quoted else csv.QUOTE_NONE, encoding=form.encoding,
+            encoding_errors="replace",
         )
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)  # what pandas would drop silently
-        if "id" in columns.values() and not quoted and _plainly_numbered(path, separator):
-            try:
-                return read(np.int64)
-            except (ValueError, OverflowError):  # some id is text, or the file is malformed: the next attempt tells
-                pass
-        ids = {column: "category" for column, kind in columns.items() if kind == "id"}
-        with read("str", CHUNK) as chunks:  # a category holds each distinct text once, whatever the number of rows
-            parts = [chunk.astype(ids) for chunk in chunks]
-    frame = pd.concat([part.drop(columns=list(ids)) for part in parts], ignore_index=True)
-    for place, column in enumerate(columns):
-        if column in ids:
-            frame.insert(place, column, union_categoricals([part[column] for part in parts]))
+    if not form.ids or (not form.quoted and _plainly_numbered(path, form.separator)):
+        try:
+            return read(np.int64)
+        except (ValueError, OverflowError):  # some id is text, or the file is malformed: the next attempt tells
+            pass
+    with read("str", CHUNK) as chunks:  # a category holds each distinct text once, whatever the number of rows
+        parts = [chunk.astype(dict.fromkeys(form.ids, "category")) for chunk in chunks]
+    frame = pd.concat([part.drop(columns=form.ids) for part in parts], ignore_index=True)
+    for place, column in enumerate(form.columns):
+        if column in form.ids:
+            frame.insert(place, column, _numbers_or_text(union_categoricals([part[column] for part in parts])))
     return frame
+
+
+def _numbers_or_text(ids: pd.Categorical) -> np.ndarray | pd.Categorical:
+    if ids.isna().any() or "" in ids.categories:
+        raise ValueError("an id is missing")
+    if ids.categories.to_series().str.fullmatch(WHOLE_NUMBER).all():
+        return ids.categories.astype(np.int64).to_numpy()[ids.codes]
+    return ids
 
 
 def _plainly_numbered(path: Path, separator: str) -> bool:
@@ -141,11 +163,18 @@ def _plainly_numbered(path: Path, separator: str) -> bool:
     return True
 
 
-def _require_ids(frame: pd.DataFrame, columns: Mapping[str, Kind]) -> None:
-    for column, kind in columns.items():
-        text = kind == "id" and isinstance(frame[column].dtype, pd.CategoricalDtype)
-        if text and (frame[column].isna().any() or "" in frame[column].cat.categories):
-            raise ValueError(f"{column} is missing somewhere")
+def _require_whole_lines(path: Path, form: _Form, rows: int) -> None:
+    """Refuses lines with fields too many or too few, which pandas drops or makes up without a word."""
+    fields = len(form.columns)
+    if form.quoted:
+        with open(path, encoding=form.encoding, errors="replace", newline="") as handle:
+            whole = all(len(line) in (0, fields) for line in csv.reader(handle, delimiter=form.separator))
+    else:
+        with open(path, "rb") as handle:
+            found = sum(block.count(form.separator[0].encode()) for block in iter(lambda: handle.read(BLOCK), b""))
+        whole = found == (rows + form.header) * (fields - 1) * len(form.separator)
+    if not whole:
+        raise ValueError(f"some line has not {fields} fields")
 
 
 def line_number(path: Path, row: int) -> int:
@@ -155,18 +184,15 @@ def line_number(path: Path, row: int) -> int:
         return next((number for place, number in enumerate(filled) if place == row), row + 1)
 
 
-def _malformed(
-    path: Path, columns: Mapping[str, Kind], separator: str, header: bool, encoding: str, quoted: bool,
-    reason: Exception,
-) -> ValueError:
-    """The error about the first line that does not have the fields of ``columns``."""
-    layout = separator.join(columns)
-    with open(path, encoding=encoding, errors="replace", newline="") as handle:
+def _malformed(path: Path, form: _Form, reason: Exception) -> ValueError:
+    """The error about the first line that has not the fields it should have."""
+    columns, layout = form.columns, form.separator.join(form.columns)
+    with open(path, encoding=form.encoding, errors="replace", newline="") as handle:
         for number, line in enumerate(handle, 1):
             text = line.rstrip("\r\n")
-            if not text.strip() or (header and number == 1):
+            if not text.strip() or (form.header and number == 1):
                 continue
-            fields = next(csv.reader([text], delimiter=separator)) if quoted else text.split(separator)
+            fields = next(csv.reader([text], delimiter=form.separator)) if form.quoted else text.split(form.separator)
             if len(fields) != len(columns):
                 return ValueError(f"{path}, line {number}: expected {len(columns)} fields ({layout!r}), "
                                   f"got {len(fields)}: {text[:200]!r}")
@@ -178,6 +204,8 @@ def _malformed(
 
 def _fits(field: str, kind: Kind) -> bool:
     try:
-        return kind == "text" or bool(field if kind == "id" else (int if kind == "int" else float)(field) is not None)
+        if kind in ("int", "float"):
+            return math.isfinite(int(field) if kind == "int" else float(field))
+        return kind == "text" or bool(field)
     except ValueError:
         return False

@@ -1,0 +1,162 @@
+"""The one path from raw rows to a validated ``HeteroData``; every reader ends here."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch_geometric.data import HeteroData
+
+from kgrl.datasets.ids import Ids
+from kgrl.datasets.links import Links, link_items
+from kgrl.datasets.negatives import with_sampled_negatives
+from kgrl.datasets.ratings import BINARY, Ratings, Scale, checked_scale, rating_column
+from kgrl.datasets.relations import relation_keys, typed_edges
+from kgrl.datasets.table import Table
+from kgrl.options import at_least, one_of
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What a reader has parsed; see :func:`kgrl.datasets.frames.from_frames` for the columns.
+
+    Args:
+        ratings: ``user, item, rating[, time]``.
+        triples: ``head, relation, tail``, or ``None``.
+        links: ``item, entity``, or ``None``: an item is the entity of the same id.
+        items: ``item[, title][, raw_id]``, or ``None``; ``raw_id`` where ``item`` is a number that a file gave.
+        files: name → sha256 of every file read.
+    """
+
+    ratings: Table
+    triples: Table | None = None
+    links: Table | None = None
+    items: Table | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How raw rows are treated; see :func:`kgrl.datasets.frames.from_frames`."""
+
+    rating_scale: Scale | None = None
+    linked_only: bool = True
+    min_ratings: int = 1
+    bad_links: str = "error"
+    positive_from: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least("min_ratings", self.min_ratings, 1)
+        one_of("bad_links", self.bad_links, ("error", "drop"))
+
+
+def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
+    """Checks, links, filters and numbers what a reader has parsed; see :func:`kgrl.datasets.frames.from_frames`."""
+    _check_columns(raw)
+    scale = checked_scale(rules.rating_scale, raw.ratings)
+    users, items = Ids.sorted(raw.ratings.frame["user"]), _all_items(raw)
+    every = _numbered(raw.ratings, users, items)
+    ratings = every.without_duplicates()
+    links = link_items(raw.triples, raw.links, items, rules.bad_links == "drop") if raw.triples is not None else None
+    before = {"ratings": len(every), "duplicate_ratings": len(every) - len(ratings), "users": len(users),
+              "items": len(items), **(links.counts() if links else {})}
+    kept = links.entity >= 0 if links and rules.linked_only else np.ones(len(items), bool)
+    ratings = ratings.of_items(kept).of_active_users(rules.min_ratings)
+    if rules.positive_from is not None:
+        ratings, scale = with_sampled_negatives(ratings, int(kept.sum()), rules.positive_from, rules.seed), BINARY
+    if not len(ratings):
+        raise ValueError(f"{raw.ratings.name} must have ratings of linked items by users with at least "
+                         f"{rules.min_ratings} of them, got none out of {len(every):,}")
+    data = _rated(ratings, users, items.raw(np.flatnonzero(kept)), scale)
+    if raw.items is not None:
+        for column in [each for each in ("title", "raw_id") if each in raw.items.frame]:
+            data["item"][column] = _described(raw.items.frame, column, items.index[kept])
+    _add_kg(data, links, kept)
+    data.provenance = {
+        "name": name, "files": dict(raw.files), "options": asdict(rules), "before": before, "after": _counts(data),
+        "relations": [str(each) for each in links.relations.index] if links else [],
+    }
+    with warnings.catch_warnings():  # without a KG no edge type refers to the entities, of which there are none
+        warnings.filterwarnings("ignore", "The node types .* are isolated", UserWarning)
+        data.validate()
+    return data
+
+
+def _check_columns(raw: Raw) -> None:
+    for table in filter(None, (raw.ratings, raw.triples, raw.links, raw.items)):
+        for column in ("user", "item", "head", "relation", "tail", "entity"):
+            if column in table.frame:
+                table.complain(table.frame[column].isna(), column, "an id")
+    if "time" in raw.ratings.frame:
+        time = pd.to_numeric(raw.ratings.frame["time"], errors="coerce")
+        raw.ratings.complain(~np.isfinite(time.to_numpy(np.float64, na_value=np.nan)), "time", "a finite number")
+
+
+def _all_items(raw: Raw) -> Ids:
+    """Listed items in their order, then the rated ones that the list lacks."""
+    rated = raw.ratings.frame["item"]
+    if raw.items is None:
+        return Ids.sorted(rated)
+    listed = raw.items.frame["item"]
+    raw.items.complain(listed.duplicated(), "item", "listed once")
+    if isinstance(listed.dtype, pd.CategoricalDtype):
+        listed = listed.astype(listed.cat.categories.dtype)
+    return Ids(pd.Index(listed)).then(rated)
+
+
+def _described(listed: pd.DataFrame, column: str, items: pd.Index) -> list[str]:
+    """What the list says of each of ``items``; "" where it says nothing."""
+    return listed.set_index("item")[column].reindex(items).fillna("").astype(str).tolist()
+
+
+def _numbered(table: Table, users: Ids, items: Ids) -> Ratings:
+    frame = table.frame
+    time = frame["time"].to_numpy() if "time" in frame else None
+    return Ratings(users.numbers(frame["user"]), items.numbers(frame["item"]),
+                   rating_column(table).to_numpy(np.float64), time)
+
+
+def _rated(ratings: Ratings, users: Ids, item_ids: Any, scale: Scale) -> HeteroData:
+    """The part of the ``HeteroData`` that the ratings make; users without any are left out."""
+    present, user = np.unique(ratings.user, return_inverse=True)
+    data = HeteroData()
+    data.rating_scale = scale
+    data["user"].num_nodes, data["user"].raw_id = len(present), users.raw(present)
+    data["item"].num_nodes, data["item"].raw_id = len(item_ids), item_ids
+    rates = data["user", "rates", "item"]
+    rates.edge_index = torch.from_numpy(np.stack([user, ratings.item]).astype(np.int64))
+    rates.rating = torch.from_numpy(ratings.rating.astype(np.float32))
+    if ratings.time is not None:
+        rates.time = torch.from_numpy(ratings.time.astype(np.int64))
+    return data
+
+
+def _add_kg(data: HeteroData, links: Links | None, kept: np.ndarray) -> None:
+    """Adds the entities that are no item, and one edge type a relation and pair of node types."""
+    if links is None:
+        data["entity"].num_nodes = 0
+        data.relation_names = []
+        return
+    num_items, linked = data["item"].num_nodes, links.entity >= 0
+    node = np.full(len(links.entities), -1)
+    node[links.entity[linked]] = (np.cumsum(kept) - 1)[linked]  # linked items are always kept
+    others = np.flatnonzero(node < 0)
+    node[others] = num_items + np.arange(len(others))
+    data["entity"].num_nodes, data["entity"].raw_id = len(others), links.entities.raw(others)
+    data.relation_names = relation_keys(links.relations.index)
+    edges = typed_edges(node[links.head], links.relation, node[links.tail], num_items, data.relation_names)
+    for kind, edge_index in edges.items():
+        data[kind].edge_index = edge_index
+
+
+def _counts(data: HeteroData) -> dict[str, int]:
+    rates, *triples = (data[kind].num_edges for kind in data.edge_types)
+    return {"ratings": rates, "users": data["user"].num_nodes, "items": data["item"].num_nodes,
+            "entities": data["item"].num_nodes + data["entity"].num_nodes, "triples": sum(triples),
+            "relations": len(data.relation_names)}

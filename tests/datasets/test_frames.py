@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import torch
+import torch_geometric.transforms as T
+from torch_geometric.nn import SAGEConv, to_hetero
+
+from kgrl.datasets.frames import from_frames
+
+
+def triples_of(data) -> list[tuple[str, str, str]]:
+    """Every triple in raw ids, with the item's name for an item."""
+    return sorted(
+        (data[source].raw_id[head], name, data[target].raw_id[tail])
+        for source, name, target in data.edge_types if name != "rates"
+        for head, tail in data[source, name, target].edge_index.T.tolist()
+    )
+
+
+def rated(data) -> list[tuple]:
+    rates = data["user", "rates", "item"]
+    return sorted((data["user"].raw_id[user], data["item"].raw_id[item], rating, time) for (user, item), rating, time in
+                  zip(rates.edge_index.T.tolist(), rates.rating.tolist(), rates.time.tolist(), strict=True))
+
+
+def test_hand_worked_case(frames):
+    data = from_frames(**frames, rating_scale=(1, 5, 3.5))
+    assert data["item"].raw_id == ["a", "b", "c"]
+    assert data["user"].raw_id == ["u1", "u2"]
+    assert data["entity"].raw_id == ["g1", "g2"]
+    assert rated(data) == [("u1", "a", 4.0, 11), ("u1", "b", 1.0, 12), ("u2", "a", 5.0, 10), ("u2", "c", 2.0, 14)]
+    assert triples_of(data) == [("a", "film_genre", "g1"), ("a", "film_sequel", "c"), ("b", "film_genre", "g1"),
+                                ("c", "film_genre", "g2"), ("g1", "film_genre", "g2")]
+    assert data.relation_names == ["film_genre", "film_sequel"]
+    assert data.rating_scale == (1.0, 5.0, 3.5)
+    assert data.provenance["before"] == {
+        "ratings": 5, "duplicate_ratings": 0, "users": 3, "items": 4, "linked_items": 3, "dropped_links": 0, "entities": 5,
+        "triples": 5, "relations": 2}
+    assert data.provenance["after"] == {
+        "ratings": 4, "users": 2, "items": 3, "entities": 5, "triples": 5, "relations": 2}
+    assert data.provenance["relations"] == ["film.genre", "film.sequel"]
+
+
+def test_unlinked_items_may_stay(frames):
+    data = from_frames(**frames, linked_only=False)
+    assert data["item"].raw_id == ["a", "b", "c", "d"]
+    assert len(rated(data)) == 5
+    assert triples_of(data) == triples_of(from_frames(**frames))
+    assert data.provenance["after"]["entities"] == 6
+
+
+def test_row_order_does_not_matter(frames):
+    backwards = {name: frame[::-1] for name, frame in frames.items()}
+    first, second = from_frames(**frames), from_frames(**backwards)
+    assert first["user"].raw_id == second["user"].raw_id
+    assert rated(first) == rated(second)
+    assert triples_of(first) == triples_of(second)
+
+
+def test_integer_ids_that_are_numbers_already(frames):
+    ratings = pd.DataFrame({"user": [1, 0], "item": [1, 0], "rating": [1, 2]})
+    triples = pd.DataFrame({"head": [0, 1], "relation": [0, 1], "tail": [2, 3]})
+    data = from_frames(ratings, triples)
+    assert torch.equal(data["item"].raw_id, torch.tensor([0, 1]))
+    assert torch.equal(data["entity"].raw_id, torch.tensor([2, 3]))
+    assert data.relation_names == ["relation_0", "relation_1"]
+
+
+def test_ratings_alone():
+    data = from_frames(pd.DataFrame({"user": [5, 5], "item": ["b", "a"]}))
+    assert data["entity"].num_nodes == 0
+    assert data["user", "rates", "item"].rating.tolist() == [1.0, 1.0]
+    assert data.rating_scale == (0.0, 1.0, 0.5)
+    assert data.relation_names == []
+
+
+def test_items_give_order_and_titles(frames):
+    items = pd.DataFrame({"item": ["c", "e", "a"], "title": ["Sea", "Ease", None]})
+    data = from_frames(**frames, items=items, linked_only=False)
+    assert data["item"].raw_id == ["c", "e", "a", "b", "d"]
+    assert data["item"].title == ["Sea", "Ease", "", "", ""]
+
+
+def test_minimum_counts_the_ratings_that_remain(frames):
+    frames["ratings"] = pd.concat([frames["ratings"], pd.DataFrame(
+        [("u3", "a", 1.0, 9)], columns=["user", "item", "rating", "time"])])
+    assert from_frames(**frames, min_ratings=2)["user"].raw_id == ["u1", "u2"]  # u3's other rating is of unlinked "d"
+    assert from_frames(**frames, min_ratings=2, linked_only=False)["user"].raw_id == ["u1", "u2", "u3"]
+
+
+def test_duplicates_are_counted(frames):
+    frames["ratings"] = pd.concat([frames["ratings"], frames["ratings"][:1].assign(rating=3.0, time=99)])
+    data = from_frames(**frames)
+    assert data.provenance["before"]["duplicate_ratings"] == 1
+    assert ("u2", "a", 3.0, 99) in rated(data)
+
+
+def test_binary_treatment(frames):
+    data = from_frames(**frames, positive_from=4)
+    rates = data["user", "rates", "item"]
+    assert data.rating_scale == (0.0, 1.0, 0.5)
+    assert rates.rating.sum() == 2
+    assert len(rates.rating) == 4
+    assert "time" not in rates
+
+
+def test_pyg_accepts_it(frames):
+    data = from_frames(**frames)
+    assert data.validate()
+    assert data.to_homogeneous().num_nodes == 7
+    assert T.ToUndirected()(data.clone()).validate()
+
+
+def test_to_hetero_accepts_the_edge_types(frames):
+    class Layer(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = SAGEConv((-1, -1), 4)
+
+        def forward(self, x, edge_index):
+            return self.conv(x, edge_index)
+
+    data = T.ToUndirected()(from_frames(**frames))
+    features = {kind: torch.ones(data[kind].num_nodes, 2) for kind in data.node_types}
+    out = to_hetero(Layer(), data.metadata())(features, data.edge_index_dict)
+    assert {kind: tuple(value.shape) for kind, value in out.items()} == {"user": (2, 4), "item": (3, 4), "entity": (2, 4)}
+
+
+@pytest.mark.parametrize(("change", "what"), [
+    ({"ratings": ("user", [None, "u", "u", "u", "u"])}, "`ratings`, row 0: user must be an id"),
+    ({"ratings": ("rating", [1, 2, 3, 4, 6])}, r"`ratings`, row 4: rating must be a number in \[1, 5\], got"),
+    ({"ratings": ("time", [1, 2, float("nan"), 4, 6])}, "`ratings`, row 2: time must be a finite number"),
+    ({"triples": ("tail", ["g1", None, "g2", "z", "g2"])}, "`triples`, row 1: tail must be an id"),
+    ({"triples": ("relation", ["a.b", "a_b", "a", "a", "a"])}, "relation names must stay distinct"),
+    ({"links": ("item", ["a", "q", "c"])}, "`links`, row 1: item must be a known item"),
+    ({"links": ("item", ["a", "a", "c"])}, "`links`, row 1: item must be an item not linked before"),
+])
+def test_bad_input_is_named(frames, change, what):
+    for name, (column, values) in change.items():
+        frames[name][column] = pd.Series(values)
+    with pytest.raises(ValueError, match=what):
+        from_frames(**frames, rating_scale=(1, 5, 3.5))
+
+
+def test_nothing_left(frames):
+    with pytest.raises(ValueError, match="by users with at least 9 of them, got none out of 5"):
+        from_frames(**frames, min_ratings=9)
+
+
+def test_item_listed_twice(frames):
+    with pytest.raises(ValueError, match="`items`, row 1: item must be listed once, got 'a'"):
+        from_frames(**frames, items=pd.DataFrame({"item": ["a", "a"]}))
+
+
+@pytest.mark.parametrize("options", [{"min_ratings": 0}, {"bad_links": "ignore"}])
+def test_bad_options(frames, options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        from_frames(**frames, **options)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kgrl.datasets.ratings import Ratings, checked_scale
+from kgrl.datasets.table import Table
+
+
+def table(rating: list) -> Table:
+    return Table.of(pd.DataFrame({"rating": rating}), "ratings", [])
+
+
+def make(user: list, item: list, time: list | None = None) -> Ratings:
+    return Ratings(np.array(user), np.array(item), np.arange(len(user), dtype=float), None if time is None else np.array(time))
+
+
+def test_last_of_duplicates_is_kept():
+    kept = make([0, 1, 0, 0], [2, 2, 2, 1]).without_duplicates()
+    assert list(zip(kept.user, kept.item, kept.rating, strict=True)) == [(1, 2, 1), (0, 2, 2), (0, 1, 3)]
+
+
+def test_latest_of_duplicates_is_kept_where_times_are_known():
+    assert make([0, 0, 0], [1, 1, 1], [5, 9, 7]).without_duplicates().rating.tolist() == [1]
+    assert make([0, 0], [1, 1], [5, 5]).without_duplicates().rating.tolist() == [1]
+
+
+def test_active_users():
+    assert make([0, 1, 0, 2], [0, 0, 1, 0]).of_active_users(2).user.tolist() == [0, 0]
+
+
+def test_items_are_renumbered():
+    kept = make([0, 0, 1], [0, 1, 2]).of_items(np.array([True, False, True]))
+    assert kept.item.tolist() == [0, 1]
+    assert kept.user.tolist() == [0, 1]
+
+
+def test_scale_from_the_ratings():
+    assert checked_scale(None, table([1, 5, 2])) == (1.0, 5.0, 3.0)
+    assert checked_scale(None, table([1, 1])) == (0.0, 1.0, 0.5)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, 6, "x"])
+def test_rating_outside_the_scale(bad):
+    with pytest.raises(ValueError, match=r"`ratings`, row 1: rating must be a number in \[1, 5\]"):
+        checked_scale((1, 5, 3), table([3, bad]))
+
+
+def test_rating_that_is_no_number_without_a_scale():
+    with pytest.raises(ValueError, match="row 0: rating must be a finite number, got nan"):
+        checked_scale(None, table([np.nan, 1]))
+
+
+@pytest.mark.parametrize("scale", [(5, 1, 3), (1, 5, 5), (1, 5, 0), (1, 5), (1, 5, np.nan)])
+def test_scale_that_makes_no_sense(scale):
+    with pytest.raises(ValueError, match="`rating_scale` must be"):
+        checked_scale(scale, table([3]))

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kgrl.datasets.recbole import from_recbole
+
+FILES = {
+    "toy.inter": "user_id:token\titem_id:token\trating:float\ttimestamp:float\n10\t1\t4\t100\n9\t2\t1\t101\n9\t3\t5\t102\n",
+    "toy.item": "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n1\tOne\t1991\tx y\n"
+                "2\tTwo\t\t\n3\tÜber\t1993\tz\n",
+    "toy.link": "item_id:token\tentity_id:token\n1\tm.1\n3\tm.3\n",
+    "toy.kg": "head_id:token\trelation_id:token\ttail_id:token\nm.1\tfilm.genre\tm.g\nm.3\tfilm.genre\tm.g\n",
+    "toy.user": "user_id:token\tage:token\n9\t30\n",
+}
+
+
+def test_all_files(write):
+    data = from_recbole(write(FILES), rating_scale=(1, 5, 3.5))
+    assert data["user"].raw_id.tolist() == [9, 10]
+    assert data["item"].raw_id.tolist() == [1, 3]
+    assert data["item"].title == ["One (1991)", "Über (1993)"]
+    assert data["user", "rates", "item"].edge_index.tolist() == [[1, 0], [0, 1]]
+    assert data["user", "rates", "item"].time.tolist() == [100, 102]
+    assert data["item", "film_genre", "entity"].edge_index.tolist() == [[0, 1], [0, 0]]
+    assert sorted(data.provenance["files"]) == ["toy.inter", "toy.item", "toy.kg", "toy.link"]
+    assert data.provenance["name"] == "toy"
+
+
+def test_titles_without_a_year(write):
+    assert from_recbole(write(FILES), linked_only=False)["item"].title == ["One (1991)", "Two", "Über (1993)"]
+
+
+def test_interactions_alone(write):
+    data = from_recbole(write({"a.inter": "user_id:token\titem_id:token\nx\t1\ny\t2\n"}))
+    assert data["user"].raw_id == ["x", "y"]
+    assert torch.equal(data["user", "rates", "item"].rating, torch.ones(2))
+
+
+def test_ids_of_one_kind_have_one_type(write):
+    links = FILES["toy.link"].replace("3\tm.3", "03\tm.3")
+    with pytest.raises(ValueError, match=r"toy\.link, line 3: item must be a known item .* got '03'"):
+        from_recbole(write({**FILES, "toy.link": links}))
+
+
+@pytest.mark.parametrize(("name", "old", "new", "what"), [
+    ("toy.inter", "9\t2\t1\t101", "9\t2\t1", r"toy\.inter, line 3: expected 4 fields"),
+    ("toy.inter", "9\t2\t1\t101", "9\t2\t7\t101", r"toy\.inter, line 3: rating must be a number in \[1, 5\], got 7\.0"),
+    ("toy.inter", "9\t2\t1\t101", "9\t2\tnan\t101", r"toy\.inter, line 3: rating must be a number, got 'nan'"),
+    ("toy.inter", "user_id:token", "user_id", r"toy\.inter, line 1: expected distinct tab-separated field:type"),
+    ("toy.inter", "user_id:token", "user:token", r"toy\.inter, line 1: expected user_id:token"),
+    ("toy.link", "3\tm.3", "4\tm.3", r"toy\.link, line 3: item must be a known item .* got 4"),
+    ("toy.link", "3\tm.3", "3\tm.9", r"toy\.link, line 3: entity must be an entity of some triple .* got 'm\.9'"),
+    ("toy.link", "3\tm.3", "1\tm.3", r"toy\.link, line 3: item must be an item not linked before"),
+    ("toy.kg", "m.3\tfilm.genre\tm.g", "m.3\tfilm.genre", r"toy\.kg, line 3: expected 3 fields"),
+])
+def test_bad_files_are_named(write, name, old, new, what):
+    folder = write({**FILES, name: FILES[name].replace(old, new)})
+    with pytest.raises(ValueError, match=what):
+        from_recbole(folder, rating_scale=(1, 5, 3.5))
+
+
+def test_missing_files(write):
+    folder = write({name: text for name, text in FILES.items() if name != "toy.link"})
+    with pytest.raises(FileNotFoundError, match=r"toy\.link does not exist"):
+        from_recbole(folder)
+    with pytest.raises(FileNotFoundError, match="must hold a RecBole .inter file"):
+        from_recbole(folder / "nowhere")
+
+
+def test_several_sets_in_a_folder(write):
+    folder = write({**FILES, "other.inter": FILES["toy.inter"]})
+    with pytest.raises(ValueError, match="which of other, toy"):
+        from_recbole(folder)
+    assert from_recbole(folder, "other")["item"].num_nodes == 3

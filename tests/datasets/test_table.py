@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kgrl.datasets.table import Table, line_number, read_delimited
+
+RATING = {"user": "id", "item": "id", "rating": "float"}
+
+
+def test_numbers_are_read_as_numbers(write):
+    table = read_delimited(write({"r.txt": "7\t1\t0.5\n\n07 \t2\t3\n".replace("07 ", "10")}) / "r.txt", RATING)
+    assert table.frame["user"].tolist() == [7, 10]
+    assert table.frame["user"].dtype == np.int64
+    assert table.frame["rating"].tolist() == [0.5, 3.0]
+
+
+@pytest.mark.parametrize("other", ["07", "+7", "7 ", "seven"])
+def test_ids_written_in_another_way_stay_apart(write, other):
+    frame = read_delimited(write({"r.txt": f"7\t1\t1\n{other}\t1\t1\n"}) / "r.txt", RATING).frame
+    assert frame["user"].tolist() == ["7", other]
+
+
+def test_leading_zero_on_a_block_border_is_seen(write, monkeypatch):
+    monkeypatch.setattr("kgrl.datasets.table.BLOCK", 1)
+    assert read_delimited(write({"r.txt": "7\t1\t1\n07\t1\t1\n"}) / "r.txt", RATING).frame["user"].tolist() == ["7", "07"]
+
+
+def test_words_that_pandas_takes_for_missing_are_ids(write):
+    frame = read_delimited(write({"r.txt": "NA\tnull\t1\nnan\tNaN\t2\n"}) / "r.txt", RATING).frame
+    assert frame["user"].tolist() == ["NA", "nan"]
+    assert frame["item"].tolist() == ["null", "NaN"]
+
+
+def test_many_chunks_make_one_frame(write, monkeypatch):
+    monkeypatch.setattr("kgrl.datasets.table.CHUNK", 2)
+    frame = read_delimited(write({"r.txt": "".join(f"u{row % 3}\ti{row}\t{row}\n" for row in range(7))}) / "r.txt", RATING).frame
+    assert frame["user"].tolist() == [f"u{row % 3}" for row in range(7)]
+    assert frame.columns.tolist() == list(RATING)
+    assert frame.index.tolist() == list(range(7))
+
+
+def test_two_character_separator(write):
+    frame = read_delimited(write({"r.dat": "1::10::5\n2::20::4\n"}) / "r.dat", RATING, "::").frame
+    assert frame.to_numpy().tolist() == [[1, 10, 5], [2, 20, 4]]
+
+
+def test_header_and_quotes(write):
+    kinds = {"item": "int", "title": "text"}
+    frame = read_delimited(write({"f.csv": 'id,title\n1,"A, ""b"""\n2,C\n'}) / "f.csv", kinds, ",", header=True, quoted=True).frame
+    assert frame["title"].tolist() == ['A, "b"', "C"]
+
+
+@pytest.mark.parametrize(("text", "line", "what"), [
+    ("1\t1\t5\n2\t2\n", 2, "expected 3 fields"),
+    ("1\t1\t5\n\n2\t2\t5\t9\n", 3, "got 4"),
+    ("1\t1\t5\t9\n2\t2\t5\t9\n", 1, "got 4"),
+    ("1\t1\tfive\n", 1, "rating must be a number, got 'five'"),
+    ("1\t1\t5\n1\t2\t\n", 2, "rating must be a number, got ''"),
+    ("1\t1\t5\n\t2\t5\n", 2, "user must be an id, got ''"),
+    ("a\t1\t5\n\t2\t5\n", 2, "user must be an id, got ''"),
+])
+def test_malformed_line_is_named(write, text, line, what):
+    path = write({"r.txt": text}) / "r.txt"
+    with pytest.raises(ValueError, match=f"r.txt, line {line}: .*{what}"):
+        read_delimited(path, RATING)
+
+
+def test_missing_and_empty_files(write):
+    folder = write({"empty.txt": ""})
+    with pytest.raises(FileNotFoundError, match=r"none\.txt does not exist"):
+        read_delimited(folder / "none.txt", RATING)
+    with pytest.raises(ValueError, match=r"empty\.txt is empty"):
+        read_delimited(folder / "empty.txt", RATING)
+
+
+def test_complaint_names_the_line_of_a_filtered_row(write):
+    table = read_delimited(write({"r.txt": "u\ti\tr\n1\t1\t5\n\n2\t2\t9\n3\t3\t9\n"}) / "r.txt", RATING, header=True)
+    part = Table(table.frame[1:], table.name, table.locate)
+    with pytest.raises(ValueError, match=r"line 4: rating must be small, got 9.0 \(and 1 more\)"):
+        part.complain(part.frame["rating"] > 5, "rating", "small")
+    part.complain(part.frame["rating"] > 9, "rating", "small")
+
+
+def test_line_number_counts_filled_lines(write):
+    assert line_number(write({"r.txt": "a\n\nb\n"}) / "r.txt", 1) == 3
+
+
+def test_missing_column():
+    with pytest.raises(ValueError, match="`links` must have the columns item, entity, got item; missing: entity"):
+        Table.of(pd.DataFrame({"item": [1]}), "links", ["item", "entity"])
