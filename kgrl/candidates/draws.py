@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 _NOISE = 2**38  # random numbers that candidates are ranked by; times the longest row it stays below 2 ** 63
-_CROWDED = 6  # from one number in so many on, ranking all of them beats drawing until enough different ones have come
+_CROWDED = 3  # from one number in so many on, ranking all of them beats drawing until enough different ones have come
 
 
 def randint(high: int, shape: tuple[int, ...], generator: torch.Generator, device: torch.device) -> Tensor:
@@ -15,7 +15,7 @@ def randint(high: int, shape: tuple[int, ...], generator: torch.Generator, devic
 
 
 def random_subsets(rows: int, size: int, total: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    """``[rows, size]``: in each row ``size`` distinct numbers of [0, ``total``), every subset equally likely; sorted."""
+    """``[rows, size]``: in each row ``size`` distinct numbers of [0, ``total``), each subset equally likely; sorted."""
     first = torch.arange(rows, device=device)[:, None] * total
     if _CROWDED * size > total:
         batch = torch.arange(rows, device=device).repeat_interleave(total)

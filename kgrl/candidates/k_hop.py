@@ -26,8 +26,8 @@ class KHopCandidates(nn.Module):
         I_t = \Big\{item \in \bigcup_{l=1}^{k} E^l_t\Big\}
 
     from the seeds :math:`E^0_t`, the items the session liked. The union of the seeds' own neighbourhoods is the same
-    set, so every item's is tabulated once, where that fits; else each call walks the graph. Both give the same sets (but
-    take them in other portions, so that random draws differ).
+    set, so every item's is tabulated once, where that fits; else each call walks the graph. Both give the same sets;
+    random draws may differ between the two, as large batches are taken in other portions.
 
     Differs from the paper: the k-hop neighbourhood can be empty (nothing liked yet), small, or nearly everything, so
     ``backfill`` items are added, ``max_degree`` keeps the walk out of hubs, and ``size`` is reached by a uniform

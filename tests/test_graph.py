@@ -1,0 +1,178 @@
+"""The homogeneous knowledge graph: against sets of triples, and hand-worked cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch_geometric import EdgeIndex
+from torch_geometric.data import Data, HeteroData
+
+from kgrl.graph import distinct_pairs, forward_triples, knowledge_graph, shuffled, without_edges
+
+
+def hetero() -> HeteroData:
+    """Items 0-2, entities 3 and 4; relation ids: b = 0, a = 1, c = 2 (no triple)."""
+    data = HeteroData()
+    data["user"].num_nodes, data["item"].num_nodes, data["entity"].num_nodes = 2, 3, 2
+    data["user", "rates", "item"].edge_index = torch.tensor([[0, 1], [0, 2]])
+    data["item", "a", "entity"].edge_index = torch.tensor([[0, 1, 1], [0, 1, 1]])
+    data["entity", "b", "item"].edge_index = torch.tensor([[0, 1], [2, 2]])
+    data["item", "b", "item"].edge_index = torch.tensor([[0, 1], [2, 1]])
+    data.relation_names = ["b", "a", "c"]
+    return data
+
+
+def triples_of(kg: Data) -> list[tuple[int, int, int]]:
+    return list(zip(kg.edge_index[0].tolist(), kg.edge_type.tolist(), kg.edge_index[1].tolist(), strict=True))
+
+
+TRIPLES = {(0, 1, 3), (1, 1, 4), (3, 0, 2), (4, 0, 2), (0, 0, 2)}
+
+
+@pytest.mark.parametrize("inverse", [True, False])
+def test_hetero_data_by_hand(inverse: bool) -> None:
+    kg = knowledge_graph(hetero(), inverse=inverse)
+    assert set(triples_of(kg)) == TRIPLES | ({(t, r + 3, h) for h, r, t in TRIPLES} if inverse else set())
+    assert (kg.num_nodes, kg.num_items, kg.num_relations, kg.relation_names) == (5, 3, 3, ["b", "a", "c"])
+    assert (kg.num_duplicates, kg.num_self_loops, kg.inverse) == (1, 1, inverse)
+    kg.validate()
+
+
+@st.composite
+def raw_triples(draw: st.DrawFn) -> tuple[list[tuple[int, int, int]], int]:
+    nodes = draw(st.integers(1, 8))
+    node = st.integers(0, nodes - 1)
+    return draw(st.lists(st.tuples(node, st.integers(0, 2), node), max_size=30)), nodes
+
+
+def made(triples: list[tuple[int, int, int]], nodes: int, inverse: bool = True) -> Data:
+    table = torch.tensor(triples, dtype=torch.long).view(-1, 3)
+    return knowledge_graph(table[:, [0, 2]].T.contiguous(), inverse, edge_type=table[:, 1], num_items=nodes // 2,
+                           num_nodes=nodes, relation_names=["x", "y", "z"])
+
+
+@settings(max_examples=80, deadline=None)
+@given(raw_triples(), st.booleans())
+def test_equals_sets_of_triples(raw: tuple[list[tuple[int, int, int]], int], inverse: bool) -> None:
+    triples, nodes = raw
+    kg = made(triples, nodes, inverse)
+    forward = {(h, r, t) for h, r, t in triples if h != t}
+    both = forward | ({(t, r + 3, h) for h, r, t in forward} if inverse else set())
+    assert triples_of(kg) == sorted(both, key=lambda triple: (triple[0], triple[2], triple[1]))
+    assert kg.num_self_loops == sum(h == t for h, _, t in triples)
+    assert kg.num_duplicates == len(triples) - kg.num_self_loops - len(forward)
+    assert {tuple(row) for row in forward_triples(kg).tolist()} == forward
+    (rowptr, tails), _ = distinct_pairs(kg).get_csr()
+    for head in range(nodes):
+        assert tails[rowptr[head] : rowptr[head + 1]].tolist() == sorted({t for h, _, t in both if h == head})
+    distinct_pairs(kg).validate()
+    # what others do with it, checked by PyG itself
+    EdgeIndex(kg.edge_index, sparse_size=(nodes, nodes), sort_order="row", is_undirected=inverse).validate()
+
+
+def test_a_graph_is_taken_by_its_forward_triples() -> None:
+    kg = knowledge_graph(hetero())
+    again, one_way = knowledge_graph(kg), knowledge_graph(kg, inverse=False)
+    assert triples_of(again) == triples_of(kg)
+    assert again.num_relations == one_way.num_relations == 3
+    assert set(triples_of(one_way)) == TRIPLES
+    assert triples_of(knowledge_graph(one_way)) == triples_of(kg)
+
+
+def test_bare_parts_have_defaults(device: torch.device) -> None:
+    edges = torch.tensor([[0, 4], [1, 0]], device=device)
+    for kg in (knowledge_graph(edges, num_items=2), knowledge_graph(Data(edge_index=edges, num_items=2)),
+               knowledge_graph(EdgeIndex(edges), num_items=2), knowledge_graph(Data(edge_index=edges), num_items=2)):
+        assert (kg.num_nodes, kg.num_relations, kg.relation_names) == (5, 1, ["0"])
+        assert triples_of(kg) == [(0, 0, 1), (0, 1, 4), (1, 1, 0), (4, 0, 0)]
+        assert kg.edge_index.device.type == device.type
+        assert type(kg.edge_index) is torch.Tensor
+
+
+def test_shuffled_keeps_what_each_head_and_tail_has() -> None:
+    generator = torch.Generator().manual_seed(0)
+    table = torch.stack([torch.randint(high, (400,), generator=generator) for high in (300, 3, 300)], dim=1)
+    kg = made(table.tolist(), 300)
+    mixed = shuffled(kg, seed=1)
+    before, after = forward_triples(kg), forward_triples(mixed)
+    lost = len(before) - len(after)
+    assert lost == mixed.num_duplicates + mixed.num_self_loops <= 20
+    for columns in ([0, 1], [2, 1]):  # head or tail, with relation; only dropped triples may miss
+        had = torch.bincount(before[:, columns] @ torch.tensor([3, 1]), minlength=900)
+        has = torch.bincount(after[:, columns] @ torch.tensor([3, 1]), minlength=900)
+        assert bool((has <= had).all())
+        assert int((had - has).sum()) == lost
+    common = {tuple(row) for row in before.tolist()} & {tuple(row) for row in after.tolist()}
+    assert len(common) < 20
+    assert triples_of(shuffled(kg, 1)) == triples_of(mixed) != triples_of(shuffled(kg, 2))
+    assert mixed.inverse
+    assert mixed.num_edges == 2 * len(after)
+
+
+def test_shuffling_leaves_global_randomness_alone() -> None:
+    state = torch.get_rng_state()
+    shuffled(knowledge_graph(hetero()), 0)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_without_edges() -> None:
+    kg = without_edges(knowledge_graph(hetero()))
+    assert (kg.num_edges, kg.num_nodes, kg.num_items, kg.num_relations) == (0, 5, 3, 3)
+    assert distinct_pairs(kg).get_csr()[0][0].tolist() == [0] * 6
+
+
+EDGES = torch.tensor([[0, 1], [1, 2]])
+
+
+@pytest.mark.parametrize(("given_", "options", "text"), [
+    (EDGES, {}, "`num_items` must be"),
+    (EDGES, {"num_items": 4, "num_nodes": 3}, "at least num_items = 4"),
+    (EDGES, {"num_items": 1, "num_nodes": 2}, r"\(tail\)` must be ids in \[0, 2\), got 2"),
+    (-EDGES, {"num_items": 1}, r"\(head\)` must be ids in .* got -1"),
+    (EDGES[0], {"num_items": 1}, r"LongTensor \[2, M\].* got \(2,\)"),
+    (EDGES.float(), {"num_items": 1}, "torch.int64, got torch.float32"),
+    (Data(num_items=2), {}, "`edge_index` must be a LongTensor"),
+    (EDGES, {"num_items": 1, "edge_type": torch.zeros(3, dtype=torch.long)}, "`edge_type` must be .* 2 edges"),
+    (EDGES, {"num_items": 1, "edge_type": torch.tensor([0, -1])}, r"relation ids in \[0, 1\), got -1"),
+    (EDGES, {"num_items": 1, "edge_type": torch.tensor([0, 3]), "relation_names": ["a"]}, r"in \[0, 1\), got 3"),
+    (hetero(), {"num_items": 3}, "`num_items` belongs to bare tensors"),
+])
+def test_bad_input(given_: Data, options: dict[str, object], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        knowledge_graph(given_, **options)  # type: ignore[arg-type]
+
+
+def test_bad_hetero_data() -> None:
+    with pytest.raises(TypeError, match="`data` must be a HeteroData, a Data or"):
+        knowledge_graph([[0], [1]])  # type: ignore[arg-type]
+    data = hetero()
+    data["item", "a", "entity"].edge_index = torch.tensor([[0], [2]])
+    with pytest.raises(ValueError, match=r"'a'.*\(tail\)` must be ids in \[0, 2\), got 2"):
+        knowledge_graph(data)
+    data = hetero()
+    data.relation_names = ["b", "aa"]
+    with pytest.raises(ValueError, match="in data.relation_names, got 'a'; choose from aa, b; did you mean 'aa'"):
+        knowledge_graph(data)
+    data = hetero()
+    data["author"].num_nodes = 1
+    data["author", "b", "item"].edge_index = torch.tensor([[0], [0]])
+    with pytest.raises(ValueError, match="between 'item' and 'entity'"):
+        knowledge_graph(data)
+    bare = HeteroData()
+    with pytest.raises(ValueError, match="node type 'item'"):
+        knowledge_graph(bare)
+    bare["item"].num_nodes = 2
+    with pytest.raises(ValueError, match="edge types between items and entities"):
+        knowledge_graph(bare)
+
+
+def test_book_crossing(shared: Path) -> None:
+    table = torch.from_numpy(np.load(shared / "book-crossing" / "kg_final.npy")).long()
+    kg = knowledge_graph(table[:, [0, 2]].T.contiguous(), edge_type=table[:, 1], num_items=14_967)
+    assert (kg.num_nodes, kg.num_relations, kg.num_edges) == (77_903, 25, 2 * 151_500)
+    assert (kg.num_duplicates, kg.num_self_loops) == (0, 0)
