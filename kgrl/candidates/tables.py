@@ -54,10 +54,12 @@ class KHopMasks(Reach):
 
 
 def tabulate(walk: KHopWalk, limit: int) -> KHopLists | KHopMasks | None:
-    """The table, or ``None`` where it would have more than ``limit`` entries of 4 bytes.
+    """The table, or ``None`` where it would have more than ``limit`` entries of 4 bytes, or ``limit`` is 0.
 
     A matrix that fits is filled first, and turned into lists where these are much smaller.
     """
+    if limit == 0:
+        return None
     if walk.stride**2 > 4 * limit:
         return _lists(walk, limit)
     mask = torch.zeros(walk.stride, walk.stride, dtype=torch.bool, device=walk.tails.device)

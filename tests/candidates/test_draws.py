@@ -1,0 +1,72 @@
+"""Random subsets: distinct, of the right size, every subset equally likely."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+import torch
+
+from kgrl.candidates.draws import random_subsets, sample_rows
+
+# the 0.1 % points of chi-square for the degrees of freedom below
+CHI_SQUARE = {9: 27.9, 14: 36.1}
+
+
+def chi_square(times: torch.Tensor) -> float:
+    mean = times.double().mean()
+    return float(((times - mean) ** 2 / mean).sum())
+
+
+@pytest.mark.parametrize(("size", "total"), [(2, 6), (4, 6), (2, 5), (3, 5)])
+@pytest.mark.parametrize("crowded", [1, 100])  # drawing until enough different ones came, and ranking all
+def test_every_subset_is_equally_likely(size: int, total: int, crowded: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kgrl.candidates.draws._CROWDED", crowded)
+    drawn = random_subsets(20_000, size, total, torch.Generator().manual_seed(0), torch.device("cpu"))
+    code = (2**drawn).sum(dim=1)
+    times = torch.bincount(code, minlength=2**total)
+    subsets = [sum(2**number for number in subset) for subset in combinations(range(total), size)]
+    assert int(times[subsets].sum()) == 20_000
+    assert chi_square(times[subsets]) < CHI_SQUARE[len(subsets) - 1]
+
+
+@pytest.mark.parametrize(("size", "total"), [(1, 1), (5, 5), (3, 10_000), (300, 1_598), (900, 1_598)])
+def test_rows_are_sorted_and_distinct(size: int, total: int, device: torch.device) -> None:
+    drawn = random_subsets(64, size, total, torch.Generator(device).manual_seed(0), device)
+    assert drawn.shape == (64, size)
+    assert bool((drawn[:, 1:] > drawn[:, :-1]).all())
+    assert 0 <= int(drawn.min()) <= int(drawn.max()) < total
+    assert random_subsets(0, size, total, torch.Generator(device), device).shape == (0, size)
+
+
+def test_large_totals_do_not_overflow() -> None:
+    drawn = random_subsets(5, 4, 2**31, torch.Generator().manual_seed(0), torch.device("cpu"))
+    assert bool((drawn[:, 1:] > drawn[:, :-1]).all())
+    assert 0 <= int(drawn.min()) <= int(drawn.max()) < 2**31
+
+
+def test_sampled_rows_of_very_unlike_lengths(device: torch.device) -> None:
+    counts = torch.tensor([0, 3, 700, 4, 5, 0, 90, 6, 2], device=device)
+    batch = torch.arange(9, device=device).repeat_interleave(counts)
+    keep = sample_rows(batch, counts, 4, torch.Generator(device).manual_seed(0))
+    assert torch.bincount(batch[keep], minlength=9).tolist() == [0, 3, 4, 4, 4, 0, 4, 4, 2]
+
+
+def test_sampling_is_uniform_in_rows_of_unlike_lengths() -> None:
+    counts = torch.tensor([5, 2, 6]).repeat(20_000)
+    batch = torch.arange(60_000).repeat_interleave(counts)
+    keep = sample_rows(batch, counts, 2, torch.Generator().manual_seed(0))
+    kept = keep.view(20_000, 13).long()
+    assert bool((kept[:, 5:7] == 1).all())
+    for row, size in ((kept[:, :5], 5), (kept[:, 7:], 6)):
+        subsets = [2**one + 2**other for one, other in combinations(range(size), 2)]
+        times = torch.bincount((row * 2 ** torch.arange(size)).sum(dim=1), minlength=2**size)[subsets]
+        assert int(times.sum()) == 20_000
+        assert chi_square(times) < CHI_SQUARE[len(subsets) - 1]
+
+
+def test_small_rows_take_nothing_from_the_generator() -> None:
+    generator = torch.Generator().manual_seed(0)
+    before = generator.get_state()
+    assert bool(sample_rows(torch.tensor([0, 0, 2]), torch.tensor([2, 0, 1]), 2, generator).all())
+    assert torch.equal(before, generator.get_state())
