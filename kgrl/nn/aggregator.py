@@ -71,7 +71,8 @@ class Aggregator(torch.nn.Module):
 
     def reset_parameters(self) -> None:
         """Draws the weights of every part anew."""
-        reset(self.children())
+        for part in self.children():
+            reset(part)
 
     @property
     def options(self) -> str:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Parameter
+from torch_geometric.nn.dense.linear import Linear, is_uninitialized_parameter
 from torch_geometric.nn.inits import glorot
 from torch_geometric.utils import softmax
 
@@ -49,8 +50,8 @@ class AttentionAggregator(Aggregator):
         self.negative_slope = negative_slope
         self.neighbours = uniform_linear(in_channels[0], out_channels, bias=False)
         self.itself = uniform_linear(in_channels[1], out_channels, bias=False)
-        self.att_src = Parameter(torch.empty(1, heads, out_channels // heads))
-        self.att_dst = Parameter(torch.empty(1, heads, out_channels // heads))
+        self.att_src = Parameter(torch.empty(heads, out_channels // heads))
+        self.att_dst = Parameter(torch.empty(heads, out_channels // heads))
         self.bias = Parameter(torch.empty(out_channels)) if bias else None
         self.reset_parameters()
 
@@ -62,25 +63,33 @@ class AttentionAggregator(Aggregator):
             torch.nn.init.zeros_(self.bias)
 
     def project(self, x_src: Tensor, x_dst: Tensor) -> tuple[Tensor, Tensor]:
-        # scores belong to nodes, not to edges: computed here once a node, they only meet along the edges
-        sent, asked = self._by_head(self.neighbours(x_src)), self._by_head(self.itself(x_dst))
-        score = (sent * self.att_src).sum(-1)
-        return torch.cat([sent.flatten(1), score], dim=-1), (asked * self.att_dst).sum(-1)
+        # a score belongs to a node, and is linear in it: H more rows of W give it along with the vectors
+        weight, score = _weight(self.neighbours, x_src), _weight(self.itself, x_dst)
+        sent = F.linear(x_src, torch.cat([weight, self._by_head(weight, self.att_src)]))
+        return sent, F.linear(x_dst, self._by_head(score, self.att_dst))
 
     def message(self, sent_j: Tensor, asked_i: Tensor | None, index: Tensor, ptr: Tensor | None, size: int) -> Tensor:
         assert asked_i is not None
         vectors, score = sent_j[:, : -self.heads], sent_j[:, -self.heads :]
         score = F.leaky_relu(score + asked_i, self.negative_slope)
         weight = softmax(score, index, num_nodes=size)
-        return (self._by_head(vectors) * weight.unsqueeze(-1)).flatten(1)
+        return (vectors.unflatten(1, (self.heads, -1)) * weight.unsqueeze(-1)).flatten(1)
 
     def forward(self, neighbours: Tensor, itself: Tensor) -> Tensor:
         out = neighbours + self.itself(itself)
         return out if self.bias is None else out + self.bias
 
-    def _by_head(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1))
+    def _by_head(self, weight: Tensor, att: Tensor) -> Tensor:
+        """``[H, in]``, the attention vector of each head times that head's rows of ``weight [out, in]``."""
+        return (weight.unflatten(0, (self.heads, -1)) * att.unsqueeze(-1)).sum(1)
 
     @property
     def options(self) -> str:
         return f", heads={self.heads}"
+
+
+def _weight(linear: Linear, x: Tensor) -> Tensor:
+    """Its weight, drawn first if it waits for an input."""
+    if is_uninitialized_parameter(linear.weight):
+        linear(x[:0])
+    return linear.weight

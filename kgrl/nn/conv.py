@@ -89,6 +89,11 @@ class KGConv(MessagePassing):
         plain = type(part).message is Aggregator.message
         self.fuse = plain and self.aggr in ("mean", "sum")
 
+    @property
+    def gathers_nothing(self) -> bool:
+        """Whether sources that no edge uses cost nothing (on the fused path, without a projection of each source)."""
+        return self.fuse and type(self.aggregator).project is Aggregator.project
+
     def reset_parameters(self) -> None:
         """Draws all weights anew."""
         super().reset_parameters()

@@ -78,6 +78,7 @@ class KGEncoder(torch.nn.Module):
                 layers.append(KGConv(wide, out, aggregator, act, bias, aggregator_kwargs))
         self.convs = torch.nn.ModuleList(layers)
         self.num_nodes: int | None = None
+        self._whole = bool(layers) and layers[0].gathers_nothing
 
     @classmethod
     def from_kg(cls, kg: Data, channels: int | Sequence[int], hops: int = 2, **options: Any) -> KGEncoder:
@@ -115,7 +116,7 @@ class KGEncoder(torch.nn.Module):
             The encoder itself.
         """
         graph = in_neighbours(edge_index, num_nodes)
-        planned = plan(graph, _checked("targets", targets, num_nodes), self.hops)
+        planned = plan(graph, _checked("targets", targets, num_nodes), self.hops, self._whole)
         _checked("edge_index", graph.columns, num_nodes)
         self.num_nodes = num_nodes
         self.register_buffer("graph_ptr", graph.ptr, persistent=False)
@@ -161,10 +162,11 @@ class KGEncoder(torch.nn.Module):
         else:
             graph = Rows(self.graph_ptr, self.graph_columns)
         assert targets is not None
-        return plan(graph, _checked("targets", targets, x.size(0)), self.hops)
+        return plan(graph, _checked("targets", targets, x.size(0)), self.hops, self._whole)
 
     def _run(self, x: Tensor, planned: Plan) -> Tensor:
         out = x.index_select(0, planned.nodes)
+        x = x if self._whole else out
         for conv, edges in zip(self.convs, planned.hops, strict=True):
             x = out = conv((x, out[: edges.num_cols]), edges)
         # repeats: embedding, as its gradient adds in a fixed order, which that of out[order] does not

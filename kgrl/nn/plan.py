@@ -18,9 +18,9 @@ class Plan(NamedTuple):
     next: a layer's targets are the first rows of its sources, so that nothing is gathered between layers.
 
     Args:
-        nodes: ids of the first layer's targets, those of the last layer first.
-        hops: one ``EdgeIndex`` a layer, sorted by target: the first from ids of the whole graph, the others from rows
-            of the layer before, each to rows of its own.
+        nodes: ids of the first layer's sources, or of its targets if its sources are the whole graph's; those of later
+            layers first.
+        hops: one ``EdgeIndex`` a layer, sorted by target: from rows of the layer before to rows of its own.
         order: ``[len(targets)]``, the row of the last layer that each wanted target is; ``None``: they are its rows.
     """
 
@@ -29,13 +29,15 @@ class Plan(NamedTuple):
     order: Tensor | None
 
 
-def plan(graph: Rows, targets: Tensor, num_hops: int) -> Plan:
+def plan(graph: Rows, targets: Tensor, num_hops: int, whole: bool = False) -> Plan:
     """Plans ``num_hops`` layers for ``targets``.
 
     Args:
         graph: the in-neighbours of every node.
         targets: ids, in any order, repeats allowed.
         num_hops: L.
+        whole: the first layer reads the whole graph's features where they lie; else only the sources it needs, gathered
+            beforehand, which pays where it computes something for each source.
     """
     num_nodes = graph.ptr.numel() - 1
     nodes, order = targets.unique(return_inverse=True)
@@ -43,7 +45,7 @@ def plan(graph: Rows, targets: Tensor, num_hops: int) -> Plan:
     fresh = torch.zeros(num_nodes, dtype=torch.bool, device=nodes.device)
     row = torch.empty(num_nodes, dtype=torch.long, device=nodes.device)  # only read where a node has a row
     hops: list[EdgeIndex] = []
-    for _ in range(num_hops - 1):
+    for _ in range(num_hops - whole):
         source, target = _edges_into(graph, nodes)
         fresh[source] = True
         fresh[nodes] = False
@@ -52,7 +54,7 @@ def plan(graph: Rows, targets: Tensor, num_hops: int) -> Plan:
         num_targets, nodes = nodes.numel(), torch.cat([nodes, found])
         row[nodes] = torch.arange(nodes.numel(), device=nodes.device)
         hops.insert(0, _edge_index(row[source], target, nodes.numel(), num_targets))
-    if num_hops:
+    if whole and num_hops:
         hops.insert(0, _edge_index(*_edges_into(graph, nodes), num_nodes, nodes.numel()))
     return Plan(nodes, tuple(hops), None if as_given else order)
 

@@ -1,0 +1,191 @@
+"""``KGEncoder``: what the targets need and nothing else, equal to the whole graph's computation."""
+
+from __future__ import annotations
+
+import copy
+import io
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.nn import MaxAggregation
+from torch_geometric.utils import k_hop_subgraph
+
+from kgrl.nn import KGConv, KGEncoder
+from kgrl.nn.aggregators import MeanAggregator
+
+ALL = ["mean", "concat", "neighbor", "gat", MaxAggregation]
+
+
+def random_graph(seed: int, num_nodes: int = 30, num_edges: int = 60) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    edges = torch.randint(num_nodes, (2, num_edges), generator=generator)
+    return torch.randn(num_nodes, 6, generator=generator, dtype=torch.double), edges
+
+
+def whole(encoder: KGEncoder, x: Tensor, edge_index: Tensor) -> Tensor:
+    """Every node, layer by layer, along plain edges."""
+    for conv in encoder.convs:
+        x = conv(x, edge_index)
+    return x
+
+
+def gradients(out: Tensor, encoder: KGEncoder, x: Tensor) -> list[Tensor]:
+    weight = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
+    grads = torch.autograd.grad((out * weight).sum(), [x, *encoder.parameters()], retain_graph=True,
+                                allow_unused=True)
+    return [torch.zeros(()) if grad is None else grad for grad in grads]
+
+
+def assert_same(ours: Tensor, theirs: Tensor, encoder: KGEncoder, x: Tensor) -> None:
+    torch.testing.assert_close(ours, theirs)
+    for mine, other in zip(gradients(ours, encoder, x), gradients(theirs, encoder, x), strict=True):
+        torch.testing.assert_close(mine, other)
+
+
+@pytest.mark.parametrize("hops", [1, 2, 3])
+@pytest.mark.parametrize("aggregator", ALL)
+def test_equals_the_whole_graph(aggregator: str, hops: int) -> None:
+    """Outputs and gradients: planned, planned but for other targets, and with edges given; targets repeat."""
+    x, edges = random_graph(hops)
+    x.requires_grad_()
+    encoder = KGEncoder(6, hops, aggregator).double()
+    targets, others = torch.tensor([7, 3, 7, 29]), torch.tensor([0, 12])
+    full = whole(encoder, x, edges)
+    assert_same(encoder(x, edges), full, encoder, x)
+    assert_same(encoder(x, edges, targets), full[targets], encoder, x)
+    encoder.plan(edges, 30, targets)
+    assert_same(encoder(x), full[targets], encoder, x)
+    assert_same(encoder(x, targets=others), full[others], encoder, x)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), hops=st.integers(1, 3), num_edges=st.integers(0, 80),
+       targets=st.lists(st.integers(0, 19), max_size=8))
+def test_equals_the_whole_graph_on_any(seed: int, hops: int, num_edges: int, targets: list[int]) -> None:
+    x, edges = random_graph(seed, 20, num_edges)
+    encoder = KGEncoder([6, *range(1, hops + 1)], hops, "concat").double()
+    wanted = torch.tensor(targets, dtype=torch.long)
+    torch.testing.assert_close(encoder(x, edges, wanted), whole(encoder, x, edges)[wanted])
+
+
+@pytest.mark.parametrize("aggregator", ["mean", "gat"])
+def test_computes_only_what_is_seen(aggregator: str) -> None:
+    """Layer l runs on the nodes within L − l hops of a target, no more, along the edges into them."""
+    _, edges = random_graph(5, 60, 80)
+    targets = torch.tensor([4, 9, 20])
+    encoder = KGEncoder(6, 3, aggregator).plan(edges, 60, targets)
+    for layer in range(3):
+        hop = encoder.get_buffer(f"plan_hop{layer}")
+        seen = k_hop_subgraph(targets, 2 - layer, edges, num_nodes=60)[0]
+        assert hop.num_cols == len(seen)
+        assert hop.size(1) == int(torch.isin(edges[1], seen).sum())
+        if layer or aggregator == "gat":
+            assert hop.num_rows == len(k_hop_subgraph(targets, 3 - layer, edges, num_nodes=60)[0])
+
+
+def test_nothing_outside_matters() -> None:
+    """A NaN three hops away stays there."""
+    chain = torch.tensor([[1, 2, 3], [0, 1, 2]])
+    x = torch.ones(4, 6)
+    x[3] = torch.nan
+    encoder = KGEncoder(6, 2)
+    assert encoder(x, chain, torch.tensor([0])).isfinite().all()
+    assert not encoder(x, chain, torch.tensor([1])).isfinite().all()
+
+
+@pytest.mark.parametrize("aggregator", ["mean", "gat"])
+def test_from_kg(aggregator: str) -> None:
+    """Tails are gathered into heads, each once; items are the targets."""
+    kg = Data(edge_index=torch.tensor([[0, 0, 0, 3, 1], [2, 3, 3, 4, 4]]), num_nodes=5)  # 0 → 3 in two relations
+    kg.num_items = 2
+    encoder = KGEncoder.from_kg(kg, 6, 2, aggregator=aggregator)
+    x = torch.randn(5, 6)
+    messages = torch.tensor([[2, 3, 4, 4], [0, 0, 3, 1]])
+    torch.testing.assert_close(encoder(x), whole(encoder, x, messages)[:2])
+
+
+def test_from_kg_by_hand() -> None:
+    """Equations 5 and 6 with numbers: identity weights, one hop, no bias."""
+    kg = Data(edge_index=torch.tensor([[0, 0, 0], [1, 2, 2]]), num_nodes=3)
+    kg.num_items = 2
+    encoder = KGEncoder.from_kg(kg, 2, 1, bias=False)
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.copy_(torch.eye(2))
+    out = encoder(torch.tensor([[1.0, -9.0], [2.0, 4.0], [4.0, 8.0]]))
+    assert out.tolist() == [[4.0, 0.0], [2.0, 4.0]]  # (2 + 4) / 2 + 1, and ReLU of (4 + 8) / 2 − 9; item 1 hears nobody
+
+
+def test_no_hops_hand_the_rows_through() -> None:
+    x, edges = random_graph(0)
+    assert torch.equal(KGEncoder(6, 0).plan(edges, 30, torch.tensor([5, 2, 5]))(x), x[[5, 2, 5]])
+
+
+def test_the_plan_stays_with_the_module_but_not_in_its_weights(device: torch.device) -> None:
+    x, edges = random_graph(3)
+    encoder = KGEncoder(6).double().plan(edges, 30, torch.arange(10))
+    expected = encoder(x)
+    assert all(name.startswith("convs.") for name in encoder.state_dict())
+    assert torch.equal(copy.deepcopy(encoder)(x), expected)
+    file = io.BytesIO()
+    torch.save(encoder, file)
+    file.seek(0)
+    assert torch.equal(torch.load(file, weights_only=False)(x), expected)
+    other = KGEncoder(6).double().plan(edges, 30, torch.arange(10))
+    other.load_state_dict(encoder.state_dict())
+    assert torch.equal(other(x), expected)
+    encoder, x, two = encoder.to(device), x.to(device), torch.tensor([3, 1], device=device)
+    torch.testing.assert_close(encoder(x).cpu(), expected)
+    torch.testing.assert_close(encoder(x, targets=two).cpu(), expected[[3, 1]])
+
+
+@pytest.mark.parametrize("aggregator", ["mean", "gat"])
+def test_the_same_bit_for_bit(aggregator: str) -> None:
+    """Gradients with several threads, over a graph that is large enough for them to share the work."""
+    x, edges = random_graph(1, 4_000, 20_000)
+    x = x.float().requires_grad_()
+    encoder = KGEncoder(6, 2, aggregator).plan(edges, 4_000, torch.arange(3_000))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        first, *later = [gradients(encoder(x), encoder, x) for _ in range(4)]
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(one, two) for again in later for one, two in zip(first, again, strict=True))
+
+
+def test_layers_have_their_own_weights() -> None:
+    """An instance serves the first layer; the second gets one like it with other weights."""
+    part = MeanAggregator((6, 6), 6)
+    encoder = KGEncoder(6, 2, part)
+    first, second = (conv.aggregator for conv in encoder.convs)
+    assert first is part
+    assert not torch.equal(first.neighbours.weight, second.neighbours.weight)
+    before = first.neighbours.weight.clone()
+    encoder.reset_parameters()
+    assert not torch.equal(first.neighbours.weight, before)
+    assert [conv.in_channels for conv in KGEncoder([-1, 8, 3]).convs] == [-1, 8]
+    assert isinstance(encoder.convs[0], KGConv)
+
+
+def test_refuses() -> None:
+    x, edges = random_graph(0)
+    with pytest.raises(ValueError, match="`edge_index` is needed where no graph is planned"):
+        KGEncoder(6)(x)
+    with pytest.raises(ValueError, match="`channels` must be one size or hops \\+ 1 = 3 sizes, got"):
+        KGEncoder([6, 6], 2)
+    with pytest.raises(ValueError, match="`hops` must be at least 0, got -1"):
+        KGEncoder(6, -1)
+    encoder = KGEncoder(6).double().plan(edges, 30, torch.arange(3))
+    with pytest.raises(ValueError, match="`x` must be one row for each of the graph's 30 nodes"):
+        encoder(x[:20])
+    with pytest.raises(IndexError, match="`targets` must be node ids from 0 to 29, got 30"):
+        encoder(x, targets=torch.tensor([30]))
+    with pytest.raises(IndexError, match="`targets` must be node ids from 0 to 29, got -1"):
+        encoder(x, targets=torch.tensor([-1]))
+    with pytest.raises(ValueError, match="`kg` must be a graph with"):
+        KGEncoder.from_kg(Data(edge_index=edges, num_nodes=30), 6)
