@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from torch_geometric.data import HeteroData
 
@@ -88,8 +89,8 @@ def read_bx_ratings(path: Path) -> Table:
     """
     with open(existing(path), encoding="utf-8", errors="replace", newline="\n") as handle:
         lines = pd.Series(handle.read().splitlines()[1:])
-    fields = lines.str.extract(r'^"(?P<user>[^"]+)";"(?P<item>.*)";"(?P<rating>\d+)"$')
+    fields = lines.str.extract(r'^"(?P<user>\d+)";"(?P<item>.*)";"(?P<rating>\d+)"$')
     table = Table(fields.assign(line=lines), path.name, lambda row: f"{path}, line {line_number(path, row + 1)}")
     table.complain(fields["user"].isna(), "line", 'of the form "user";"isbn";"rating"')
-    columns = {"user": "category", "item": "category", "rating": float}
+    columns = {"user": np.int64, "item": "category", "rating": float}
     return Table(fields.astype(columns), path.name, table.locate)

@@ -29,7 +29,8 @@ class SyntheticKGRec(KGRecDataset):
     Each item has one attribute, each user ``tastes_per_user`` favourites, both spread evenly, so that no item is
     liked by all. The true feedback is :math:`r_{ui} = 1` if the item's attribute is among the user's favourites, else
     −1: :meth:`feedback`. In the KG every item points at its attribute, ``(item, has_attribute, entity)``, so two hops
-    over the attribute lead from a liked item to the others. Distractors are a second such relation that explains nothing.
+    over the attribute lead from a liked item to the others. Distractors are a second such relation that explains
+    nothing.
 
     ``data['user'].taste [U, k]`` and ``data['item'].attribute [N]`` hold the truth; entity a, for a below
     ``num_attributes``, is attribute a. The logged ratings are binary, ``noise`` of them wrong.

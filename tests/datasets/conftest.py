@@ -14,7 +14,8 @@ def frames() -> dict[str, pd.DataFrame]:
     """Keyword arguments of ``from_frames``; item "d" has no entity, entity "z" is linked to "c" and a tail."""
     return {
         "ratings": pd.DataFrame(
-            [("u2", "a", 5.0, 10), ("u1", "a", 4.0, 11), ("u1", "b", 1.0, 12), ("u3", "d", 5.0, 13), ("u2", "c", 2.0, 14)],
+            [("u2", "a", 5.0, 10), ("u1", "a", 4.0, 11), ("u1", "b", 1.0, 12), ("u3", "d", 5.0, 13),
+             ("u2", "c", 2.0, 14)],
             columns=["user", "item", "rating", "time"],
         ),
         "triples": pd.DataFrame(

@@ -35,8 +35,8 @@ def test_hand_worked_case(frames):
     assert data.relation_names == ["film_genre", "film_sequel"]
     assert data.rating_scale == (1.0, 5.0, 3.5)
     assert data.provenance["before"] == {
-        "ratings": 5, "duplicate_ratings": 0, "users": 3, "items": 4, "linked_items": 3, "dropped_links": 0, "entities": 5,
-        "triples": 5, "relations": 2}
+        "ratings": 5, "duplicate_ratings": 0, "users": 3, "items": 4, "linked_items": 3, "dropped_links": 0,
+        "entities": 5, "triples": 5, "relations": 2}
     assert data.provenance["after"] == {
         "ratings": 4, "users": 2, "items": 3, "entities": 5, "triples": 5, "relations": 2}
     assert data.provenance["relations"] == ["film.genre", "film.sequel"]
@@ -124,7 +124,7 @@ def test_to_hetero_accepts_the_edge_types(frames):
     data = T.ToUndirected()(from_frames(**frames))
     features = {kind: torch.ones(data[kind].num_nodes, 2) for kind in data.node_types}
     out = to_hetero(Layer(), data.metadata())(features, data.edge_index_dict)
-    assert {kind: tuple(value.shape) for kind, value in out.items()} == {"user": (2, 4), "item": (3, 4), "entity": (2, 4)}
+    assert {kind: len(value) for kind, value in out.items()} == {"user": 2, "item": 3, "entity": 2}
 
 
 @pytest.mark.parametrize(("change", "what"), [

@@ -7,7 +7,8 @@ from kgrl.datasets.ids import Ids
 from kgrl.datasets.links import link_items
 from kgrl.datasets.table import Table
 
-TRIPLES = Table.of(pd.DataFrame([("x", "r", "y"), ("z", "r", "y")], columns=["head", "relation", "tail"]), "triples", [])
+ROWS = pd.DataFrame([("x", "r", "y"), ("z", "r", "y")], columns=["head", "relation", "tail"])
+TRIPLES = Table.of(ROWS, "triples", [])
 ITEMS = Ids(pd.Index(["a", "b", "c"]))
 
 

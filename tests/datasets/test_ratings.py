@@ -13,7 +13,8 @@ def table(rating: list) -> Table:
 
 
 def make(user: list, item: list, time: list | None = None) -> Ratings:
-    return Ratings(np.array(user), np.array(item), np.arange(len(user), dtype=float), None if time is None else np.array(time))
+    rating = np.arange(len(user), dtype=float)
+    return Ratings(np.array(user), np.array(item), rating, None if time is None else np.array(time))
 
 
 def test_last_of_duplicates_is_kept():

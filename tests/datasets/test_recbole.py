@@ -6,7 +6,8 @@ import torch
 from kgrl.datasets.recbole import from_recbole
 
 FILES = {
-    "toy.inter": "user_id:token\titem_id:token\trating:float\ttimestamp:float\n10\t1\t4\t100\n9\t2\t1\t101\n9\t3\t5\t102\n",
+    "toy.inter": "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
+                 "10\t1\t4\t100\n9\t2\t1\t101\n9\t3\t5\t102\n",
     "toy.item": "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n1\tOne\t1991\tx y\n"
                 "2\tTwo\t\t\n3\tÜber\t1993\tz\n",
     "toy.link": "item_id:token\tentity_id:token\n1\tm.1\n3\tm.3\n",

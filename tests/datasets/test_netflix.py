@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+
+from kgrl.datasets.netflix import NetflixPrize, read_netflix
+
+FIRST = "1:\n1488844,3,2005-09-06\n822109,5,2005-05-13\n2:\n822109,4,1970-01-02\n"
+SECOND = "10:\n30878,1,2005-12-26\n"
+
+
+def rows(frame) -> list[tuple]:
+    return [tuple(row) for row in frame[["user", "item", "rating", "time"]].to_numpy().tolist()]
+
+
+def test_combined_files(write):
+    folder = write({"combined_data_1.txt": FIRST, "combined_data_2.txt": SECOND})
+    found = rows(read_netflix([folder / "combined_data_1.txt", folder / "combined_data_2.txt"]).frame)
+    assert found == [(1488844, 1, 3, 1125964800), (822109, 1, 5, 1115942400), (822109, 2, 4, 86400),
+                     (30878, 10, 1, 1135555200)]
+
+
+def test_one_file_a_film(write, monkeypatch):
+    monkeypatch.setattr("kgrl.datasets.netflix.FILES_AT_ONCE", 2)
+    films = FIRST.split("2:\n")
+    folder = write({"mv_1.txt": films[0], "mv_2.txt": "2:\r\n" + films[1].strip(), "mv_3.txt": SECOND,
+                    "combined_data_1.txt": FIRST + SECOND})
+    parts = read_netflix(sorted(folder.glob("mv_*")))
+    assert rows(parts.frame) == rows(read_netflix([folder / "combined_data_1.txt"]).frame)
+
+
+def test_data_set(write, tmp_path):
+    folder = write({"combined_data_1.txt": FIRST, "movie_titles.csv": "1,2003,Dinosaur Planet\n2,NULL,One, Two\n"})
+    data = NetflixPrize(tmp_path / "root", source=folder)[0]
+    assert data["item"].title == ["Dinosaur Planet (2003)", "One, Two"]
+    assert data["user"].raw_id.tolist() == [822109, 1488844]
+    assert data["user", "rates", "item"].edge_index.tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert data.rating_scale == (1.0, 5.0, 3.5)
+    assert data["entity"].num_nodes == 0
+
+
+@pytest.mark.parametrize(("text", "what"), [
+    ("5,3,2005-09-06\n1:\n", r"line 1: expected 'film:' .*\(a film first\), got b'5,3"),
+    ("1:\n5,3\n", "line 2: expected 'film:' or 'user,rating,YYYY-MM-DD', got b'5,3'"),
+    ("1:\n5,3,2005-09-06\n6,x,2005-09-06\n", "line 3: .* got b'6,x"),
+    ("1:\n5,3,2005-09-06\n6,4,20", "line 3: .* got b'6,4,20'"),
+    ("1:\n5,3,2005-09-06,7\n", "line 2: .* got b'5,3,2005-09-06,7'"),
+    ("1:\n5,9,2005-09-06\n", r"line 2: rating must be a number in \[1, 5\], got 9"),
+])
+def test_bad_files_are_named(write, tmp_path, text, what):
+    with pytest.raises(ValueError, match=r"combined_data_1\.txt, " + what):
+        NetflixPrize(tmp_path / "root", source=write({"combined_data_1.txt": text}))
+
+
+def test_there_is_no_download(tmp_path):
+    with pytest.raises(FileNotFoundError, match="cannot be downloaded from here"):
+        NetflixPrize(tmp_path)

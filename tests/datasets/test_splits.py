@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import torch
+
+from kgrl.datasets.frames import from_frames
+from kgrl.datasets.splits import popular_items, split_users
+
+
+def users(count: int):
+    return from_frames(pd.DataFrame({"user": range(count), "item": 0}))
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(10, (7, 1, 2)), (943, (660, 94, 189)), (17860, (12502, 1786, 3572))])
+def test_split_covers_all_users_once(count, sizes):
+    parts = split_users(users(count))
+    assert tuple(map(len, parts)) == sizes
+    assert torch.equal(torch.cat(parts).sort().values, torch.arange(count))
+    assert all(torch.equal(part, part.sort().values) for part in parts)
+
+
+def test_split_depends_on_the_seed_alone():
+    data = users(50)
+    before = torch.random.get_rng_state()
+    first, again, other = (split_users(data, seed=seed)[0] for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_split_may_leave_out_a_part_on_purpose():
+    train, valid, test = split_users(users(4), train=1, valid=0)
+    assert (len(train), len(valid), len(test)) == (4, 0, 0)
+
+
+@pytest.mark.parametrize("shares", [{"train": 0}, {"train": 0.9, "valid": 0.2}, {"train": 0.99},
+                                    {"train": 0.5, "valid": 0.01}, {"train": float("nan")}, {"train": -0.1}])
+def test_split_refuses_empty_parts(shares):
+    with pytest.raises(ValueError, match=r"train|valid|test"):
+        split_users(users(10), **shares)
+
+
+def test_popularity_of_a_hand_worked_case(device):
+    rows = [(0, 1, 5), (1, 1, 4), (0, 2, 4), (2, 0, 5), (2, 2, 5), (2, 3, 5), (1, 0, 3)]
+    ratings = pd.DataFrame(rows, columns=["user", "item", "rating"])
+    data = from_frames(ratings, rating_scale=(1, 5, 3.5), items=pd.DataFrame({"item": [0, 1, 2, 3]}))
+    assert popular_items(data, torch.tensor([0, 1], device=device)).tolist() == [1, 2, 0, 3]
+    assert popular_items(data, torch.tensor([0, 1, 2], device=device)).tolist() == [1, 2, 0, 3]
+    assert popular_items(data, torch.tensor([2], device=device)).tolist() == [0, 2, 3, 1]
+    assert popular_items(data.to(device), torch.tensor([0, 1], device=device)).device.type == device.type
+
+
+@pytest.mark.parametrize("bad", [[], [-1], [3]])
+def test_popularity_refuses(bad):
+    with pytest.raises(ValueError, match="`users` must be"):
+        popular_items(users(3), torch.tensor(bad, dtype=torch.long))

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from kgrl.datasets.synthetic import SyntheticKGRec
+
+SIZE = {"num_users": 30, "num_items": 60, "num_attributes": 6, "ratings_per_user": 12}
+
+
+def test_feedback_is_what_the_kg_says(tmp_path):
+    data = SyntheticKGRec(tmp_path, **SIZE, tastes_per_user=2, num_distractors=3)[0]
+    attributes = [set() for _ in range(60)]
+    for item, entity in data["item", "has_attribute", "entity"].edge_index.T.tolist():
+        attributes[item].add(entity)
+    feedback = SyntheticKGRec.feedback(data)
+    for user in range(30):
+        taste = set(data["user"].taste[user].tolist())
+        assert len(taste) == 2
+        assert feedback[user].tolist() == [1.0 if taste & attributes[item] else -1.0 for item in range(60)]
+    assert torch.equal(SyntheticKGRec.feedback(data, torch.tensor([4, 2])), feedback[[4, 2]])
+
+
+def test_log_without_noise_is_the_truth(tmp_path):
+    data = SyntheticKGRec(tmp_path, **SIZE)[0]
+    rates = data["user", "rates", "item"]
+    user, item = rates.edge_index
+    assert torch.equal(rates.rating * 2 - 1, SyntheticKGRec.feedback(data)[user, item])
+    assert torch.equal(torch.bincount(user), torch.full((30,), 12))
+    assert len(torch.unique(user * 60 + item)) == len(user)
+    assert ((rates.rating == 1).float().mean() - 0.55).abs() < 0.05
+
+
+def test_noise_is_as_much_as_asked_for(tmp_path):
+    data = SyntheticKGRec(tmp_path, num_users=500, noise=0.2)[0]
+    user, item = data["user", "rates", "item"].edge_index
+    wrong = data["user", "rates", "item"].rating * 2 - 1 != SyntheticKGRec.feedback(data)[user, item]
+    assert abs(wrong.float().mean() - 0.2) < 0.02  # five standard errors
+
+
+def test_nothing_is_popular_with_all(tmp_path):
+    feedback = SyntheticKGRec.feedback(SyntheticKGRec(tmp_path, **SIZE, tastes_per_user=2)[0])
+    assert torch.equal((feedback > 0).float().mean(0), torch.full((60,), 2 / 6))
+
+
+def test_seed(tmp_path):
+    first, other = (SyntheticKGRec(tmp_path, **SIZE, seed=seed)[0] for seed in (0, 1))
+    again = SyntheticKGRec(tmp_path, **SIZE, seed=0, force_reload=True)[0]
+    assert torch.equal(first["user", "rates", "item"].edge_index, again["user", "rates", "item"].edge_index)
+    assert torch.equal(first["user"].taste, again["user"].taste)
+    assert not torch.equal(first["item"].attribute, other["item"].attribute)
+
+
+def test_global_random_states_are_left_alone(tmp_path):
+    before = np.random.get_state()[1].copy(), torch.random.get_rng_state()  # noqa: NPY002
+    SyntheticKGRec(tmp_path, **SIZE)
+    assert (np.random.get_state()[1] == before[0]).all()  # noqa: NPY002
+    assert torch.equal(torch.random.get_rng_state(), before[1])
+
+
+def test_distractors_are_entities_of_their_own(tmp_path):
+    data = SyntheticKGRec(tmp_path, **SIZE, num_distractors=3)[0]
+    assert data["entity"].num_nodes == 9
+    assert data.relation_names == ["has_attribute", "has_distractor"]
+    assert data["item", "has_distractor", "entity"].edge_index[1].min() == 6
+
+
+def test_user_may_rate_everything(tmp_path):
+    data = SyntheticKGRec(tmp_path, num_users=3, num_items=8, num_attributes=2, ratings_per_user=8)[0]
+    assert data["user", "rates", "item"].num_edges == 24
+
+
+def test_many_items(tmp_path):
+    data = SyntheticKGRec(tmp_path, num_users=100, num_items=200_000, num_attributes=1000)[0]
+    assert data["item"].num_nodes == 200_000
+    assert torch.equal(data["item", "has_attribute", "entity"].edge_index[1], data["item"].attribute)
+
+
+@pytest.mark.parametrize("options", [{"num_users": 0}, {"num_attributes": 501}, {"tastes_per_user": 11}, {"noise": 0.6},
+                                     {"ratings_per_user": 501}, {"liked_share": -1}, {"num_distractors": 501}])
+def test_bad_options(tmp_path, options):
+    with pytest.raises(ValueError, match="must be"):
+        SyntheticKGRec(tmp_path, **options)
