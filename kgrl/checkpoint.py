@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kgrl.files import load_tensors, save_tensors
 
@@ -36,7 +36,7 @@ class Run:
     seconds: float = 0.0
     curve: list[dict[str, float]] = field(default_factory=list)
 
-    def save(self, folder: Path, agent: nn.Module, options: Mapping[str, Any]) -> None:
+    def save(self, folder: Path, agent: Any, options: Mapping[str, Any]) -> None:
         """Writes counters, weights and the agent's training state to one file, whole or not at all."""
         tensors = {f"agent.{name}": value for name, value in agent.state_dict().items()}
         if hasattr(agent, "training_state"):
@@ -45,7 +45,7 @@ class Run:
         metadata = {"kind": KIND, "options": dict(options), "run": counters}
         save_tensors(folder / FILE, tensors | {"generator": self.generator.get_state()}, metadata)
 
-    def restore(self, folder: Path, agent: nn.Module, options: Mapping[str, Any]) -> bool:
+    def restore(self, folder: Path, agent: Any, options: Mapping[str, Any]) -> bool:
         """Goes on from the folder's checkpoint, if there is one.
 
         Args:

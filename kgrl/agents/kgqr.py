@@ -67,7 +67,7 @@ class KGQR(nn.Module):
         gradient_steps: gradient steps after each rollout.
         tau: share of the online weights that moves into the target at each gradient step.
         target: ``"head"`` or ``"all"``, what the target has a copy of.
-        average: memory of the running average of the weights, 0 for none; 0.98 averages over some 50 gradient steps.
+        average: memory of the running average of the weights, as a share of the gradient steps made so far; 0 for none.
         replay_size: sessions the replay holds.
         seed: of the initial weights.
 
@@ -81,7 +81,7 @@ class KGQR(nn.Module):
         backfill: tuple[str, int] | None = None, max_degree: int | None = None, dim: int = 50,
         state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False, gamma: float = 0.5,
         lr: float = 3e-3, weight_decay: float = 0.0, epsilon: float = 0.1, batch_size: int = 128,
-        gradient_steps: int = 64, tau: float = 0.01, target: str = "head", average: float = 0.98,
+        gradient_steps: int = 64, tau: float = 0.01, target: str = "head", average: float = 0.1,
         replay_size: int = 100_000, seed: int = 0,
     ) -> None:
         super().__init__()
@@ -131,9 +131,9 @@ class KGQR(nn.Module):
         """
         items, batch, values = self._values(sessions, generator)
         if explore and self.epsilon:
-            draws = {"generator": generator, "device": values.device}
-            random = torch.rand(len(sessions), **draws) < self.epsilon
-            values = torch.where(random[batch], torch.rand(len(values), **draws), values)
+            random = torch.rand(len(sessions), generator=generator, device=values.device) < self.epsilon
+            draws = torch.rand(len(values), generator=generator, device=values.device)
+            values = torch.where(random[batch], draws, values)
         best = ragged_argmax(values, batch, len(sessions))
         return F.pad(items, (0, 1), value=-1)[best]  # position −1 is the padding: no candidate
 
@@ -217,8 +217,8 @@ class KGQR(nn.Module):
         online = self.network if self.target_kind == "all" else self.network.head
         _lerp(self.target, online, self.tau)
         if self.averaged is not None:
-            # a short memory at first: the early weights should not linger in the average
-            _lerp(self.averaged, self.network, 1 - min(self.average, self.steps_taken / (self.steps_taken + 10)))
+            # the memory grows with the run: short at first, as early weights should not linger, long when all is calm
+            _lerp(self.averaged, self.network, 1 / (1 + self.average * self.steps_taken))
         self._view = None
 
     # ------------------------------------------------------------------------------------------------ saving, moving
