@@ -17,6 +17,8 @@ PY := $(VENV)/bin/python
 quickstart: $(VENV)/.has-examples
 	$(PY) examples/kgqr.py $(ARGS)
 
+# the tests' tensors are small: threads would only wait for each other
+test: export OMP_NUM_THREADS ?= 1
 test: $(VENV)/.has-test,examples
 	$(PY) -m pytest $(ARGS)
 

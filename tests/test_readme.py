@@ -17,6 +17,7 @@ SMALLER = {
     "from kgrl.datasets import MovieLens100K,": "from kgrl.datasets import SyntheticKGRec,",
     'MovieLens100K("data/ml-100k")': 'SyntheticKGRec("data/synthetic", num_users=60, num_items=240)',
     'model="TransE", dim=50, seed=0': 'model="TransE", dim=50, seed=0, epochs=2',
+    "num_candidates=1000,": "num_candidates=1000, gradient_steps=4,",
     "interactions=50_000, evaluate_every=1_024, sessions=64": "interactions=256, evaluate_every=256, sessions=8",
 }
 
