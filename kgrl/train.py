@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -136,18 +136,13 @@ def _identity(
     agent: nn.Module, simulator: nn.Module, users: Tensor, eval_users: Tensor | None, *options: Any
 ) -> dict[str, Any]:
     """What a run's numbers depend on; a checkpoint made under anything else is refused."""
-    world = [value.detach() for _, value in chain_state(simulator)]
+    world = simulator.state_dict()
     names = ("evaluate_every", "sessions", "precision", "seed")
     return {
         "agent": type(agent).__name__,
         "agent options": json.loads(json.dumps(getattr(agent, "options", None))),
         "agent data": getattr(agent, "kg_digest", None),
-        "world": digest(*world, getattr(simulator, "eta", None), simulator.horizon),
+        "world": digest(sorted(world), *world.values(), getattr(simulator, "eta", None), simulator.horizon),
         "training users": digest(users),
         "evaluation users": None if eval_users is None else digest(eval_users),
     } | dict(zip(names, options, strict=True))
-
-
-def chain_state(module: nn.Module) -> Sequence[tuple[str, Tensor]]:
-    """Every parameter and buffer of a module, the non-persistent ones included, in a fixed order."""
-    return sorted([*module.named_parameters(), *module.named_buffers()], key=lambda pair: pair[0])

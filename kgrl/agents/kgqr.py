@@ -78,7 +78,7 @@ class KGQR(nn.Module):
     def __init__(
         self, kg: Data, *, embedding: Tensor | None = None, popular: Tensor | None = None, variant: str = "KGQR",
         aggregator: Any = "mean", hops: int = 2, num_candidates: int | None = 1000,
-        backfill: tuple[str, int] | None = None, max_degree: int | None = None, dim: int = 50,
+        backfill: tuple[str, int] | None = ("random", 300), max_degree: int | None = None, dim: int = 50,
         state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False, gamma: float = 0.5,
         lr: float = 3e-3, weight_decay: float = 0.0, epsilon: float = 0.1, batch_size: int = 128,
         gradient_steps: int = 64, tau: float = 0.01, target: str = "head", average: float = 0.1,

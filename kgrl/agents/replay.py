@@ -58,6 +58,8 @@ class EpisodeReplay:
         Raises:
             ValueError: sessions of another horizon than those stored.
         """
+        if len(sessions) > self.capacity:
+            sessions = sessions.rows(torch.arange(len(sessions) - self.capacity, len(sessions), device=sessions.device))
         count = len(sessions)
         self._grow(sessions, min(self._next + count, self.capacity))
         slots = (self._next + torch.arange(count, device=sessions.device)) % self.capacity

@@ -54,7 +54,7 @@ class Simulator(nn.Module):
         device = next((t.device for t in chain(feedback.parameters(), feedback.buffers())), None)
         # empty stands for None: a buffer follows `.to(device)`, and tells which device that is
         ranking = torch.empty(0, dtype=torch.long) if first is None else first.clone()
-        self.register_buffer("first", ranking.to(device), persistent=False)
+        self.register_buffer("first", ranking.to(device))
 
     @property
     def device(self) -> torch.device:

@@ -1,0 +1,344 @@
+"""KGQR: one learning step against formulas worked out by hand, decisions, ablations, saving, devices."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from kgrl.agents import KGQR
+from kgrl.agents.replay import Transitions
+from kgrl.factorization import Factors
+from kgrl.graph import knowledge_graph
+from kgrl.rollout import rollout
+from kgrl.sessions import Sessions
+from kgrl.simulator import PredictedFeedback, Simulator
+
+THREE_ITEMS = torch.tensor([[0, 1, 1, 2], [3, 3, 4, 4]])  # items 0, 1 share entity 3, items 1, 2 share entity 4
+NEIGHBOURS = {0: [3], 1: [3, 4], 2: [4], 3: [0, 1], 4: [1, 2]}
+
+
+def three_item_kg() -> Data:
+    return knowledge_graph(THREE_ITEMS, num_nodes=5, num_items=3)
+
+
+def small_agent(**options) -> KGQR:
+    embedding = torch.randn(5, 2, generator=torch.Generator().manual_seed(1))
+    given = dict(embedding=embedding, dim=2, state_channels=2, hidden_channels=3, num_candidates=None, backfill=None,
+                 gamma=0.7, lr=0.01, tau=0.25, average=0.0, seed=2)
+    return KGQR(three_item_kg(), **(given | options))
+
+
+# -------------------------------------------------------------------- the formulas, one number at a time
+
+
+def by_hand_vectors(weights: dict[str, Tensor]) -> list[Tensor]:
+    """Equations 5 and 6, twice, node by node."""
+    vectors = list(weights["embedding"])
+    for layer in range(2):
+        prefix = f"encoder.convs.{layer}.aggregator."
+        w, b = weights[prefix + "neighbours.weight"], weights[prefix + "neighbours.bias"]
+        own = weights[prefix + "itself.weight"]
+        vectors = [
+            torch.relu(w @ (sum(vectors[t] for t in NEIGHBOURS[h]) / len(NEIGHBOURS[h])) + own @ vectors[h] + b)
+            for h in range(5)
+        ]
+    return vectors[:3]
+
+
+def by_hand_state(weights: dict[str, Tensor], vectors: list[Tensor], liked: list[int]) -> Tensor:
+    """Equations 7 and 8."""
+    w_z, w_r, w_h = weights["state.weight"].chunk(3)
+    b_z, b_r, b_h = weights["state.bias"].chunk(3)
+    u_z, u_r = weights["state.recurrent_gates"].chunk(2)
+    u_h = weights["state.recurrent_candidate"]
+    h = torch.zeros(2)
+    for item in liked:
+        z = torch.sigmoid(w_z @ vectors[item] + u_z @ h + b_z)
+        r = torch.sigmoid(w_r @ vectors[item] + u_r @ h + b_r)
+        candidate = torch.tanh(w_h @ vectors[item] + u_h @ (r * h) + b_h)
+        h = (1 - z) * h + z * candidate
+    return h
+
+
+def by_hand_q(head: dict[str, Tensor], state: Tensor, vector: Tensor) -> Tensor:
+    """Equation 11: V(i) + A(s, i), each of two fully connected layers."""
+    value = head["value.2.weight"][0] @ torch.relu(head["value.0.weight"] @ vector + head["value.0.bias"])
+    first = torch.cat([head["from_state.weight"], head["from_item.weight"]], 1)
+    advantage = head["advantage.weight"][0] @ torch.relu(first @ torch.cat([state, vector]) + head["from_state.bias"])
+    return value + head["value.2.bias"][0] + advantage + head["advantage.bias"][0]
+
+
+def head_of(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix("head."): value for name, value in weights.items() if name.startswith("head.")}
+
+
+# session 0: showed 0 (liked), now 1 (liked); then only 2 is left. Session 1: showed 1 (disliked), now 2: the end.
+STEPS = [
+    {"liked": [0], "item": 1, "reward": 0.9, "after": [0, 1], "left": [2], "last": False},
+    {"liked": [], "item": 2, "reward": -0.4, "after": [], "left": [], "last": True},
+    {"liked": [1], "item": 0, "reward": 0.3, "after": [1], "left": [2], "last": False},
+    {"liked": [], "item": 1, "reward": 0.5, "after": [1], "left": [0, 2], "last": False},
+]
+
+
+def transitions() -> Transitions:
+    def sessions(shown: list[list[int]], liked: list[list[int]]) -> Sessions:
+        made = Sessions.empty(torch.full((len(shown),), -1), 3)
+        for row, items in enumerate(shown):
+            made.items[row, : len(items)] = torch.tensor(items, dtype=torch.long)
+            made.positive[row, : len(items)] = torch.tensor([item in liked[row] for item in items], dtype=torch.bool)
+            made.length[row] = len(items)
+        made.step = 3
+        return made
+
+    before = [[0], [1], [1], []]
+    return Transitions(
+        before=sessions(before, [step["liked"] for step in STEPS]),
+        items=torch.tensor([step["item"] for step in STEPS]),
+        rewards=torch.tensor([step["reward"] for step in STEPS]),
+        after=sessions([[*shown, step["item"]] for shown, step in zip(before, STEPS, strict=True)],
+                       [step["after"] for step in STEPS]),
+        last=torch.tensor([step["last"] for step in STEPS]),
+    )
+
+
+def test_targets_are_those_of_double_q_learning():
+    agent = small_agent()
+    with torch.no_grad():  # the target must differ from the online head, or the test could not tell them apart
+        for parameter in agent.target.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)))
+    weights = dict(agent.network.named_parameters())
+    vectors = by_hand_vectors(weights)
+    expected = []
+    for step in STEPS:
+        y = torch.tensor(step["reward"])
+        if not step["last"]:
+            state = by_hand_state(weights, vectors, step["after"])
+            picked = max(step["left"], key=lambda i: by_hand_q(head_of(weights), state, vectors[i]).item())
+            y = y + 0.7 * by_hand_q(dict(agent.target.named_parameters()), state, vectors[picked])
+        expected.append(y.detach())
+    found = agent._targets(agent.network.vectors().detach(), transitions(), None)
+    torch.testing.assert_close(found, torch.stack(expected))
+    assert found[1] == -0.4  # nothing is bootstrapped from beyond the end
+
+
+def test_one_gradient_step_is_the_hand_computed_one():
+    agent = small_agent()
+    twin = copy.deepcopy(agent.network)
+    weights = dict(twin.named_parameters())
+    targets = agent._targets(agent.network.vectors().detach(), transitions(), None)
+    vectors = by_hand_vectors(weights)
+    errors = [
+        by_hand_q(head_of(weights), by_hand_state(weights, vectors, step["liked"]), vectors[step["item"]]) - y
+        for step, y in zip(STEPS, targets, strict=True)
+    ]
+    loss = sum(error**2 for error in errors) / len(errors)
+    gradients = torch.autograd.grad(loss, list(weights.values()))
+    before = {name: value.detach().clone() for name, value in weights.items()}
+    old_target = {name: value.clone() for name, value in agent.target.named_parameters()}
+
+    reported = agent._gradient_step(transitions(), None)
+
+    torch.testing.assert_close(reported[0], loss.detach())
+    for (name, value), gradient in zip(agent.network.named_parameters(), gradients, strict=True):
+        torch.testing.assert_close(value.grad, gradient, msg=lambda text, name=name: f"{name}: {text}")
+        first_adam_step = 0.01 * gradient / (gradient.abs() + 1e-8)
+        torch.testing.assert_close(value.detach(), before[name] - first_adam_step, atol=1e-6, rtol=1e-4)
+    for name, value in agent.target.named_parameters():  # equation 15
+        online = dict(agent.network.head.named_parameters())[name].detach()
+        torch.testing.assert_close(value, 0.25 * online + 0.75 * old_target[name])
+
+
+def test_target_all_values_with_a_copy_of_the_whole_network():
+    agent = small_agent(target="all")
+    with torch.no_grad():
+        agent.target.embedding.add_(1.0)
+    weights, copied = dict(agent.network.named_parameters()), dict(agent.target.named_parameters())
+    step = STEPS[0]
+    own = by_hand_vectors(copied)
+    expected = 0.9 + 0.7 * by_hand_q(head_of(copied), by_hand_state(copied, own, step["after"]), own[2])
+    found = agent._targets(agent.network.vectors().detach(), transitions(), None)[0]
+    torch.testing.assert_close(found, expected.detach())
+    assert not torch.equal(weights["embedding"], copied["embedding"])
+
+
+# ---------------------------------------------------------------------------------------------- decisions
+
+
+@pytest.fixture
+def world() -> Simulator:
+    """Six users, half of whom like the even items, half the odd ones, of twenty."""
+    factors = Factors(6, 20, 2, biases=False)
+    with torch.no_grad():
+        factors.user.copy_(torch.eye(2).repeat(3, 1) * 2 - 1)
+        factors.item.copy_(torch.eye(2).repeat(10, 1))
+    return Simulator(PredictedFeedback(factors, threshold=0.0), eta=0.1, horizon=8, first=torch.arange(20))
+
+
+def parity_agent(**options) -> KGQR:
+    kg = knowledge_graph(torch.stack([torch.arange(20), 20 + torch.arange(20) % 2]), num_nodes=22, num_items=20)
+    given = dict(dim=4, state_channels=4, hidden_channels=4, backfill=("random", 3), batch_size=8, gradient_steps=2)
+    return KGQR(kg, **(given | options))
+
+
+def test_greedy_takes_the_best_candidate(world):
+    agent = parity_agent(average=0.0)
+    sessions = rollout(agent, world, torch.arange(6), explore=False)
+    vectors = agent.network.vectors().detach()
+    weights = dict(agent.network.named_parameters())
+    generator = torch.Generator().manual_seed(0)
+    for step in range(1, 8):
+        then = sessions.before(step)
+        items, batch = agent.candidates.select(then.liked, then.shown, generator)
+        for row in range(6):
+            liked = [i for i in then.liked[row].tolist() if i >= 0]
+            h = agent.network.state(vectors, torch.tensor([liked], dtype=torch.long))[0] if liked else torch.zeros(4)
+            values = {i: by_hand_q(head_of(weights), h, vectors[i]).item() for i in items[batch == row].tolist()}
+            chosen = int(sessions.items[row, step])
+            assert values[chosen] == pytest.approx(max(values.values()), abs=1e-6)
+
+
+def test_exploring_picks_random_candidates_at_the_rate_epsilon(world):
+    agent = parity_agent(epsilon=0.3, average=0.0)
+    past = Sessions.empty(torch.zeros(20_000, dtype=torch.long), 8)
+    agent.candidates = parity_agent(backfill=("popular", 10), popular=torch.arange(20)).candidates
+    picks = agent.act(past, explore=True, generator=torch.Generator().manual_seed(0))
+    share = torch.bincount(picks, minlength=10).double() / len(picks)
+    best = int(share.argmax())
+    assert best == int(agent.act(past)[0])
+    others = torch.cat([share[:best], share[best + 1 : 10]])
+    torch.testing.assert_close(others, torch.full((9,), 0.03, dtype=torch.double), atol=0.006, rtol=0)
+    assert not share[10:].any()
+
+
+def test_nothing_left_is_minus_one():
+    agent = parity_agent()
+    used_up = Sessions.from_history([list(range(20)), [1]], [[1.0] * 20, [1.0]])
+    used_up.step = 20
+    picks = agent.act(used_up)
+    assert picks[0] == -1
+    assert picks[1] >= 0
+
+
+def test_same_seed_same_run(world):
+    def run() -> dict[str, Tensor]:
+        agent, generator = parity_agent(seed=5), torch.Generator().manual_seed(7)
+        for _ in range(2):
+            agent.learn(rollout(agent, world, torch.arange(6), True, generator), generator)
+        return agent.state_dict()
+
+    first, second = run(), run()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_running_average_is_the_weighted_mean_of_the_weights(world):
+    agent = parity_agent(average=0.5)
+    start = agent.averaged.embedding.clone()
+    generator = torch.Generator().manual_seed(0)
+    agent.replay.add(rollout(agent, world, torch.arange(6), True, generator))
+    expected = start
+    for step in range(1, 4):
+        agent._gradient_step(agent.replay.sample(8, generator), generator)
+        expected = expected + (agent.network.embedding.detach() - expected) / (1 + 0.5 * step)
+    torch.testing.assert_close(agent.averaged.embedding, expected)
+    assert agent.acting is agent.averaged
+
+
+# ------------------------------------------------------------------------------------- for a real user
+
+
+def test_recommend_ranks_unseen_candidates():
+    agent = parity_agent(average=0.0)
+    past = Sessions.from_history([[0, 3], []], [[1.0, -0.5], []])
+    top = agent.recommend(past, k=4)
+    items, batch, values = agent._values(past, torch.Generator().manual_seed(0))
+    for row in range(2):
+        own = zip(values[batch == row].tolist(), items[batch == row].tolist(), strict=True)
+        wanted = [item for _, item in sorted(own, key=lambda pair: -pair[0])][:4]
+        assert top[row].tolist() == wanted + [-1] * (4 - len(wanted))
+    assert not {0, 3} & set(top[0].tolist())
+
+
+def test_recommend_refuses_unknown_items():
+    with pytest.raises(ValueError, match="item ids below 20, got 20"):
+        parity_agent().recommend(Sessions.from_history([[20]], [[1.0]]))
+
+
+# ------------------------------------------------------------------------------------- saving and ablations
+
+
+def test_save_and_load_decide_alike(tmp_path, world):
+    agent = parity_agent(popular=torch.arange(20), aggregator="concat")
+    generator = torch.Generator().manual_seed(0)
+    agent.learn(rollout(agent, world, torch.arange(6), True, generator), generator)
+    agent.save(tmp_path / "agent.safetensors")
+    loaded = KGQR.load(tmp_path / "agent.safetensors", agent.candidates._kg)
+    assert loaded.options == agent.options
+    before, after = (rollout(each, world, torch.arange(6)).items for each in (agent, loaded))
+    assert torch.equal(before, after)
+
+
+def test_load_refuses_another_graph(tmp_path):
+    agent = parity_agent()
+    agent.save(tmp_path / "agent.safetensors")
+    other = knowledge_graph(torch.tensor([[0], [20]]), num_nodes=22, num_items=20)
+    with pytest.raises(ValueError, match="another knowledge graph"):
+        KGQR.load(tmp_path / "agent.safetensors", other)
+
+
+def test_load_refuses_a_damaged_file(tmp_path):
+    agent = parity_agent()
+    path = tmp_path / "agent.safetensors"
+    agent.save(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="not a whole safetensors file"):
+        KGQR.load(path, agent.candidates._kg)
+
+
+@pytest.mark.parametrize("variant", ["KGQR-CS", "KGQR-GCN-CS", "KGQR-KG"])
+def test_ablations_take_away_what_table_5_says(variant, world):
+    agent = parity_agent(variant=variant, embedding=torch.randn(22, 4))
+    assert (agent.network.encoder is None) == (variant != "KGQR-CS")
+    past = Sessions.from_history([[0, 1]], [[1.0, -1.0]])
+    items, _ = agent.candidates.select(past.liked, past.shown)
+    assert items.tolist() == list(range(2, 20))  # every item not yet shown
+    generator = torch.Generator().manual_seed(0)
+    report = agent.learn(rollout(agent, world, torch.arange(6), True, generator), generator)
+    assert report["gradient_steps"] == 2
+
+
+def test_without_a_kg_item_vectors_are_asked_for():
+    with pytest.raises(ValueError, match="item_vectors"):
+        parity_agent(variant="KGQR-KG")
+
+
+@pytest.mark.parametrize(("option", "message"), [
+    (dict(variant="KGRQ"), "did you mean 'KGQR"),
+    (dict(aggregator="men"), "did you mean 'mean'"),
+    (dict(gamma=1.5), "`gamma` must be"),
+    (dict(embedding=torch.zeros(3, 4)), r"finite vectors \[22, d\]"),
+    (dict(target="tail"), "choose from all, head"),
+])
+def test_bad_options_are_named(option, message):
+    with pytest.raises(ValueError, match=message):
+        parity_agent(**option)
+
+
+def test_embeddings_are_trained_along(world):
+    agent, generator = parity_agent(), torch.Generator().manual_seed(0)
+    before = agent.network.embedding.detach().clone()
+    agent.learn(rollout(agent, world, torch.arange(6), True, generator), generator)
+    moved = (agent.network.embedding.detach() != before).any(1)
+    assert moved[20:].all()  # the entities, too
+
+
+def test_learns_on_every_device(device, world):
+    agent, world = parity_agent().to(device), world.to(device)
+    generator = torch.Generator(device).manual_seed(0)
+    sessions = rollout(agent, world, torch.arange(6, device=device), True, generator)
+    assert sessions.device.type == device.type
+    assert agent.learn(sessions, generator)["loss"] > 0
