@@ -46,8 +46,8 @@ class Notebook(nn.Module):
 
 def agent(**options) -> KGQR:
     kg = knowledge_graph(torch.stack([torch.arange(40), 40 + torch.arange(40) % 4]), num_nodes=44, num_items=40)
-    return KGQR(kg, **(dict(dim=6, state_channels=6, hidden_channels=6, gradient_steps=2, batch_size=16,
-                            backfill=("random", 10)) | options))
+    return KGQR(kg, **({"dim": 6, "state_channels": 6, "hidden_channels": 6, "gradient_steps": 2, "batch_size": 16,
+                            "backfill": ("random", 10)} | options))
 
 
 def test_budget_turns_and_evaluations(world):
@@ -89,7 +89,7 @@ def test_loggers_and_watch_get_the_curve(world, tmp_path):
 
 
 def test_quiet_when_asked(world, capfd):
-    given = dict(interactions=60, sessions=5, eval_users=torch.arange(20, 30))
+    given = {"interactions": 60, "sessions": 5, "eval_users": torch.arange(20, 30)}
     fit(Notebook(), world, torch.arange(20), progress=False, **given)
     fit(Notebook(), world, torch.arange(20), **given)  # not a terminal
     assert capfd.readouterr().err == ""
@@ -98,13 +98,13 @@ def test_quiet_when_asked(world, capfd):
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (dict(interactions=5), "`interactions` must be at least 6"),
-    (dict(sessions=0), "`sessions` must be at least 1"),
-    (dict(users=torch.empty(0, dtype=torch.long)), "`users` must be at least one user id"),
-    (dict(eval_users=torch.empty(0, dtype=torch.long)), "`eval_users` must be at least one user id"),
+    ({"interactions": 5}, "`interactions` must be at least 6"),
+    ({"sessions": 0}, "`sessions` must be at least 1"),
+    ({"users": torch.empty(0, dtype=torch.long)}, "`users` must be at least one user id"),
+    ({"eval_users": torch.empty(0, dtype=torch.long)}, "`eval_users` must be at least one user id"),
 ])
 def test_bad_options_are_named(world, change, message):
-    given = dict(users=torch.arange(20), interactions=60) | change
+    given = {"users": torch.arange(20), "interactions": 60} | change
     with pytest.raises(ValueError, match=message):
         fit(Notebook(), world, **given)
 
@@ -113,17 +113,17 @@ def test_bad_options_are_named(world, change, message):
 def test_a_checkpoint_of_something_else_is_refused(world, tmp_path, change):
     def run(**other) -> None:
         simulator = other.pop("simulator", world)
-        fit(other.pop("agent", agent()), simulator, **(dict(
-            users=torch.arange(20), interactions=60, sessions=5, checkpoint=tmp_path) | other))
+        fit(other.pop("agent", agent()), simulator, **({
+            "users": torch.arange(20), "interactions": 60, "sessions": 5, "checkpoint": tmp_path} | other))
 
     run()
     kg = knowledge_graph(torch.tensor([[0], [40]]), num_nodes=44, num_items=40)
     changed = {
-        "agent option": dict(agent=agent(gamma=0.25)),
-        "seed": dict(seed=1),
-        "users": dict(users=torch.arange(19)),
-        "world": dict(simulator=Simulator(world.feedback, eta=0.2, horizon=6)),
-        "graph": dict(agent=KGQR(kg, **agent().options | {"backfill": ("random", 10)})),
+        "agent option": {"agent": agent(gamma=0.25)},
+        "seed": {"seed": 1},
+        "users": {"users": torch.arange(19)},
+        "world": {"simulator": Simulator(world.feedback, eta=0.2, horizon=6)},
+        "graph": {"agent": KGQR(kg, **agent().options | {"backfill": ("random", 10)})},
     }[change]
     named = {"agent option": "gamma", "seed": "seed", "users": "training users", "world": "world",
              "graph": "agent data"}[change]
@@ -132,8 +132,8 @@ def test_a_checkpoint_of_something_else_is_refused(world, tmp_path, change):
 
 
 def test_a_finished_run_is_not_trained_again(world, tmp_path):
-    given = dict(users=torch.arange(20), eval_users=torch.arange(20, 30), interactions=60, sessions=5,
-                 checkpoint=tmp_path)
+    given = {"users": torch.arange(20), "eval_users": torch.arange(20, 30), "interactions": 60, "sessions": 5,
+                 "checkpoint": tmp_path}
     first = fit(Notebook(), world, **given)
     again = Notebook()
     assert fit(again, world, **given) == first

@@ -17,7 +17,7 @@ from kgrl.agents.q_network import ItemView, QNetwork
 from kgrl.agents.ragged import ragged_argmax, ragged_topk
 from kgrl.agents.replay import EpisodeReplay, Transitions
 from kgrl.agents.running_state import RunningState
-from kgrl.candidates import KHopCandidates
+from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.files import digest, load_tensors, save_tensors
 from kgrl.nn.encoder import KGEncoder
 from kgrl.options import at_least, between, expected, one_of

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from kgrl.agents.ragged import ragged_argmax
-from kgrl.candidates import KHopCandidates
+from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.sessions import Sessions
 
 

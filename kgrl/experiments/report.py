@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from kgrl.candidates import KHopCandidates
+from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.evaluate import METRICS, Scores, compare
 from kgrl.files import whole_file
 from kgrl.sessions import Sessions

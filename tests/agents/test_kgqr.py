@@ -27,8 +27,8 @@ def three_item_kg() -> Data:
 
 def small_agent(**options) -> KGQR:
     embedding = torch.randn(5, 2, generator=torch.Generator().manual_seed(1))
-    given = dict(embedding=embedding, dim=2, state_channels=2, hidden_channels=3, num_candidates=None, backfill=None,
-                 gamma=0.7, lr=0.01, tau=0.25, average=0.0, seed=2)
+    given = {"embedding": embedding, "dim": 2, "state_channels": 2, "hidden_channels": 3, "num_candidates": None, "backfill": None,
+                 "gamma": 0.7, "lr": 0.01, "tau": 0.25, "average": 0.0, "seed": 2}
     return KGQR(three_item_kg(), **(given | options))
 
 
@@ -181,7 +181,7 @@ def world() -> Simulator:
 
 def parity_agent(**options) -> KGQR:
     kg = knowledge_graph(torch.stack([torch.arange(20), 20 + torch.arange(20) % 2]), num_nodes=22, num_items=20)
-    given = dict(dim=4, state_channels=4, hidden_channels=4, backfill=("random", 3), batch_size=8, gradient_steps=2)
+    given = {"dim": 4, "state_channels": 4, "hidden_channels": 4, "backfill": ("random", 3), "batch_size": 8, "gradient_steps": 2}
     return KGQR(kg, **(given | options))
 
 
@@ -317,11 +317,11 @@ def test_without_a_kg_item_vectors_are_asked_for():
 
 
 @pytest.mark.parametrize(("option", "message"), [
-    (dict(variant="KGRQ"), "did you mean 'KGQR"),
-    (dict(aggregator="men"), "did you mean 'mean'"),
-    (dict(gamma=1.5), "`gamma` must be"),
-    (dict(embedding=torch.zeros(3, 4)), r"finite vectors \[22, d\]"),
-    (dict(target="tail"), "choose from all, head"),
+    ({"variant": "KGRQ"}, "did you mean 'KGQR"),
+    ({"aggregator": "men"}, "did you mean 'mean'"),
+    ({"gamma": 1.5}, "`gamma` must be"),
+    ({"embedding": torch.zeros(3, 4)}, r"finite vectors \[22, d\]"),
+    ({"target": "tail"}, "choose from all, head"),
 ])
 def test_bad_options_are_named(option, message):
     with pytest.raises(ValueError, match=message):
