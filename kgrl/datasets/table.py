@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
+from kgrl.options import expected
+
 Kind = Literal["id", "int", "float", "text"]
 WHOLE_NUMBER = r"0|-?[1-9]\d{0,17}"
 CHUNK, BLOCK = 1 << 20, 1 << 24
@@ -83,8 +85,10 @@ def read_delimited(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a malformed line, named.
+        ValueError: a malformed line, named, or a separator of another form.
     """
+    if len(separator) not in (1, 2) or len(set(separator)) != 1:
+        raise ValueError(expected("separator", "one character or one doubled, as '::'", separator))
     form = _Form(dict(columns), separator, header, encoding, quoted)
     existing(path)
     try:

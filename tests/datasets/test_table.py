@@ -48,6 +48,12 @@ def test_two_character_separator(write):
     assert frame.to_numpy().tolist() == [[1, 10, 5], [2, 20, 4]]
 
 
+@pytest.mark.parametrize("separator", ["", ", ", ":::"])
+def test_separator_of_another_form(write, separator):
+    with pytest.raises(ValueError, match="`separator` must be one character"):
+        read_delimited(write({"r.txt": "1, 2, 3\n"}) / "r.txt", RATING, separator)
+
+
 def test_header_and_quotes(write):
     kinds = {"item": "int", "title": "text"}
     path = write({"f.csv": 'id,title\n1,"A, ""b"""\n2,C\n'}) / "f.csv"
