@@ -83,6 +83,13 @@ def titles(data: HeteroData) -> Callable[[int], str]:
     return lambda node: str(names[node])
 
 
+def relations(data: HeteroData) -> Callable[[str], str]:
+    """What a relation is called: the last part of its raw name, "film.film.genre" being the genre."""
+    words = {key: str(raw).rsplit(".", 1)[-1].replace("_", " ")
+             for key, raw in zip(data.relation_names, data.provenance["relations"], strict=True)}
+    return words.__getitem__
+
+
 def main() -> None:
     args = options()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -117,10 +124,9 @@ def main() -> None:
     scores |= {name: score(sessions, bounds.num_relevant) for name, sessions in bounds.lines.items()}
     print(f"\n{len(test)} test users; p: paired Wilcoxon test of KGQR against the row\n{score_table(scores, 'KGQR')}")
     write(args, curve, scores, seconds, bounds.upper)
-    name, rows = titles(data), range(3)
-    text = "# Sessions of test users\n\n" + session_pages(scores["KGQR"].sessions, rows, agent.candidates, name)
+    pages = session_pages(scores["KGQR"].sessions, range(3), agent.candidates, titles(data), relations(data))
     with whole_file(args.out / "recommendations.md") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(f"# Sessions of test users\n\n{pages}", encoding="utf-8")
     agent.save(args.out / "agent.safetensors")
     print(f"wrote metrics.json, learning_curve.png, recommendations.md and agent.safetensors to {args.out}/")
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kgrl.nn.dueling import DuelingHead, ItemTerms
 from kgrl.nn.encoder import KGEncoder
@@ -14,6 +15,24 @@ from kgrl.sessions import Sessions
 
 EXTRAS = 3
 """Length of the optional extras of a state: c_p, c_n and the step."""
+
+
+class StreakHead(DuelingHead):
+    r"""A dueling head for states that end in c_p, c_n and the step.
+
+    .. math:: Q(s, i) = V(i) + A(s, i) + w^\top (c_p, c_n, t)
+
+    The linear term takes up what the streak adds to every item's reward alike (equation 16), exactly and at once, so
+    that V and A are left with telling the items apart.
+    """
+
+    def __init__(self, state_channels: int, item_channels: int, hidden: int) -> None:
+        super().__init__(state_channels, item_channels, hidden)
+        self.streak = nn.Linear(EXTRAS, 1, bias=False)
+
+    def forward(self, state: Tensor, items: Tensor | ItemTerms, index: Tensor, batch: Tensor) -> Tensor:
+        values = super().forward(state, items, index, batch)
+        return values + F.embedding(batch, self.streak(state[:, -EXTRAS:])).squeeze(1)
 
 
 class ItemView(NamedTuple):
@@ -55,7 +74,8 @@ class QNetwork(nn.Module):
         self.embedding = nn.Parameter(embedding.detach().clone())
         self.encoder = encoder
         self.state = GRUState(item_channels, state_channels)
-        self.head = DuelingHead(state_channels + EXTRAS * streak_state, item_channels, hidden_channels)
+        head = StreakHead if streak_state else DuelingHead
+        self.head = head(state_channels + EXTRAS * streak_state, item_channels, hidden_channels)
 
     def vectors(self) -> Tensor:
         """``[N, d]``, every item's i(G) (equations 5 and 6)."""
@@ -72,7 +92,7 @@ class QNetwork(nn.Module):
         if not self.streak_state:
             return hidden
         up, down = sessions.streak_counts()
-        extras = torch.stack([up, down, sessions.length], 1) / sessions.horizon
+        extras = torch.stack([up, down, sessions.length], 1) / sessions.horizon**0.5  # a step moves it by little
         return torch.cat([hidden, extras], 1)
 
     def states(self, vectors: Tensor, sessions: Sessions) -> Tensor:

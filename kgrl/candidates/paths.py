@@ -44,20 +44,21 @@ class Path:
     steps: tuple[Step, ...]
     degree: int
 
-    def describe(self, name: Callable[[int], str] = str) -> str:
+    def describe(self, name: Callable[[int], str] = str, relation: Callable[[str], str] = str) -> str:
         """The path in words, to be read after the candidate's name: "shares director (Joel Coen) with Fargo".
 
         Args:
             name: what a node is called, a function of its id.
+            relation: what a relation is called, a function of its name.
         """
         first, last = self.steps[0], self.steps[-1]
         if len(self.steps) == 1:
             verb = "has {}" if first.inverse else "is {} of"
-            return f"{verb.format(first.relation)} {name(self.seed)}"
+            return f"{verb.format(relation(first.relation))} {name(self.seed)}"
         if len(self.steps) == 2 and first.relation == last.relation and first.inverse != last.inverse:
-            return f"shares {first.relation} ({name(first.node)}) with {name(self.seed)}"
-        walked = "".join(f" <-{step.relation}- {name(step.node)}" if step.inverse else
-                         f" -{step.relation}-> {name(step.node)}" for step in self.steps)
+            return f"shares {relation(first.relation)} ({name(first.node)}) with {name(self.seed)}"
+        walked = "".join(f" <-{relation(step.relation)}- {name(step.node)}" if step.inverse else
+                         f" -{relation(step.relation)}-> {name(step.node)}" for step in self.steps)
         return f"linked by {name(self.seed)}{walked}"
 
     def __str__(self) -> str:

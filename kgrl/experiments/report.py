@@ -68,7 +68,8 @@ def plot_curve(
 
 
 def session_pages(
-    sessions: Sessions, rows: Iterable[int], candidates: KHopCandidates, name: Callable[[int], str]
+    sessions: Sessions, rows: Iterable[int], candidates: KHopCandidates, name: Callable[[int], str],
+    relation: Callable[[str], str] = str,
 ) -> str:
     """Markdown to read a few sessions by: each pick, its feedback, and the KG path that made it a candidate.
 
@@ -77,6 +78,7 @@ def session_pages(
         rows: which of them.
         candidates: the rule that chose the candidates; it explains them.
         name: what a node of the KG is called.
+        relation: what one of its relations is called.
     """
     pages = []
     for row in rows:
@@ -84,15 +86,17 @@ def session_pages(
         hits, steps = int(session.positive.sum()), int(session.length)
         pages.append(f"## User {int(session.users)}: {hits} of {steps} liked\n")
         pages.append("| step | recommended | feedback | why it was a candidate |\n|---|---|---|---|")
-        pages += [_line(session, step, candidates, name) for step in range(steps)]
+        pages += [_line(session, step, candidates, name, relation) for step in range(steps)]
         pages.append("")
     return "\n".join(pages)
 
 
-def _line(session: Sessions, step: int, candidates: KHopCandidates, name: Callable[[int], str]) -> str:
+def _line(
+    session: Sessions, step: int, candidates: KHopCandidates, name: Callable[[int], str], relation: Callable[[str], str]
+) -> str:
     item = int(session.items[0, step])
     mark = "👍" if session.positive[0, step] else "👎"
     liked: Tensor = session.before(step).liked[0]
     paths = candidates.paths(item, liked[liked >= 0])
-    why = paths[0].describe(name) if paths else ("opening" if step == 0 else "backfill")
+    why = paths[0].describe(name, relation) if paths else ("opening" if step == 0 else "backfill")
     return f"| {step + 1} | {name(item)} | {mark} {float(session.feedback[0, step]):+.2f} | {why} |"

@@ -1,0 +1,70 @@
+"""What a run shows: levels held, tables, the figure, and the sessions to read."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from scipy.stats import wilcoxon
+
+from kgrl.candidates import KHopCandidates
+from kgrl.evaluate import score
+from kgrl.experiments.report import held, plot_curve, score_table, session_pages
+from kgrl.graph import knowledge_graph
+from kgrl.sessions import Sessions
+
+
+def curve(*rewards: float) -> list[dict[str, float]]:
+    return [{"interactions": 100.0 * number, "reward": reward} for number, reward in enumerate(rewards, start=1)]
+
+
+@pytest.mark.parametrize(("rewards", "since"), [
+    ([1, 2, 2, 2, 1], 200), ([2, 2, 1, 2, 2], None), ([2, 2, 1, 2, 2, 3], 400), ([2, 2], None), ([], None),
+    ([2.0, 2.0, 2.0], 100), ([1.999, 2, 2, 2], 200),
+])
+def test_a_level_is_held_from_the_first_of_three_in_a_row(rewards, since):
+    assert held(curve(*rewards), 2.0) == since
+
+
+def scores(rewards: list[float]):
+    sessions = Sessions.empty(torch.arange(len(rewards)), 1)
+    sessions.items[:, 0] = 0
+    sessions.rewards[:, 0] = torch.tensor(rewards)
+    sessions.positive[:, 0] = sessions.rewards[:, 0] > 0
+    sessions.length += 1
+    sessions.step = 1
+    return score(sessions, torch.full((len(rewards),), 2))
+
+
+def test_table_against_a_hand_written_one():
+    ours, other = [0.5, 0.25, 1.0, 0.75, -0.5], [0.25, 0.5, 0.5, 0.0, -0.625]
+    p = wilcoxon([a - b for a, b in zip(ours, other, strict=True)]).pvalue
+    assert score_table({"KGQR": scores(ours), "list": scores(other)}, "KGQR").splitlines() == [
+        "| | reward | precision | recall | F1 | difference | p |",
+        "|---|---|---|---|---|---|---|",
+        "| KGQR | 0.4000 | 0.8000 | 0.4000 | 0.5333 | | |",
+        f"| list | 0.1250 | 0.6000 | 0.3000 | 0.4000 | +0.2750 | {p:.2g} |",
+    ]
+
+
+def test_the_figure_is_a_whole_png(tmp_path):
+    pytest.importorskip("matplotlib")
+    plot_curve(curve(0.1, 0.4, 0.3), {"random": 0.0, "all-knowing": 1.0}, tmp_path / "curve.png", "a title")
+    assert (tmp_path / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["curve.png"]
+
+
+def test_sessions_tell_why_each_item_was_a_candidate():
+    kg = knowledge_graph(torch.tensor([[0, 1, 3], [4, 4, 5]]), num_nodes=6, num_items=4, edge_type=torch.zeros(3).long(),
+                         relation_names=["director"])
+    sessions = Sessions.from_history([[0, 1, 2]], [[1.0, -0.5, 0.25]])
+    names = ["Fargo", "Blood Simple", "Alien", "Heat", "Joel Coen", "Michael Mann"]
+    page = session_pages(sessions, [0], KHopCandidates(kg), names.__getitem__)
+    assert page.splitlines() == [
+        "## User -1: 2 of 3 liked",
+        "",
+        "| step | recommended | feedback | why it was a candidate |",
+        "|---|---|---|---|",
+        "| 1 | Fargo | 👍 +1.00 | opening |",
+        "| 2 | Blood Simple | 👎 -0.50 | shares director (Joel Coen) with Fargo |",
+        "| 3 | Alien | 👍 +0.25 | backfill |",
+    ]
