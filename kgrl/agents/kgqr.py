@@ -62,6 +62,7 @@ class KGQR(nn.Module):
         streak_state: whether the head also sees c_p, c_n and the step; off as in the paper.
         gamma: discount γ in [0, 1]; of learning alone, the metrics are undiscounted.
         lr, weight_decay: of Adam; ``weight_decay`` is the L2 term.
+        embedding_lr: of the entity embeddings; ``None``: as everything else.
         epsilon: chance of a random candidate while exploring.
         batch_size: steps a gradient step is made of.
         gradient_steps: gradient steps after each rollout.
@@ -80,7 +81,7 @@ class KGQR(nn.Module):
         aggregator: Any = "mean", hops: int = 2, num_candidates: int | None = 1000,
         backfill: tuple[str, int] | None = ("random", 300), max_degree: int | None = None, dim: int = 50,
         state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False, gamma: float = 0.5,
-        lr: float = 3e-3, weight_decay: float = 0.0, epsilon: float = 0.1, batch_size: int = 128,
+        lr: float = 3e-3, embedding_lr: float | None = None, weight_decay: float = 0.0, epsilon: float = 0.1, batch_size: int = 128,
         gradient_steps: int = 64, tau: float = 0.01, target: str = "head", average: float = 0.1,
         replay_size: int = 100_000, seed: int = 0,
     ) -> None:
@@ -93,6 +94,7 @@ class KGQR(nn.Module):
             "state_channels": at_least("state_channels", state_channels, 1),
             "hidden_channels": at_least("hidden_channels", hidden_channels, 1), "streak_state": bool(streak_state),
             "gamma": between("gamma", gamma, 0, 1), "lr": between("lr", lr, 0, 1),
+            "embedding_lr": None if embedding_lr is None else between("embedding_lr", embedding_lr, 0, 1),
             "weight_decay": between("weight_decay", weight_decay, 0, 1), "epsilon": between("epsilon", epsilon, 0, 1),
             "batch_size": at_least("batch_size", batch_size, 1),
             "gradient_steps": at_least("gradient_steps", gradient_steps, 0), "tau": between("tau", tau, 0, 1),
@@ -108,7 +110,9 @@ class KGQR(nn.Module):
         self.target = copy.deepcopy(self.network if target == "all" else self.network.head).requires_grad_(False)
         self.averaged = copy.deepcopy(self.network).requires_grad_(False) if average else None
         self.candidates = _candidates(kg, popular, self.options)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
+        embedding, *rest = self.network.parameters()
+        groups = [{"params": [embedding], "lr": lr if embedding_lr is None else embedding_lr}, {"params": rest}]
+        self.optimizer = torch.optim.Adam(groups, lr=lr, weight_decay=weight_decay, fused=True)
         self.replay = EpisodeReplay(replay_size)
         self.steps_taken = 0
         self._view: ItemView | None = None
