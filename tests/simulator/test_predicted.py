@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch_geometric.data import HeteroData
 
-from kgrl.factorization import Factors
+from kgrl.factorization import Factors, training_epochs
 from kgrl.simulator import PredictedFeedback, Simulator
 
 
@@ -79,6 +80,25 @@ def test_own_data_beats_a_constant_and_the_presets() -> None:
     # each alternative is at least as bad: the choice is the smallest of the grid
     errors = [PredictedFeedback.fit(data, dim=8, weight_decays=(decay,)).fitting for decay in (1e-5, 1e-4, 1e-3)]
     assert fitting == min(errors, key=lambda each: each.heldout_rmse)
+
+
+def test_stops_where_the_held_out_error_is_smallest() -> None:
+    """The curve drawn by hand over 60 epochs, far into the overfitting."""
+    data = planted(noise=1.0)
+    fitting = PredictedFeedback.fit(data, dim=8, seed=2, weight_decays=(1e-5,)).fitting
+    ratings = data["user", "rates", "item"]
+    values, (users, items) = (ratings.rating - 3) / 2, ratings.edge_index
+    order = torch.randperm(len(values), generator=torch.Generator().manual_seed(2))
+    held, kept = order[: len(order) // 10], order[len(order) // 10 :]
+    factors, curve = Factors(60, 50, 8, seed=2), []
+    epochs = training_epochs(factors, users[kept], items[kept], values[kept], weight_decay=1e-5, seed=2)
+    for _ in itertools.islice(epochs, 60):
+        with torch.no_grad():
+            predicted = factors(users[held], items[held]).clamp(-1, 1)
+            curve.append(float((predicted - values[held]).square().mean().sqrt()))
+    assert fitting.heldout_rmse == pytest.approx(curve[fitting.epochs - 1])
+    assert fitting.heldout_rmse <= min(curve[: fitting.epochs + 5]) + 1e-4
+    assert fitting.heldout_rmse < curve[-1] - 1e-3
 
 
 def test_reported_error_is_that_of_a_fit_without_the_held_out() -> None:
