@@ -30,8 +30,6 @@ from kgrl.pretrain import pretrain_entities
 from kgrl.simulator import PredictedFeedback, Simulator
 from kgrl.train import fit
 
-DATA = Path(__file__).resolve().parents[1] / "data"
-
 # chosen on validation users (README, "How the settings were chosen"); everything else is KGQR's default
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("ml-100k", "heldout"): {"interactions": 30_720, "backfill": "popular:300"},
@@ -45,6 +43,7 @@ def options() -> argparse.Namespace:
     add = parser.add_argument
     add("--dataset", choices=["ml-100k", "book-crossing"], default="ml-100k")
     add("--source", type=Path, help="folder that already holds the raw files; default: download them")
+    add("--data", type=Path, default=Path(__file__).resolve().parents[1] / "data", help="where data sets are kept")
     add("--world", choices=["heldout", "kgqr", "taste"], help="how the simulator is fitted; default: heldout for "
         "ml-100k (chosen on held-out ratings), kgqr for book-crossing (the paper's)")
     add("--eta", type=float, default=0.1, help="weight of the streak term")
@@ -69,7 +68,7 @@ def options() -> argparse.Namespace:
 
 def load(args: argparse.Namespace) -> HeteroData:
     name = {"ml-100k": MovieLens100K, "book-crossing": BookCrossing}[args.dataset]
-    data = name(DATA / args.dataset, source=args.source)[0]
+    data = name(args.data / args.dataset, source=args.source)[0]
     for stage in ("before", "after"):
         counts = ", ".join(f"{count:,} {what}" for what, count in data.provenance[stage].items())
         print(f"{stage} linking: {counts}")
@@ -107,7 +106,7 @@ def main() -> None:
     kg = knowledge_graph(data)
     kg = {"real": lambda: kg, "shuffled": lambda: shuffled(kg, seed=0), "none": lambda: without_edges(kg)}[args.kg]()
     embedding = None if args.kg == "none" else timed("TransE", lambda: pretrain_entities(
-        kg, model="TransE", dim=50, seed=0, cache=DATA / args.dataset / "embeddings"))
+        kg, model="TransE", dim=50, seed=0, cache=args.data / args.dataset / "embeddings"))
     preset = None if args.world == "heldout" else args.world
     feedback = timed("world", lambda: PredictedFeedback.fit(data, dim=20, seed=0, preset=preset))
     world = Simulator(feedback, eta=args.eta, horizon=32, first=popular)

@@ -59,6 +59,8 @@ class Run:
         Raises:
             ValueError: the checkpoint is damaged, or of another data set or other options, which are named.
         """
+        for leftover in folder.glob(f".{FILE}.*.tmp"):  # of a run killed while saving; a folder has one run at a time
+            leftover.unlink()
         if not (folder / FILE).exists():
             return False
         tensors, metadata = load_tensors(folder / FILE, KIND)

@@ -153,6 +153,7 @@ def test_killed_at_any_moment_the_end_is_the_same(tmp_path):
     for where, count in (("learn", 4), ("write", 3), ("replace", 2)):
         assert run_process(folder, where, count) == -signal.SIGKILL
     assert run_process(folder) == 0
+    assert not list(folder.glob("*.tmp")) + list(folder.glob(".*.tmp"))  # what the killed save had begun
     whole, killed = (load_tensors(tmp_path / name / "end.safetensors", "end") for name in ("whole", "killed"))
     assert whole[1]["curve"] == killed[1]["curve"]
     assert whole[0].keys() == killed[0].keys()

@@ -57,6 +57,7 @@ class KGQR(nn.Module):
         aggregator: of the convolution, see :class:`kgrl.nn.KGConv`.
         hops: convolution layers, and steps from a liked item to a candidate.
         num_candidates, backfill, max_degree: see :class:`kgrl.candidates.KHopCandidates`.
+        candidates: a rule of your own instead, a module with ``select(seeds, exclude, generator)`` like that class.
         dim: length of i(G), and of ``embedding`` where none is given.
         state_channels, hidden_channels: width of the GRU and of the head.
         streak_state: whether the head also sees c_p, c_n and the step; off as in the paper.
@@ -79,7 +80,8 @@ class KGQR(nn.Module):
     def __init__(
         self, kg: Data, *, embedding: Tensor | None = None, popular: Tensor | None = None, variant: str = "KGQR",
         aggregator: Any = "mean", hops: int = 2, num_candidates: int | None = 1000,
-        backfill: tuple[str, int] | None = ("random", 300), max_degree: int | None = None, dim: int = 50,
+        backfill: tuple[str, int] | None = ("random", 300), max_degree: int | None = None,
+        candidates: nn.Module | None = None, dim: int = 50,
         state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False, gamma: float = 0.5,
         lr: float = 3e-3, embedding_lr: float | None = None, weight_decay: float = 0.0, epsilon: float = 0.1, batch_size: int = 128,
         gradient_steps: int = 64, tau: float = 0.01, target: str = "head", average: float = 0.1,
@@ -90,7 +92,8 @@ class KGQR(nn.Module):
             "variant": one_of("variant", variant, VARIANTS),
             "aggregator": aggregator if isinstance(aggregator, str) else {"custom": repr(aggregator)},
             "hops": at_least("hops", hops, 1), "num_candidates": num_candidates, "backfill": backfill,
-            "max_degree": max_degree, "dim": at_least("dim", dim, 1),
+            "max_degree": max_degree, "own_candidates": None if candidates is None else repr(candidates),
+            "dim": at_least("dim", dim, 1),
             "state_channels": at_least("state_channels", state_channels, 1),
             "hidden_channels": at_least("hidden_channels", hidden_channels, 1), "streak_state": bool(streak_state),
             "gamma": between("gamma", gamma, 0, 1), "lr": between("lr", lr, 0, 1),
@@ -109,7 +112,7 @@ class KGQR(nn.Module):
             self.network = _network(kg, embedding, self.options, aggregator)
         self.target = copy.deepcopy(self.network if target == "all" else self.network.head).requires_grad_(False)
         self.averaged = copy.deepcopy(self.network).requires_grad_(False) if average else None
-        self.candidates = _candidates(kg, popular, self.options)
+        self.candidates: Any = _candidates(kg, popular, self.options) if candidates is None else candidates
         embedding, *rest = self.network.parameters()
         groups = [{"params": [embedding], "lr": lr if embedding_lr is None else embedding_lr}, {"params": rest}]
         self.optimizer = torch.optim.Adam(groups, lr=lr, weight_decay=weight_decay, fused=True)
@@ -255,19 +258,20 @@ class KGQR(nn.Module):
         Args:
             path: the file.
             kg: the KG it was trained on.
-            **options: over those in the file; a user-made ``aggregator`` must be given again.
+            **options: over those in the file; a user-made ``aggregator`` or ``candidates`` must be given again.
 
         Raises:
-            ValueError: a damaged or foreign file, another KG, or a missing ``aggregator``.
+            ValueError: a damaged or foreign file, another KG, or a missing user-made part.
         """
         tensors, metadata = load_tensors(path, "KGQR agent")
         if metadata["kg"] != kg_digest(kg):
             raise ValueError(f"{path} was trained on another knowledge graph ({metadata['kg'][:12]}…), "
                              f"got one with digest {kg_digest(kg)[:12]}…; load the same data set with the same options")
-        options = metadata["options"] | options
-        if isinstance(options["aggregator"], dict):
-            made = options["aggregator"]["custom"]
-            raise ValueError(expected("aggregator", f"given again, as it was made by hand ({made})", None))
+        saved = metadata["options"]
+        for part, made in (("aggregator", saved["aggregator"]), ("candidates", saved.pop("own_candidates"))):
+            if part not in options and made is not None and (part == "candidates" or isinstance(made, dict)):
+                raise ValueError(expected(part, f"given again, as it was made by hand ({made})", None))
+        options = saved | options
         if options["backfill"] is not None:
             options["backfill"] = tuple(options["backfill"])
         agent = cls(kg, embedding=tensors["network.embedding"], popular=tensors.get("popular"), **options)

@@ -342,3 +342,38 @@ def test_learns_on_every_device(device, world):
     sessions = rollout(agent, world, torch.arange(6, device=device), True, generator)
     assert sessions.device.type == device.type
     assert agent.learn(sessions, generator)["loss"] > 0
+
+
+class EvenItems(torch.nn.Module):
+    """A rule of one's own: the even items not yet shown."""
+
+    def select(self, seeds: Tensor, exclude: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        left = torch.ones(len(seeds), 20, dtype=torch.bool)
+        left[:, 1::2] = False
+        rows, columns = (exclude >= 0).nonzero(as_tuple=True)
+        left[rows, exclude[rows, columns]] = False
+        batch, items = left.nonzero(as_tuple=True)
+        return items, batch
+
+
+def test_a_candidate_rule_of_ones_own(tmp_path, world):
+    agent = parity_agent(candidates=EvenItems())
+    assert (rollout(agent, world, torch.arange(6)).items[:, 1:] % 2 == 0).all()
+    agent.save(tmp_path / "agent.safetensors")
+    kg = parity_agent().candidates._kg
+    with pytest.raises(ValueError, match="`candidates` must be given again"):
+        KGQR.load(tmp_path / "agent.safetensors", kg)
+    loaded = KGQR.load(tmp_path / "agent.safetensors", kg, candidates=EvenItems())
+    assert torch.equal(rollout(loaded, world, torch.arange(6)).items, rollout(agent, world, torch.arange(6)).items)
+
+
+def test_an_aggregator_of_ones_own_is_asked_for_again(tmp_path):
+    from kgrl.nn.aggregators import NeighborAggregator
+
+    agent = parity_agent(aggregator=NeighborAggregator)
+    agent.save(tmp_path / "agent.safetensors")
+    with pytest.raises(ValueError, match="`aggregator` must be given again"):
+        KGQR.load(tmp_path / "agent.safetensors", agent.candidates._kg)
+    loaded = KGQR.load(tmp_path / "agent.safetensors", agent.candidates._kg, aggregator=NeighborAggregator)
+    past = Sessions.from_history([[0, 3]], [[1.0, 0.5]])
+    assert torch.equal(loaded.recommend(past), agent.recommend(past))
