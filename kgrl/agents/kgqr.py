@@ -83,7 +83,8 @@ class KGQR(nn.Module):
         backfill: tuple[str, int] | None = ("random", 300), max_degree: int | None = None,
         candidates: nn.Module | None = None, dim: int = 50,
         state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False, gamma: float = 0.5,
-        lr: float = 3e-3, embedding_lr: float | None = None, weight_decay: float = 0.0, epsilon: float = 0.1, batch_size: int = 128,
+        lr: float = 3e-3, embedding_lr: float | None = None,
+        weight_decay: float = 0.0, epsilon: float = 0.1, batch_size: int = 128,
         gradient_steps: int = 64, tau: float = 0.01, target: str = "head", average: float = 0.1,
         replay_size: int = 100_000, seed: int = 0,
     ) -> None:
@@ -97,7 +98,7 @@ class KGQR(nn.Module):
             "state_channels": at_least("state_channels", state_channels, 1),
             "hidden_channels": at_least("hidden_channels", hidden_channels, 1), "streak_state": bool(streak_state),
             "gamma": between("gamma", gamma, 0, 1), "lr": between("lr", lr, 0, 1),
-            "embedding_lr": None if embedding_lr is None else between("embedding_lr", embedding_lr, 0, 1),
+            "embedding_lr": None if embedding_lr is None else between("embedding_lr", embedding_lr, 1e-12, 1),
             "weight_decay": between("weight_decay", weight_decay, 0, 1), "epsilon": between("epsilon", epsilon, 0, 1),
             "batch_size": at_least("batch_size", batch_size, 1),
             "gradient_steps": at_least("gradient_steps", gradient_steps, 0), "tau": between("tau", tau, 0, 1),
@@ -113,8 +114,8 @@ class KGQR(nn.Module):
         self.target = copy.deepcopy(self.network if target == "all" else self.network.head).requires_grad_(False)
         self.averaged = copy.deepcopy(self.network).requires_grad_(False) if average else None
         self.candidates: Any = _candidates(kg, popular, self.options) if candidates is None else candidates
-        embedding, *rest = self.network.parameters()
-        groups = [{"params": [embedding], "lr": lr if embedding_lr is None else embedding_lr}, {"params": rest}]
+        vectors, *rest = self.network.parameters()
+        groups: list[dict[str, Any]] = [{"params": [vectors], "lr": embedding_lr or lr}, {"params": rest}]
         self.optimizer = torch.optim.Adam(groups, lr=lr, weight_decay=weight_decay, fused=True)
         self.replay = EpisodeReplay(replay_size)
         self.steps_taken = 0

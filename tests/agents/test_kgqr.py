@@ -27,8 +27,8 @@ def three_item_kg() -> Data:
 
 def small_agent(**options) -> KGQR:
     embedding = torch.randn(5, 2, generator=torch.Generator().manual_seed(1))
-    given = {"embedding": embedding, "dim": 2, "state_channels": 2, "hidden_channels": 3, "num_candidates": None, "backfill": None,
-                 "gamma": 0.7, "lr": 0.01, "tau": 0.25, "average": 0.0, "seed": 2}
+    given = {"embedding": embedding, "dim": 2, "state_channels": 2, "hidden_channels": 3, "num_candidates": None,
+             "backfill": None, "gamma": 0.7, "lr": 0.01, "tau": 0.25, "average": 0.0, "seed": 2}
     return KGQR(three_item_kg(), **(given | options))
 
 
@@ -181,7 +181,8 @@ def world() -> Simulator:
 
 def parity_agent(**options) -> KGQR:
     kg = knowledge_graph(torch.stack([torch.arange(20), 20 + torch.arange(20) % 2]), num_nodes=22, num_items=20)
-    given = {"dim": 4, "state_channels": 4, "hidden_channels": 4, "backfill": ("random", 3), "batch_size": 8, "gradient_steps": 2}
+    given = {"dim": 4, "state_channels": 4, "hidden_channels": 4, "backfill": ("random", 3), "batch_size": 8,
+             "gradient_steps": 2}
     return KGQR(kg, **(given | options))
 
 

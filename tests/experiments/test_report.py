@@ -54,8 +54,8 @@ def test_the_figure_is_a_whole_png(tmp_path):
 
 
 def test_sessions_tell_why_each_item_was_a_candidate():
-    kg = knowledge_graph(torch.tensor([[0, 1, 3], [4, 4, 5]]), num_nodes=6, num_items=4, edge_type=torch.zeros(3).long(),
-                         relation_names=["director"])
+    kg = knowledge_graph(torch.tensor([[0, 1, 3], [4, 4, 5]]), num_nodes=6, num_items=4, relation_names=["director"],
+                         edge_type=torch.zeros(3, dtype=torch.long))
     sessions = Sessions.from_history([[0, 1, 2]], [[1.0, -0.5, 0.25]])
     names = ["Fargo", "Blood Simple", "Alien", "Heat", "Joel Coen", "Michael Mann"]
     page = session_pages(sessions, [0], KHopCandidates(kg), names.__getitem__)
