@@ -25,6 +25,9 @@ class RunningState:
         self._step = 0
         self._hidden = torch.empty(0)
 
+    def __reduce__(self) -> tuple[type[RunningState], tuple[()]]:
+        return RunningState, ()  # a copied or unpickled agent begins with an empty memory
+
     @torch.no_grad()
     def advance(self, network: QNetwork, view: ItemView, sessions: Sessions) -> Tensor:
         """``[B, h]``, the GRU states of ``sessions`` at their present step."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -223,6 +224,13 @@ def test_nothing_left_is_minus_one():
     picks = agent.act(used_up)
     assert picks[0] == -1
     assert picks[1] >= 0
+
+
+def test_a_copied_or_pickled_agent_decides_alike(world):
+    agent = parity_agent()
+    rollout(agent, world, torch.arange(6))  # leaves traces in the running state
+    for twin in (copy.deepcopy(agent), pickle.loads(pickle.dumps(agent))):
+        assert torch.equal(rollout(twin, world, torch.arange(6)).items, rollout(agent, world, torch.arange(6)).items)
 
 
 def test_same_seed_same_run(world):
