@@ -15,7 +15,7 @@ from torch_geometric.typing import Adj
 from torch_geometric.utils import coalesce
 
 from kgrl.nn.conv import AggregatorLike, KGConv
-from kgrl.nn.neighbours import Rows, in_neighbours
+from kgrl.nn.neighbours import Rows, in_neighbours, node_ids
 from kgrl.nn.plan import Plan, plan
 from kgrl.options import at_least, expected
 
@@ -116,8 +116,8 @@ class KGEncoder(torch.nn.Module):
             The encoder itself.
         """
         graph = in_neighbours(edge_index, num_nodes)
-        planned = plan(graph, _checked("targets", targets, num_nodes), self.hops, self._whole)
-        _checked("edge_index", graph.columns, num_nodes)
+        node_ids("edge_index", graph.columns, num_nodes)
+        planned = plan(graph, node_ids("targets", targets, num_nodes), self.hops, self._whole)
         self.num_nodes = num_nodes
         self.register_buffer("graph_ptr", graph.ptr, persistent=False)
         self.register_buffer("graph_columns", graph.columns, persistent=False)
@@ -162,7 +162,7 @@ class KGEncoder(torch.nn.Module):
         else:
             graph = Rows(self.graph_ptr, self.graph_columns)
         assert targets is not None
-        return plan(graph, _checked("targets", targets, x.size(0)), self.hops, self._whole)
+        return plan(graph, node_ids("targets", targets, x.size(0)), self.hops, self._whole)
 
     def _run(self, x: Tensor, planned: Plan) -> Tensor:
         out = x.index_select(0, planned.nodes)
@@ -180,11 +180,3 @@ class KGEncoder(torch.nn.Module):
 
     def extra_repr(self) -> str:
         return "" if self.num_nodes is None else f"num_nodes={self.num_nodes}"
-
-
-def _checked(name: str, nodes: Tensor, num_nodes: int) -> Tensor:
-    if nodes.numel():
-        low, high = (int(bound) for bound in torch.aminmax(nodes))
-        if low < 0 or high >= num_nodes:
-            raise IndexError(expected(name, f"node ids from 0 to {num_nodes - 1}", low if low < 0 else high))
-    return nodes

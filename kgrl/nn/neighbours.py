@@ -89,6 +89,19 @@ def _columns(adj_t: Adj, rows: Rows, num_sources: int) -> Rows:
     return rows.transposed(num_sources)
 
 
+def node_ids(name: str, ids: Tensor, num_nodes: int) -> Tensor:
+    """``ids`` if every one is a node's.
+
+    Raises:
+        IndexError: one is not.
+    """
+    if ids.numel():
+        low, high = (int(bound) for bound in torch.aminmax(ids))
+        if low < 0 or high >= num_nodes:
+            raise IndexError(expected(name, f"node ids from 0 to {num_nodes - 1}", low if low < 0 else high))
+    return ids
+
+
 def in_neighbours(edge_index: Adj, num_targets: int) -> Rows:
     """The neighbours that each target hears, in the order of the edges.
 
@@ -105,6 +118,7 @@ def in_neighbours(edge_index: Adj, num_targets: int) -> Rows:
         (ptr, columns), _ = edge_index.get_csc()
     else:
         edges = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
+        node_ids("edge_index", edges[1], num_targets)
         target, order = edges[1].sort(stable=True)
         ptr, columns = index2ptr(target, num_targets), edges[0][order]
     return Rows(ptr.to(columns.dtype), columns).padded(num_targets)

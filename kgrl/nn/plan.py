@@ -49,9 +49,7 @@ def plan(graph: Rows, targets: Tensor, num_hops: int, whole: bool = False) -> Pl
         source, target = _edges_into(graph, nodes)
         fresh[source] = True
         fresh[nodes] = False
-        found = fresh.nonzero().squeeze(1)
-        fresh[found] = False
-        num_targets, nodes = nodes.numel(), torch.cat([nodes, found])
+        num_targets, nodes = nodes.numel(), torch.cat([nodes, fresh.nonzero().squeeze(1)])
         row[nodes] = torch.arange(nodes.numel(), device=nodes.device)
         hops.insert(0, _edge_index(row[source], target, nodes.numel(), num_targets))
     if whole and num_hops:

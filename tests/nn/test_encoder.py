@@ -187,5 +187,8 @@ def test_refuses() -> None:
         encoder(x, targets=torch.tensor([30]))
     with pytest.raises(IndexError, match="`targets` must be node ids from 0 to 29, got -1"):
         encoder(x, targets=torch.tensor([-1]))
+    for bad in ([[0], [30]], [[30], [0]], [[0], [-1]]):
+        with pytest.raises(IndexError, match="`edge_index` must be node ids from 0 to 29, got"):
+            encoder.plan(torch.tensor(bad), 30, torch.arange(3))
     with pytest.raises(ValueError, match="`kg` must be a graph with"):
         KGEncoder.from_kg(Data(edge_index=edges, num_nodes=30), 6)

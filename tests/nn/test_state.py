@@ -99,7 +99,7 @@ def test_finished_sessions_cost_nothing() -> None:
     rows: list[int] = []
     step = state.step
     state.step = lambda hidden, inputs: rows.append(len(inputs)) or step(hidden, inputs)  # type: ignore[method-assign]
-    state(items, SEQUENCES)
+    state(items, torch.nn.functional.pad(SEQUENCES, (2, 1), value=-1))
     assert rows == [4, 2, 2, 2, 1, 1]
     assert sum(rows) == int((SEQUENCES >= 0).sum())
 
