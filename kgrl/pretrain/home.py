@@ -8,37 +8,39 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import pystow
+from pathlib import Path
 
 
 @contextmanager
 def pykeen_folder() -> Iterator[None]:
-    """While this runs, PyKEEN has a folder it can write to.
+    """While this runs, PyKEEN and its helper PyStow have folders they can write to.
 
-    PyKEEN makes its data folder (``~/.data/pykeen``, or what ``PYKEEN_HOME`` and ``PYSTOW_HOME`` say) the moment it is
-    imported. Where that folder cannot be made or written to, a temporary one, removed when the process ends, takes its
-    place; the environment is as before afterwards.
+    Both make their data folders (``~/.data`` and ``~/.data/pykeen``, or what ``PYSTOW_HOME`` and ``PYKEEN_HOME`` say)
+    the moment they are imported. A folder that cannot be made or written to is replaced by a temporary one, removed
+    when the process ends; the environment is as before afterwards.
     """
-    if _writable():
-        yield
-        return
-    before = os.environ.get("PYKEEN_HOME")
-    folder = tempfile.mkdtemp(prefix="pykeen-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ["PYKEEN_HOME"] = folder
+    folders = {"PYSTOW_HOME": "~/.data", **os.environ}
+    replaced = [name for name in ("PYSTOW_HOME", "PYKEEN_HOME") if name in folders and not _usable(folders[name])]
+    before = {name: os.environ.get(name) for name in replaced}
+    for name in replaced:
+        os.environ[name] = tempfile.mkdtemp(prefix="pykeen-")
+        atexit.register(shutil.rmtree, os.environ[name], ignore_errors=True)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["PYKEEN_HOME"]
-        else:
-            os.environ["PYKEEN_HOME"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
-def _writable() -> bool:
+def _usable(folder: str) -> bool:
+    # trying is the only test that knows of read-only disks, of root, and of parents that are no folders
     try:
-        with tempfile.TemporaryFile(dir=pystow.module("pykeen").base):
+        path = Path(folder).expanduser()
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
             return True
     except (OSError, RuntimeError):  # RuntimeError: the user has no home folder at all
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from itertools import islice
 
@@ -39,7 +40,9 @@ def item_vectors(
         ValueError: an unknown kind, no users, a user twice or unknown, or an option out of range.
     """
     make = KINDS[one_of("kind", kind, KINDS)]
-    at_least("dim", dim, 1), at_least("epochs", epochs, 1), between("weight_decay", weight_decay, 0, 1)
+    at_least("dim", dim, 1)
+    at_least("epochs", epochs, 1)
+    between("weight_decay", weight_decay, 0, 1)
     column, item, value = _ratings_of(data, users)
     size = data["item"].num_nodes, len(users)
     return make(column, item, value, size, dim=dim, epochs=epochs, weight_decay=weight_decay, seed=seed)
@@ -50,14 +53,15 @@ def _ratings_of(data: HeteroData, users: Tensor) -> tuple[Tensor, Tensor, Tensor
     num_users = data["user"].num_nodes
     if users.dim() != 1 or not len(users) or users.min() < 0 or users.max() >= num_users:
         raise ValueError(expected("users", f"at least one user id in [0, {num_users})", users))
-    position = torch.full((num_users,), -1, device=users.device)
-    position[users] = torch.arange(len(users), device=users.device)
     if len(users.unique()) < len(users):
         raise ValueError(expected("users", "each user once", users))
+    position = torch.full((num_users,), -1, device=users.device)
+    position[users] = torch.arange(len(users), device=users.device)
     ratings = data["user", "rates", "item"]
     user, item = ratings.edge_index.to(users.device)
     low, high, _ = data.rating_scale
-    value = 2 * (ratings.rating.to(users.device, torch.float) - low) / (high - low) - 1
+    # in this order the middle of the scale is exactly 0, as in the simulator
+    value = (2 * ratings.rating.to(users.device, torch.float) - (low + high)) / (high - low)
     seen = position[user] >= 0
     return position[user][seen], item[seen], value[seen]
 
@@ -75,7 +79,10 @@ def _factors(
 
 def _rating_rows(column: Tensor, item: Tensor, value: Tensor, size: tuple[int, int], **_: object) -> Tensor:
     # a rating of exactly 0 stays an entry: "rated, in the middle of the scale" is not "not rated"
-    return torch.sparse_coo_tensor(torch.stack([item, column]), value, size).coalesce().to_sparse_csr()
+    rows = torch.sparse_coo_tensor(torch.stack([item, column]), value, size, check_invariants=False).coalesce()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        return rows.to_sparse_csr()
 
 
 KINDS: dict[str, Callable[..., Tensor]] = {"mf": _factors, "rating": _rating_rows}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from kgrl.graph import forward_triples
 from kgrl.options import expected
 
 
@@ -25,23 +26,22 @@ class LinkScores(NamedTuple):
     triples: int
 
 
-def forward_triples(kg: Data) -> Tensor:
-    """``[M, 3]`` (head, relation, tail) on the CPU: sorted, each once, without the inverse relations of ``kg``.
+def training_triples(kg: Data) -> Tensor:
+    """The forward triples ``[M, 3]`` (head, relation, tail) on the CPU, sorted, each once.
 
     Raises:
-        ValueError: ``kg`` does not say how many entities and forward relations it has, or has no forward triple, or an
-            entity id is out of range.
+        ValueError: ``kg`` is not what ``knowledge_graph`` makes, has no forward triple, or ids are out of range.
     """
-    for name in ("edge_index", "edge_type", "num_relations"):
+    for name in ("edge_index", "edge_type", "num_nodes", "num_relations"):
         if kg.get(name) is None:
             raise ValueError(expected("kg", f"a graph with `{name}`", kg, "make it with kgrl.graph.knowledge_graph"))
-    (head, tail), relation = kg.edge_index.cpu(), kg.edge_type.cpu()
-    triples = torch.stack([head, relation, tail], dim=1)[relation < kg.num_relations].unique(dim=0)
+    triples = forward_triples(kg).cpu().unique(dim=0)
     if not len(triples):
         raise ValueError(expected("kg", "a graph with at least one forward triple", kg))
-    entities = triples[:, ::2]
-    if entities.min() < 0 or entities.max() >= kg.num_nodes or triples[0, 1] < 0:
-        raise ValueError(expected("kg.edge_index", f"entity ids in [0, {kg.num_nodes})", entities.aminmax()))
+    entities, relations = triples[:, ::2], triples[:, 1]
+    if entities.min() < 0 or entities.max() >= kg.num_nodes or relations.min() < 0:
+        raise ValueError(expected("kg", f"a graph with entity ids in [0, {kg.num_nodes}) and relation ids from 0",
+                                  (entities.aminmax(), relations.min())))
     return triples
 
 
