@@ -32,9 +32,14 @@ from kgrl.train import fit
 
 # chosen on validation users (README, "How the settings were chosen"); everything else is KGQR's default
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
-    ("ml-100k", "heldout"): {"interactions": 30_720, "backfill": "popular:300"},
-    ("book-crossing", "kgqr"): {"interactions": 20_480, "backfill": "random:300"},
-    ("book-crossing", "taste"): {"interactions": 102_400, "backfill": "popular:300"},
+    ("ml-100k", "heldout"): {
+        "interactions": 30_720, "backfill": "popular:300", "num_candidates": None, "gamma": 0.0, "epsilon": 0.5,
+        "batch_size": 256, "gradient_steps": 32, "state_channels": 16, "hidden_channels": 32, "streak_state": True},
+    ("book-crossing", "kgqr"): {
+        "interactions": 20_480, "backfill": "random:300", "gamma": 0.1, "epsilon": 0.03, "streak_state": True},
+    ("book-crossing", "taste"): {
+        "interactions": 40_960, "backfill": "popular:300", "gamma": 0.0, "epsilon": 0.5, "batch_size": 256,
+        "gradient_steps": 32, "streak_state": True},
 }
 
 
@@ -58,9 +63,9 @@ def options() -> argparse.Namespace:
     args = parser.parse_args()
     args.world = args.world or ("heldout" if args.dataset == "ml-100k" else "kgqr")
     chosen = SETTINGS.get((args.dataset, args.world), {"interactions": 20_480, "backfill": "popular:300"}).copy()
-    args.interactions = args.interactions or chosen.pop("interactions")
-    kind, _, count = (args.backfill or chosen.pop("backfill")).partition(":")
-    chosen = {name: value for name, value in chosen.items() if name not in ("interactions", "backfill")}
+    interactions, backfill = chosen.pop("interactions"), chosen.pop("backfill")
+    args.interactions = args.interactions or interactions
+    kind, _, count = (args.backfill or backfill).partition(":")
     given = {name: json.loads(value) for name, value in (pair.split("=", 1) for pair in args.set)}
     args.agent = chosen | {"backfill": None if kind == "none" else (kind, int(count))} | given
     return args
