@@ -101,8 +101,10 @@ def test_taste_share_is_that_of_eta_zero() -> None:
     assert shared.taste_share == pytest.approx(0)
     alike = world_of(torch.full((4, 4), 0.5), 0.5, 2).bounds(users, users)
     assert alike.taste_share == 0
-    eager = world_of(torch.eye(4) * 2 - 1, 0.0, 1).bounds(users, users)
-    assert eager.taste_share == personal.taste_share
+    table = torch.rand(4, 9, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    plain, streaks = (world_of(table, eta, 4).bounds(users, users) for eta in (0.0, 0.5))
+    assert streaks.taste_share == plain.taste_share > 0
+    assert streaks.upper > plain.upper
 
 
 def test_random_is_seeded_and_leaves_the_global_state() -> None:
