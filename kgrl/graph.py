@@ -223,8 +223,6 @@ def _checked_edges(edge_index: Any, sizes: tuple[int | None, int | None], name: 
         raise ValueError(expected(name, "a LongTensor [2, M], heads above tails", got))
     if edge_index.dtype != torch.long:
         raise ValueError(expected(name, "of dtype torch.int64", edge_index.dtype))
-    if isinstance(edge_index, EdgeIndex):  # it would carry its sort order into what is made of it
-        edge_index = edge_index.as_tensor()
     for ids, size, end in zip(edge_index, sizes, ("head", "tail"), strict=True):
         if ids.numel() and (int(ids.min()) < 0 or (size is not None and int(ids.max()) >= size)):
             wrong = int(ids.min()) if int(ids.min()) < 0 else int(ids.max())

@@ -15,8 +15,8 @@ from torch_geometric.data import Data
 from torch_geometric.utils import k_hop_subgraph
 
 from kgrl.candidates import KHopCandidates
-from kgrl.candidates.tables import KHopLists, KHopMasks
-from kgrl.candidates.walk import KHopWalk
+from kgrl.candidates.tables import KHopLists, KHopMasks, tabulate
+from kgrl.candidates.walk import KHopWalk, chunk_sizes
 from kgrl.graph import knowledge_graph, without_edges
 
 ITEMS = 6
@@ -111,6 +111,13 @@ def test_hubs_are_reached_but_not_walked_through(
         assert per_session(candidates.select(padded(seeds), padded(exclude)), len(seeds)) == expected
 
 
+def test_a_hub_has_more_neighbours_than_the_limit() -> None:
+    kg = graph([(0, 6), (1, 6), (2, 6), (0, 7), (3, 7), (0, 1), (1, 4)], 8, ITEMS)
+    for max_degree, expected in ((1, [1]), (2, [1, 3]), (3, [1, 2, 3, 4])):  # 6 and item 1 have 3 neighbours, 7 has 2
+        for candidates in implementations(kg, size=None, max_degree=max_degree):
+            assert per_session(candidates.select(padded([[0]]), padded([[]])), 1) == [expected]
+
+
 def test_one_way_graph_walks_head_to_tail() -> None:
     kg = graph([(0, 3), (3, 1), (2, 3)], 4, 3, inverse=False)
     assert per_session(KHopCandidates(kg, size=None).select(padded([[0], [1], [2]]), padded([[], [], []])), 3) == [
@@ -123,13 +130,27 @@ def test_large_batches_are_cut_into_chunks_without_a_trace(device: torch.device)
     seeds = torch.randint(-1, 100, (50, 4), generator=generator).to(device)
     exclude = torch.randint(-1, 100, (50, 6), generator=generator).to(device)
     whole = KHopCandidates(kg, size=None, popular=torch.arange(100), backfill=("popular", 7)).to(device)
-    one_by_one = torch.cat([whole.select(seeds[row : row + 1], exclude[row : row + 1])[0] for row in range(50)])
+    singles = [whole.select(seeds[row : row + 1], exclude[row : row + 1])[0] for row in range(50)]
+    batch = torch.cat([torch.full_like(row, session) for session, row in enumerate(singles)])
     for table_limit in (0, 200_000, 2_500):  # walk; mask or lists; lists
         candidates = KHopCandidates(kg, size=None, popular=torch.arange(100), backfill=("popular", 7),
                                     table_limit=table_limit)
         candidates.reach.budget = 40
         assert len(candidates.reach.chunks(seeds, 7)) > 5
-        assert torch.equal(candidates.select(seeds, exclude)[0], one_by_one)
+        found = candidates.select(seeds, exclude)
+        assert torch.equal(found[0], torch.cat(singles))
+        assert torch.equal(found[1], batch)
+
+
+@pytest.mark.parametrize("limit", [200_000, 2_500])
+def test_a_table_is_walked_in_chunks_without_a_trace(limit: int) -> None:
+    walk = KHopWalk(random_kg(), hops=2)
+    walk.budget = 40
+    assert len(chunk_sizes(walk.cost[:-1], walk.budget, 100)) > 5
+    table = tabulate(walk, limit)
+    assert table is not None
+    everyone, none = torch.arange(100)[:, None], torch.empty(100, 0, dtype=torch.long)
+    assert torch.equal(table.union(everyone, none, none), walk.union(everyone, none, none))
 
 
 def test_the_kind_of_table_follows_density_and_limit() -> None:
@@ -187,9 +208,11 @@ def test_as_many_backfill_items_as_there_are_items_means_all(backfill: tuple[str
 def test_a_session_that_used_up_its_candidates_gets_further_backfill() -> None:
     kg = graph([(0, 6), (1, 6)], 7, ITEMS)
     seeds, exclude = padded([[0], [0], [0]]), padded([[0, 1, 5, 3], [0, 1, 2, 3, 4, 5], [5]])
-    popular = KHopCandidates(kg, popular=torch.tensor([5, 3, 4]), backfill=("popular", 2))
-    # the next two of the ranking, whose tail is by id; nothing where nothing is left; untouched where something is
-    assert per_session(popular.select(seeds, exclude), 3) == [[2, 4], [], [1, 3]]
+    popular = KHopCandidates(kg, popular=torch.tensor([5, 3, 4]), backfill=("popular", 1))
+    # the next of the ranking; nothing where nothing is left; untouched where something is
+    assert per_session(popular.select(seeds, exclude), 3) == [[4], [], [1]]
+    # behind the end of the ranking it goes on by id
+    assert per_session(popular.select(seeds[:1], padded([[1, 3, 4, 5]])), 1) == [[2]]
     seen = set()
     for seed in range(20):
         random = KHopCandidates(kg, backfill=("random", 1))
