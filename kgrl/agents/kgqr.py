@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -64,7 +65,8 @@ class KGQR(nn.Module):
         gamma: discount γ in [0, 1]; of learning alone, the metrics are undiscounted.
         lr, weight_decay: of Adam; ``weight_decay`` is the L2 term.
         embedding_lr: of the entity embeddings; ``None``: as everything else.
-        epsilon: chance of a random candidate while exploring.
+        epsilon: chance of a random candidate while exploring; (low, high): spread geometrically over the sessions of a
+            rollout (Horgan et al., 2018, equation 1), so that some discover items and others see long streaks.
         batch_size: steps a gradient step is made of.
         gradient_steps: gradient steps after each rollout.
         tau: share of the online weights that moves into the target at each gradient step.
@@ -84,7 +86,7 @@ class KGQR(nn.Module):
         candidates: nn.Module | None = None, dim: int = 50,
         state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False, gamma: float = 0.5,
         lr: float = 3e-3, embedding_lr: float | None = None,
-        weight_decay: float = 0.0, epsilon: float = 0.1, batch_size: int = 128,
+        weight_decay: float = 0.0, epsilon: float | tuple[float, float] = 0.1, batch_size: int = 128,
         gradient_steps: int = 64, tau: float = 0.01, target: str = "head", average: float = 0.1,
         replay_size: int = 100_000, seed: int = 0,
     ) -> None:
@@ -99,13 +101,13 @@ class KGQR(nn.Module):
             "hidden_channels": at_least("hidden_channels", hidden_channels, 1), "streak_state": bool(streak_state),
             "gamma": between("gamma", gamma, 0, 1), "lr": between("lr", lr, 0, 1),
             "embedding_lr": None if embedding_lr is None else between("embedding_lr", embedding_lr, 1e-12, 1),
-            "weight_decay": between("weight_decay", weight_decay, 0, 1), "epsilon": between("epsilon", epsilon, 0, 1),
+            "weight_decay": between("weight_decay", weight_decay, 0, 1), "epsilon": _checked_epsilon(epsilon),
             "batch_size": at_least("batch_size", batch_size, 1),
             "gradient_steps": at_least("gradient_steps", gradient_steps, 0), "tau": between("tau", tau, 0, 1),
             "target": one_of("target", target, ("head", "all")), "average": between("average", average, 0, 1),
             "replay_size": at_least("replay_size", replay_size, 1), "seed": seed,
         }
-        self.gamma, self.epsilon, self.tau, self.average = gamma, epsilon, tau, average
+        self.gamma, self.epsilon, self.tau, self.average = gamma, self.options["epsilon"], tau, average
         self.batch_size, self.gradient_steps, self.target_kind = batch_size, gradient_steps, target
         self.num_items, self.kg_digest = int(kg.num_items), kg_digest(kg)
         self.register_buffer("popular", None if popular is None else popular.clone())
@@ -138,12 +140,19 @@ class KGQR(nn.Module):
             generator: of the candidates' sample and of ε, on the sessions' device.
         """
         items, batch, values = self._values(sessions, generator)
-        if explore and self.epsilon:
-            random = torch.rand(len(sessions), generator=generator, device=values.device) < self.epsilon
+        if explore and any(self.epsilon):
+            random = torch.rand(len(sessions), generator=generator, device=values.device) < self._epsilons(len(sessions))
             draws = torch.rand(len(values), generator=generator, device=values.device)
             values = torch.where(random[batch], draws, values)
         best = ragged_argmax(values, batch, len(sessions))
         return F.pad(items, (0, 1), value=-1)[best]  # position −1 is the padding: no candidate
+
+    def _epsilons(self, sessions: int) -> Tensor:
+        """``[sessions]``, each session's ε."""
+        low, high = self.epsilon
+        if low == high:
+            return torch.full((sessions,), low, device=self.device)
+        return torch.logspace(math.log10(low), math.log10(high), sessions, device=self.device)
 
     def recommend(self, past: Sessions, k: int = 10, seed: int = 0) -> Tensor:
         """``[B, k]``, the k best candidates of each real user, best first, padded with −1 where there are fewer.
@@ -292,6 +301,13 @@ def kg_digest(kg: Data) -> str:
     """What an agent file remembers of its KG: items, entities and every typed edge."""
     edge_type = kg.edge_type if "edge_type" in kg else torch.empty(0)
     return digest(int(kg.num_items), int(kg.num_nodes), torch.as_tensor(kg.edge_index).as_subclass(Tensor), edge_type)
+
+
+def _checked_epsilon(epsilon: float | Sequence[float]) -> list[float]:
+    """``[low, high]``."""
+    low, high = (epsilon, epsilon) if isinstance(epsilon, (int, float)) else epsilon
+    between("epsilon", high, 0, 1)
+    return [between("epsilon", low, 0 if low == high else 1e-6, high), float(high)]
 
 
 def _network(kg: Data, embedding: Tensor | None, options: Mapping[str, Any], aggregator: Any) -> QNetwork:

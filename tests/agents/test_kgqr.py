@@ -217,6 +217,15 @@ def test_exploring_picks_random_candidates_at_the_rate_epsilon(world):
     assert not share[10:].any()
 
 
+def test_epsilon_is_spread_over_the_sessions_of_a_rollout():
+    agent = parity_agent(epsilon=(0.01, 0.64), average=0.0, backfill=("popular", 10), popular=torch.arange(20))
+    torch.testing.assert_close(agent._epsilons(4), torch.tensor([0.01, 0.04, 0.16, 0.64]))
+    past, generator = Sessions.empty(torch.zeros(4, dtype=torch.long), 8), torch.Generator().manual_seed(0)
+    best = agent.act(past)
+    off = torch.stack([agent.act(past, True, generator) != best for _ in range(3_000)]).double().mean(0)
+    torch.testing.assert_close(off, 0.9 * torch.tensor([0.01, 0.04, 0.16, 0.64]).double(), atol=0.03, rtol=0)
+
+
 def test_nothing_left_is_minus_one():
     agent = parity_agent()
     used_up = Sessions.from_history([list(range(20)), [1]], [[1.0] * 20, [1.0]])
@@ -329,6 +338,7 @@ def test_without_a_kg_item_vectors_are_asked_for():
     ({"variant": "KGRQ"}, "did you mean 'KGQR"),
     ({"aggregator": "men"}, "did you mean 'mean'"),
     ({"gamma": 1.5}, "`gamma` must be"),
+    ({"epsilon": (0.5, 0.1)}, "`epsilon` must be"),
     ({"embedding": torch.zeros(3, 4)}, r"finite vectors \[22, d\]"),
     ({"target": "tail"}, "choose from all, head"),
 ])
