@@ -141,7 +141,8 @@ class KGQR(nn.Module):
         """
         items, batch, values = self._values(sessions, generator)
         if explore and any(self.epsilon):
-            random = torch.rand(len(sessions), generator=generator, device=values.device) < self._epsilons(len(sessions))
+            chance = self._epsilons(len(sessions))
+            random = torch.rand(len(sessions), generator=generator, device=values.device) < chance
             draws = torch.rand(len(values), generator=generator, device=values.device)
             values = torch.where(random[batch], draws, values)
         best = ragged_argmax(values, batch, len(sessions))
