@@ -44,10 +44,11 @@ class Notebook(nn.Module):
         return {"gradient_steps": 2, "loss": 0.5}
 
 
-def agent(**options) -> KGQR:
-    kg = knowledge_graph(torch.stack([torch.arange(40), 40 + torch.arange(40) % 4]), num_nodes=44, num_items=40)
-    return KGQR(kg, **({"dim": 6, "state_channels": 6, "hidden_channels": 6, "gradient_steps": 2, "batch_size": 16,
-                            "backfill": ("random", 10)} | options))
+def agent(edges: int = 40, **options) -> KGQR:
+    graph = torch.stack([torch.arange(edges), 40 + torch.arange(edges) % 4])
+    given = {"dim": 6, "state_channels": 6, "hidden_channels": 6, "gradient_steps": 2, "batch_size": 16,
+             "backfill": ("random", 10)}
+    return KGQR(knowledge_graph(graph, num_nodes=44, num_items=40), **(given | options))
 
 
 def test_budget_turns_and_evaluations(world):
@@ -117,13 +118,12 @@ def test_a_checkpoint_of_something_else_is_refused(world, tmp_path, change):
             "users": torch.arange(20), "interactions": 60, "sessions": 5, "checkpoint": tmp_path} | other))
 
     run()
-    kg = knowledge_graph(torch.tensor([[0], [40]]), num_nodes=44, num_items=40)
     changed = {
         "agent option": {"agent": agent(gamma=0.25)},
         "seed": {"seed": 1},
         "users": {"users": torch.arange(19)},
         "world": {"simulator": Simulator(world.feedback, eta=0.2, horizon=6)},
-        "graph": {"agent": KGQR(kg, **agent().options | {"backfill": ("random", 10)})},
+        "graph": {"agent": agent(edges=39)},
     }[change]
     named = {"agent option": "gamma", "seed": "seed", "users": "training users", "world": "world",
              "graph": "agent data"}[change]
