@@ -53,9 +53,9 @@ def test_seed(tmp_path):
 
 
 def test_global_random_states_are_left_alone(tmp_path):
-    before = np.random.get_state()[1].copy(), torch.random.get_rng_state()  # noqa: NPY002
+    before = np.random.get_state()[1].copy(), torch.random.get_rng_state()
     SyntheticKGRec(tmp_path, **SIZE)
-    assert (np.random.get_state()[1] == before[0]).all()  # noqa: NPY002
+    assert (np.random.get_state()[1] == before[0]).all()
     assert torch.equal(torch.random.get_rng_state(), before[1])
 
 
