@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from kgrl.files import load_tensors, save_tensors
+from kgrl.files import below, load_tensors, save_tensors
 
 KIND = "kgrl training run"
 FILE = "checkpoint.safetensors"
@@ -65,9 +64,9 @@ class Run:
             return False
         tensors, metadata = load_tensors(folder / FILE, KIND)
         _same_options(folder / FILE, metadata["options"], options)
-        agent.load_state_dict(_under("agent.", tensors))
+        agent.load_state_dict(below("agent.", tensors))
         if hasattr(agent, "load_training_state"):
-            agent.load_training_state(_under("training.", tensors))
+            agent.load_training_state(below("training.", tensors))
         self.generator.set_state(tensors["generator"])
         for name, value in metadata["run"].items():
             setattr(self, name, value)
@@ -80,7 +79,3 @@ def _same_options(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]
         lines = [f"  {name}: checkpoint {saved.get(name)!r}, now {given.get(name)!r}" for name in differing]
         raise ValueError(f"{path} belongs to another run; these differ:\n" + "\n".join(lines)
                          + "\nUse another `checkpoint` folder, or the same data and options.")
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -84,6 +84,11 @@ def load_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Ten
     return tensors, metadata
 
 
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, named without it: a part of a flat state."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
 def digest(*parts: Any) -> str:
     """A SHA-256 (64 hexadecimal digits) over tensors and JSON-able values, the same on every machine."""
     total = hashlib.sha256()

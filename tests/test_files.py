@@ -189,3 +189,8 @@ def test_digest_knows_where_a_part_ends(left: list[int], right: list[int]) -> No
 def test_digest_of_neighbouring_numbers() -> None:
     assert digest(1, 23) != digest(12, 3)
     assert digest(torch.tensor([1]), torch.tensor([2, 3])) != digest(torch.tensor([1, 2]), torch.tensor([3]))
+
+
+def test_below_takes_the_part_under_a_prefix() -> None:
+    flat = {"a.x": torch.tensor(1), "a.b.x": torch.tensor(2), "ab": torch.tensor(3), "b.a.x": torch.tensor(4)}
+    assert {name: int(value) for name, value in files.below("a.", flat).items()} == {"x": 1, "b.x": 2}

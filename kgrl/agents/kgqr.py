@@ -19,7 +19,7 @@ from kgrl.agents.ragged import ragged_argmax, ragged_topk
 from kgrl.agents.replay import EpisodeReplay, Transitions
 from kgrl.agents.running_state import RunningState
 from kgrl.candidates.k_hop import KHopCandidates
-from kgrl.files import digest, load_tensors, save_tensors
+from kgrl.files import below, digest, load_tensors, save_tensors
 from kgrl.nn.encoder import KGEncoder
 from kgrl.options import at_least, between, expected, one_of
 from kgrl.seeding import fenced
@@ -253,8 +253,8 @@ class KGQR(nn.Module):
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
         """Goes on from :meth:`training_state`."""
-        load_optimizer_tensors(self.optimizer, _under("optimizer.", state))
-        self.replay.load_state_dict(_under("replay.", state))
+        load_optimizer_tensors(self.optimizer, below("optimizer.", state))
+        self.replay.load_state_dict(below("replay.", state))
         self.steps_taken = int(state["steps_taken"])
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -347,8 +347,3 @@ def _candidates(kg: Data, popular: Tensor | None, options: Mapping[str, Any]) ->
 def _lerp(target: nn.Module, online: nn.Module, share: float) -> None:
     """Moves every parameter of ``target`` the given share of the way to ``online``'s."""
     torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), share)
-
-
-def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The part of a flat state below ``prefix``."""
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
