@@ -115,19 +115,24 @@ def main() -> None:
     preset = None if args.world == "heldout" else args.world
     feedback = timed("world", lambda: PredictedFeedback.fit(data, dim=20, seed=0, preset=preset))
     world = Simulator(feedback, eta=args.eta, horizon=32, first=popular)
-    print(f"world: {feedback.fitting}\n{world.bounds(valid, train)}\n(on {len(valid)} validation users)")
+    bounds = world.bounds(valid, train)
+    print(f"world: {feedback.fitting}\n{bounds}\n(on {len(valid)} validation users)")
     print(", ".join(f"{what} {spent:.1f} s" for what, spent in seconds.items()))
 
     agent = KGQR(kg, embedding=embedding, popular=popular, aggregator=args.aggregator, seed=args.seed, **args.agent)
     curve = fit(agent, world, train, eval_users=valid, interactions=args.interactions, evaluate_every=1_024,
                 sessions=args.sessions, checkpoint=args.out, seed=args.seed, watch=show)
+    levels = {name: bounds.metrics(name)["reward"] for name in bounds.lines}    # of the same users as the curve
+    levels["random candidate"] = evaluate(Random(agent.candidates), world, valid).reward
+    plot_curve(curve, levels, args.out / "learning_curve.png",
+               f"{args.dataset}, {args.world} world, η = {args.eta}, {len(valid)} validation users")
 
     bounds = world.bounds(test, train)
     scores = {"KGQR": evaluate(agent, world, test)}
     scores["random candidate"] = evaluate(Random(agent.candidates), world, test)
     scores |= {name: score(sessions, bounds.num_relevant) for name, sessions in bounds.lines.items()}
     print(f"\n{len(test)} test users; p: paired Wilcoxon test of KGQR against the row\n{score_table(scores, 'KGQR')}")
-    write(args, curve, scores, seconds, bounds.upper)
+    write(args, curve, levels, scores, seconds, bounds.upper)
     pages = session_pages(scores["KGQR"].sessions, range(3), agent.candidates, titles(data), relations(data))
     with whole_file(args.out / "recommendations.md") as temporary:
         temporary.write_text(f"# Sessions of test users\n\n{pages}", encoding="utf-8")
@@ -140,20 +145,21 @@ def show(row: Any) -> None:
           f"  {row['seconds']:6.1f} s", flush=True)
 
 
-def write(args: argparse.Namespace, curve: list[Any], scores: dict[str, Scores], seconds: Any, upper: float) -> None:
-    """metrics.json and learning_curve.png."""
+def write(
+    args: argparse.Namespace, curve: list[Any], levels: dict[str, float], scores: dict[str, Scores], seconds: Any,
+    upper: float,
+) -> None:
+    """Everything measured, as metrics.json; curve and levels are of the validation users."""
     metrics = {
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
         "seconds": seconds | {"training": curve[-1]["seconds"]},
         "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         "held": {level: held(curve, float(level)) for level in ("1.5", "2.0", "2.2", "2.32", "2.43")},
         "test": {name: {metric: getattr(row, metric) for metric in METRICS} for name, row in scores.items()},
-        "upper_bound": upper, "curve": curve,
+        "test_upper_bound": upper, "levels": levels, "curve": curve,
     }
     with whole_file(args.out / "metrics.json") as temporary:
         temporary.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
-    levels = {name: row.reward for name, row in scores.items() if name != "KGQR"}
-    plot_curve(curve, levels, args.out / "learning_curve.png", f"{args.dataset}, {args.world} world, η = {args.eta}")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,9 @@ def test_kgqr(small_ml100k, tmp_path):
     assert places == sorted(places)
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert [row["interactions"] for row in metrics["curve"]] == [1024, 2048]
-    assert all(row["reward"] <= metrics["upper_bound"] for row in metrics["test"].values())
+    assert all(row["reward"] <= metrics["test_upper_bound"] for row in metrics["test"].values())
+    shown = said[said.index("most liked list"):].split()[3]  # the curve's users are the printed bounds' users
+    assert float(shown) == round(metrics["levels"]["most liked list"], 3)
     assert (tmp_path / "out" / "learning_curve.png").stat().st_size > 5_000
     page = (tmp_path / "out" / "recommendations.md").read_text()
     assert "shares directed by (m.d" in page
