@@ -38,7 +38,7 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("book-crossing", "kgqr"): {
         "interactions": 20_480, "backfill": "random:300", "gamma": 0.1, "epsilon": 0.03, "streak_state": True},
     ("book-crossing", "taste"): {
-        "interactions": 40_960, "backfill": "popular:300", "gamma": 0.0, "epsilon": 0.5, "batch_size": 256,
+        "interactions": 40_960, "backfill": "popular:300", "gamma": 0.0, "epsilon": 0.1, "batch_size": 256,
         "gradient_steps": 32, "streak_state": True},
 }
 
