@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch_geometric.data import Data
 
 from kgrl.candidates import KHopCandidates, Path
-from kgrl.graph import forward_triples, knowledge_graph
+from kgrl.graph import distinct_pairs, forward_triples, knowledge_graph
 
 FARGO, BLOOD, KLUTE, COEN, ENGLISH, SEQUEL, DIRECTOR, LANGUAGE = 0, 1, 2, 3, 4, 0, 1, 2
 
@@ -87,13 +87,14 @@ def test_finds_the_path_through_the_rarest_entity(problem: tuple[Data, int, int 
     kg, hops, max_degree = problem
     candidates = KHopCandidates(kg, hops=hops, size=None, max_degree=max_degree)
     edges = set(zip(*kg.edge_index.tolist(), kg.edge_type.tolist(), strict=True))
-    everyone = torch.arange(4)
+    everyone, degree = torch.arange(4), distinct_pairs(kg).get_csr()[0][0].diff()
     for item in everyone.tolist():
         found = candidates.paths(item, everyone)
         assert [(path.degree, len(path.steps), path.seed) for path in found] == sorted(
             (*cost, seed) for seed in range(4) if seed != item and (cost := best(kg, seed, item, hops, max_degree)))
         for path in found:
             assert path.steps[-1].node == item
+            assert path.degree == max((int(degree[node]) for node in nodes_of(path)[1:-1]), default=0)
             for (head, tail), step in zip(pairwise(nodes_of(path)), path.steps, strict=True):
                 kind = kg.relation_names.index(step.relation) + (kg.num_relations if step.inverse else 0)
                 assert (head, tail, kind) in edges
