@@ -25,7 +25,8 @@ HELD_OUT = 500
 KIND = "set of entity vectors"
 
 PREFERRED: dict[str, dict[str, Any]] = {"transe": {"scoring_fct_norm": 2}}
-"""Model options that differ from PyKEEN's own: L1, its choice for TransE, finds a tenth as many held-out triples."""
+"""Model options that differ from PyKEEN's own: with L1, its choice for TransE, hits@10 of held-out triples is lower
+(Book-Crossing 0.02 against 0.17, MovieLens-100K 0.10 against 0.15)."""
 
 
 @overload
