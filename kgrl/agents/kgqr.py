@@ -62,6 +62,8 @@ class KGQR(nn.Module):
         dim: length of i(G), and of ``embedding`` where none is given.
         state_channels, hidden_channels: width of the GRU and of the head.
         streak_state: whether the head also sees c_p, c_n and the step; off as in the paper.
+        taste_channels: length of the taste state, see :class:`kgrl.nn.TasteState`: exact inference from all feedback of
+            the session, disliked items included; 0 for none, as in the paper. Its squared error joins the loss.
         gamma: discount γ in [0, 1]; of learning alone, the metrics are undiscounted.
         lr, weight_decay: of Adam; ``weight_decay`` is the L2 term.
         embedding_lr: of the entity embeddings; ``None``: as everything else.
@@ -84,8 +86,8 @@ class KGQR(nn.Module):
         aggregator: Any = "mean", hops: int = 2, num_candidates: int | None = 1000,
         backfill: tuple[str, int] | None = ("random", 300), max_degree: int | None = None,
         candidates: nn.Module | None = None, dim: int = 50,
-        state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False, gamma: float = 0.5,
-        lr: float = 3e-3, embedding_lr: float | None = None,
+        state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False, taste_channels: int = 0,
+        gamma: float = 0.5, lr: float = 3e-3, embedding_lr: float | None = None,
         weight_decay: float = 0.0, epsilon: float | tuple[float, float] = 0.1, batch_size: int = 128,
         gradient_steps: int = 64, tau: float = 0.01, target: str = "head", average: float = 0.1,
         replay_size: int = 100_000, seed: int = 0,
@@ -99,6 +101,7 @@ class KGQR(nn.Module):
             "dim": at_least("dim", dim, 1),
             "state_channels": at_least("state_channels", state_channels, 1),
             "hidden_channels": at_least("hidden_channels", hidden_channels, 1), "streak_state": bool(streak_state),
+            "taste_channels": at_least("taste_channels", taste_channels, 0),
             "gamma": between("gamma", gamma, 0, 1), "lr": between("lr", lr, 0, 1),
             "embedding_lr": None if embedding_lr is None else between("embedding_lr", embedding_lr, 1e-12, 1),
             "weight_decay": between("weight_decay", weight_decay, 0, 1), "epsilon": _checked_epsilon(epsilon),
@@ -178,9 +181,9 @@ class KGQR(nn.Module):
         network = self.acting
         if self._view is None:
             self._view = network.view()
-        state = network.extend(self._running.advance(network, self._view, sessions), sessions)
+        state = network.extend(self._running.advance(network, self._view, sessions), self._view, sessions)
         items, batch = self.candidates.select(sessions.liked, sessions.shown, generator)
-        return items, batch, network.head(state, self._view.head, items, batch)
+        return items, batch, network.values(state, self._view, items, batch)
 
     # ----------------------------------------------------------------------------------------------------- learning
 
@@ -198,11 +201,13 @@ class KGQR(nn.Module):
         return {"loss": loss, "q": q, "gradient_steps": self.gradient_steps}
 
     def _gradient_step(self, batch: Transitions, generator: torch.Generator | None) -> Tensor:
-        vectors = self.network.vectors()
-        state = self.network.states(vectors, batch.before)
-        rows = torch.arange(len(batch.items), device=self.device)
-        values = self.network.head(state, vectors, batch.items, rows)
-        loss = F.mse_loss(values, self._targets(vectors.detach(), batch, generator))
+        network, rows = self.network, torch.arange(len(batch.items), device=self.device)
+        view = network.view(project=False)
+        state = network.states(view, batch.before)
+        values = network.values(state, view, batch.items, rows)
+        loss = F.mse_loss(values, self._targets(view, batch, generator))
+        if network.taste is not None:
+            loss = loss + F.mse_loss(network.feedback(state, view, batch.items, rows), batch.feedback)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -210,21 +215,21 @@ class KGQR(nn.Module):
         return torch.stack([loss.detach(), values.detach().mean()])
 
     @torch.no_grad()
-    def _targets(self, vectors: Tensor, batch: Transitions, generator: torch.Generator | None) -> Tensor:
+    def _targets(self, view: ItemView, batch: Transitions, generator: torch.Generator | None) -> Tensor:
         """``[R]``, y_t of equation 14: the online network picks among the candidates of o_{t+1}, the target values."""
         if not self.gamma:
             return batch.rewards
-        state = self.network.states(vectors, batch.after)
+        state = self.network.states(view, batch.after)
         items, session = self.candidates.select(batch.after.liked, batch.after.shown, generator)
-        values = self.network.head(state, vectors, items, session)
+        values = self.network.values(state, view, items, session)
         best = ragged_argmax(values, session, len(batch.items))
         chosen = F.pad(items, (0, 1))[best]
         rows = torch.arange(len(chosen), device=self.device)
         if isinstance(self.target, QNetwork):
-            vectors = self.target.vectors()
-            following = self.target.head(self.target.states(vectors, batch.after), vectors, chosen, rows)
+            view = self.target.view(project=False)
+            following = self.target.values(self.target.states(view, batch.after), view, chosen, rows)
         else:
-            following = cast(nn.Module, self.target)(state, vectors, chosen, rows)
+            following = self.network.values(state, view, chosen, rows, head=self.target)
         ends = batch.last | (best < 0)
         return batch.rewards + self.gamma * following.masked_fill(ends, 0.0)
 
@@ -331,7 +336,7 @@ def _network(kg: Data, embedding: Tensor | None, options: Mapping[str, Any], agg
                                     aggregator=aggregator)
     return QNetwork(
         embedding[:need], int(kg.num_items), encoder, dim if convolves else channels, options["state_channels"],
-        options["hidden_channels"], options["streak_state"],
+        options["hidden_channels"], options["streak_state"], options["taste_channels"],
     )
 
 

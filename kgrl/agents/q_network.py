@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from kgrl.nn.dueling import DuelingHead, ItemTerms
 from kgrl.nn.encoder import KGEncoder
 from kgrl.nn.state import GRUState
+from kgrl.nn.taste import TasteState, TasteTerms
 from kgrl.sessions import Sessions
 
 EXTRAS = 3
@@ -36,17 +37,19 @@ class StreakHead(DuelingHead):
 
 
 class ItemView(NamedTuple):
-    """All that a parameter version says of the items, whatever the session.
+    """All that a parameter version says of the items, whatever the session; N items.
 
     Attributes:
         vectors: ``[N, d]``, i(G).
-        inputs: ``[N, 3h]``, the GRU's products of them.
-        head: the dueling head's part of them.
+        inputs: ``[N, 3h]``, the GRU's products of them; ``None`` in a view for a gradient step.
+        head: the dueling head's part of them, or the vectors.
+        taste: the taste state's part of them, or the vectors.
     """
 
     vectors: Tensor
-    inputs: Tensor
-    head: ItemTerms
+    inputs: Tensor | None
+    head: Tensor | ItemTerms
+    taste: Tensor | TasteTerms
 
 
 class QNetwork(nn.Module):
@@ -62,11 +65,19 @@ class QNetwork(nn.Module):
         hidden_channels: width of the dueling head.
         streak_state: whether c_p, c_n and the step are given to the head beside the GRU's state. The paper's state has
             neither, although the reward depends on them.
+        taste_channels: length k of the taste state, see :class:`kgrl.nn.TasteState`; 0 for none, as in the paper. Where
+            there is one, the head sees it beside the GRU's state, and the expected feedback is a part of Q:
+
+            .. math:: Q(s, i) = \hat f(i) + V(i) + A(s, i)
+
+            The paper's state is made of the liked items alone. What was disliked, and how much each item was liked,
+            is most of what a session tells about a user.
     """
 
     def __init__(
         self, embedding: Tensor, num_items: int, encoder: KGEncoder | None, item_channels: int,
         state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False,
+        taste_channels: int = 0,
     ) -> None:
         super().__init__()
         self.num_items = num_items
@@ -74,27 +85,59 @@ class QNetwork(nn.Module):
         self.embedding = nn.Parameter(embedding.detach().clone())
         self.encoder = encoder
         self.state = GRUState(item_channels, state_channels)
+        self.taste = TasteState(item_channels, taste_channels, hidden_channels) if taste_channels else None
         head = StreakHead if streak_state else DuelingHead
-        self.head = head(state_channels + EXTRAS * streak_state, item_channels, hidden_channels)
+        self.head = head(state_channels + taste_channels + EXTRAS * streak_state, item_channels, hidden_channels)
 
     def vectors(self) -> Tensor:
         """``[N, d]``, every item's i(G) (equations 5 and 6)."""
         return self.embedding[: self.num_items] if self.encoder is None else self.encoder(self.embedding)
 
-    @torch.no_grad()
-    def view(self) -> ItemView:
-        """What a rollout needs of the items, computed once for all of its steps."""
+    def view(self, project: bool = True) -> ItemView:
+        """What all sessions share.
+
+        Args:
+            project: whether every layer's part of every item is computed at once, for the many steps of a rollout, or
+                left to the layer, for the few items of a gradient step.
+        """
         vectors = self.vectors()
-        return ItemView(vectors, self.state.project(vectors), self.head.project(vectors))
+        if not project:
+            return ItemView(vectors, None, vectors, vectors)
+        taste = vectors if self.taste is None else self.taste.project(vectors)
+        return ItemView(vectors, self.state.project(vectors), self.head.project(vectors), taste)
 
-    def extend(self, hidden: Tensor, sessions: Sessions) -> Tensor:
-        """The GRU's state ``[B, h]`` with the extras, where they are switched on: the state that the head sees."""
-        if not self.streak_state:
-            return hidden
-        up, down = sessions.streak_counts()
-        extras = torch.stack([up, down, sessions.length], 1) / sessions.horizon**0.5  # a step moves it by little
-        return torch.cat([hidden, extras], 1)
+    def states(self, items: ItemView, sessions: Sessions) -> Tensor:
+        """s_t(G) of sessions, ``[B, h]`` and what is switched on beside the GRU's state (equations 7 and 8)."""
+        return self.extend(self.state(items.vectors, sessions.liked), items, sessions)
 
-    def states(self, vectors: Tensor, sessions: Sessions) -> Tensor:
-        """``[B, h]`` (and extras), s_t(G) of sessions from their liked items (equations 7 and 8)."""
-        return self.extend(self.state(vectors, sessions.liked), sessions)
+    def extend(self, hidden: Tensor, items: ItemView, sessions: Sessions) -> Tensor:
+        """The GRU's state ``[B, h]`` followed by taste, streaks and step, where switched on: what the head sees."""
+        parts = [hidden]
+        if self.taste is not None:
+            parts.append(self.taste(items.taste, sessions.shown, sessions.feedback[:, : sessions.step]))
+        if self.streak_state:
+            up, down = sessions.streak_counts()
+            # by √T, so that a step moves it by little
+            parts.append(torch.stack([up, down, sessions.length], 1) / sessions.horizon**0.5)
+        return torch.cat(parts, 1)
+
+    def values(
+        self, state: Tensor, items: ItemView, index: Tensor, batch: Tensor, head: DuelingHead | None = None
+    ) -> Tensor:
+        """``[K]``, Q of K (session, item) pairs.
+
+        Args:
+            state: ``[B, s]``, from :meth:`states`.
+            items: N of them.
+            index: ``[K]``, each pair's item.
+            batch: ``[K]``, each pair's session.
+            head: another dueling head than its own, for a view that is not projected.
+        """
+        values = (head or self.head)(state, items.head, index, batch)
+        return values if self.taste is None else values + self.feedback(state, items, index, batch)
+
+    def feedback(self, state: Tensor, items: ItemView, index: Tensor, batch: Tensor) -> Tensor:
+        """``[K]``, the feedback that the taste state expects; arguments as in :meth:`values`."""
+        assert self.taste is not None
+        taste = state[:, self.state.state_channels :][:, : self.taste.taste_channels]
+        return self.taste.predict(taste, items.taste, index, batch)

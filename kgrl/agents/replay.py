@@ -11,7 +11,7 @@ from torch import Tensor
 from kgrl.options import at_least, expected
 from kgrl.sessions import Sessions
 
-_FIELDS = {"items": -1, "positive": False, "rewards": 0.0, "streak": 0, "length": 0}
+_FIELDS = {"items": -1, "positive": False, "feedback": 0.0, "rewards": 0.0, "streak": 0, "length": 0}
 """What is kept of a session, and what stands where a session has not been."""
 
 
@@ -21,6 +21,7 @@ class Transitions(NamedTuple):
     Attributes:
         before: the sessions as they were when the item was chosen (o_t).
         items: ``[R]``, the item shown.
+        feedback: ``[R]``.
         rewards: ``[R]``.
         after: the sessions after the step (o_{t+1}).
         last: ``[R]``, whether the session ended with the step: nothing follows to bootstrap from.
@@ -28,6 +29,7 @@ class Transitions(NamedTuple):
 
     before: Sessions
     items: Tensor
+    feedback: Tensor
     rewards: Tensor
     after: Sessions
     last: Tensor
@@ -97,14 +99,15 @@ class EpisodeReplay:
         stored = {name: column[rows] for name, column in self._ring.items()}
         items, length = stored["items"].long(), stored["length"].long()
         whole = Sessions.empty(torch.full_like(rows, -1), items.size(1))
-        whole.items, whole.rewards, whole.positive, whole.streak, whole.length = (
-            items, stored["rewards"], stored["positive"], stored["streak"], length
-        )
+        whole.items, whole.length = items, length
+        for name in ("positive", "feedback", "rewards", "streak"):
+            setattr(whole, name, stored[name])
         whole.step = items.size(1)
         at = steps.unsqueeze(1)
         return Transitions(
             before=whole.before(steps),
             items=items.gather(1, at).squeeze(1),
+            feedback=stored["feedback"].gather(1, at).squeeze(1),
             rewards=stored["rewards"].gather(1, at).squeeze(1),
             after=whole.before(steps + 1),
             last=steps + 1 >= length,

@@ -32,13 +32,13 @@ class RunningState:
     def advance(self, network: QNetwork, view: ItemView, sessions: Sessions) -> Tensor:
         """``[B, h]``, the GRU states of ``sessions`` at their present step."""
         known = self._sessions is not None and self._sessions() is sessions
-        known &= self._items is not None and self._items() is view.inputs
-        if known and self._step == sessions.step - 1:
+        known &= self._items is not None and self._items() is view.vectors
+        if known and view.inputs is not None and self._step == sessions.step - 1:
             last = sessions.liked[:, -1]
             stepped = network.state.step(self._hidden, view.inputs[last.clamp(min=0)])
             self._hidden = torch.where((last >= 0).unsqueeze(1), stepped, self._hidden)
         elif not known or self._step != sessions.step:
             self._hidden = network.state(view.vectors, sessions.liked)
-        self._sessions, self._items = weakref.ref(sessions), weakref.ref(view.inputs)
+        self._sessions, self._items = weakref.ref(sessions), weakref.ref(view.vectors)
         self._step = sessions.step
         return self._hidden

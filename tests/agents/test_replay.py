@@ -18,6 +18,7 @@ def played(first_item: int, lengths: list[int], horizon: int = 4) -> Sessions:
             sessions.items[row, step] = item
             sessions.positive[row, step] = item % 2 == 0
             sessions.streak[row, step] = 1 if item % 2 == 0 else -1
+            sessions.feedback[row, step] = -item
             sessions.rewards[row, step] = item + step / 10
             item += 1
         sessions.length[row] = length
@@ -39,6 +40,8 @@ def test_samples_are_stored_steps_cut_at_the_step():
         assert batch.before.items[k].tolist() == history + [-1] * (4 - step)
         assert batch.after.items[k].tolist() == [*history, item] + [-1] * (3 - step)
         assert batch.before.liked[k].tolist() == [i if i % 2 == 0 else -1 for i in history] + [-1] * (4 - step)
+        assert float(batch.feedback[k]) == -item
+        assert batch.before.feedback[k].tolist() == [-i for i in history] + [0] * (4 - step)
         assert float(batch.rewards[k]) == pytest.approx(item + step / 10)
         assert bool(batch.last[k]) == (step + 1 == sessions.length[row])
         assert (int(batch.before.length[k]), int(batch.after.length[k])) == (step, step + 1)

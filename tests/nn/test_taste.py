@@ -1,0 +1,123 @@
+"""``TasteState`` against conditioning of the joint normal distribution of the feedbacks, one session at a time."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from kgrl.nn import TasteState
+
+ITEMS, CHANNELS, TASTE = 12, 5, 3
+SEQUENCES = torch.tensor([[4, 0, 7, -1], [-1, 2, -1, 9], [-1, -1, -1, -1], [1, 3, 5, 11]])
+
+
+def make() -> tuple[TasteState, Tensor, Tensor]:
+    torch.manual_seed(0)
+    layer = TasteState(CHANNELS, TASTE, hidden=6).double()
+    items = torch.randn(ITEMS, CHANNELS, dtype=torch.double, requires_grad=True)
+    return layer, items, torch.rand(SEQUENCES.shape, dtype=torch.double) * 2 - 1
+
+
+def conditioned(layer: TasteState, items: Tensor, shown: list[int], feedback: Tensor) -> tuple[Tensor, Tensor]:
+    r"""(E[p | f], E[f(i) | f] for every item) by the block formula: cov(x, f) cov(f, f)⁻¹ (f − μ)."""
+    mean = layer.expected(items).squeeze(1)
+    loading = layer.loading(items)
+    covariance = loading @ loading.T
+    seen = covariance[shown][:, shown] + layer.log_noise.exp() * torch.eye(len(shown), dtype=torch.double)
+    weights = torch.linalg.inv(seen) @ (feedback - mean[shown])
+    return loading[shown].T @ weights, mean + covariance[:, shown] @ weights
+
+
+@pytest.mark.parametrize("projected", [False, True])
+@pytest.mark.parametrize("repeats", [1, 3])  # with 3, there are more ids than items
+def test_equals_conditioning_the_joint_normal_distribution(projected: bool, repeats: int) -> None:
+    """States, predictions, and the gradients of both."""
+    layer, items, feedback = make()
+    sequences, received = SEQUENCES.repeat(repeats, 1), feedback.repeat(repeats, 1)
+    given = layer.project(items) if projected else items
+    state = layer(given, sequences, received)
+    batch = torch.arange(len(sequences)).repeat_interleave(ITEMS)
+    predicted = layer.predict(state, given, torch.arange(ITEMS).repeat(len(sequences)), batch)
+    by_hand = []
+    for row, f in zip(sequences, received, strict=True):
+        present = row >= 0
+        by_hand.append(conditioned(layer, items, row[present].tolist(), f[present]))
+    states, predictions = torch.stack([m for m, _ in by_hand]), torch.cat([f for _, f in by_hand])
+    torch.testing.assert_close(state, states)
+    torch.testing.assert_close(predicted, predictions)
+    weight = torch.linspace(-1, 2, len(predictions), dtype=torch.double)
+    inputs = [items, *layer.parameters()]
+    ours = torch.autograd.grad((predicted * weight).sum(), inputs)
+    theirs = torch.autograd.grad((predictions * weight).sum(), inputs)
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other)
+
+
+def test_a_few_pairs_project_only_their_items() -> None:
+    layer, items, feedback = make()
+    state = layer(items, SEQUENCES, feedback)
+    index, batch = torch.tensor([3, 3, 8]), torch.tensor([0, 2, 3])
+    torch.testing.assert_close(layer.predict(state, items, index, batch),
+                               layer.predict(state, layer.project(items), index, batch))
+
+
+def test_nothing_shown_is_the_average_user() -> None:
+    layer, items, feedback = make()
+    for sequences in (SEQUENCES[2:3], SEQUENCES[:1, :0]):
+        state = layer(items, sequences, feedback[: len(sequences), : sequences.size(1)])
+        assert torch.equal(state, torch.zeros(1, TASTE, dtype=torch.double))
+    index = torch.arange(ITEMS)
+    predicted = layer.predict(state, items, index, torch.zeros_like(index))
+    torch.testing.assert_close(predicted, layer.expected(items).squeeze(1))
+
+
+def test_order_and_padding_do_not_matter() -> None:
+    layer, items, feedback = make()
+    turned = SEQUENCES.flip(1), feedback.flip(1)
+    torch.testing.assert_close(layer(items, *turned), layer(items, SEQUENCES, feedback))
+    noise = feedback.masked_fill(SEQUENCES < 0, 99.0)
+    torch.testing.assert_close(layer(items, SEQUENCES, noise), layer(items, SEQUENCES, feedback))
+
+
+def test_without_noise_a_users_taste_is_read_off_exactly() -> None:
+    layer, items, _ = make()
+    with torch.no_grad():
+        layer.log_noise.fill_(-25.0)
+        taste = torch.tensor([[0.5, -1.0, 2.0]], dtype=torch.double)
+        shown = torch.tensor([[0, 4, 5, 9]])
+        terms = layer.project(items)
+        feedback = terms.expected[shown] + taste @ terms.loading[shown[0]].T
+        torch.testing.assert_close(layer(terms, shown, feedback), taste, rtol=1e-6, atol=1e-6)
+
+
+def test_learns_planted_tastes_by_gradient() -> None:
+    """Feedback on unseen pairs: most of what is personal is found, of which the best fixed guess finds nothing."""
+    torch.manual_seed(0)
+    items, tastes = torch.randn(40, 4), torch.randn(500, 2)
+    truth = items[:, 0] + tastes @ torch.randn(2, 4) @ items.T * 0.5
+    layer = TasteState(4, 2, hidden=16)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.01)
+    users = torch.arange(400)
+    for _ in range(300):
+        order = torch.rand(400, 40).argsort(1)
+        shown, asked = order[:, :10], order[:, 10:]
+        state = layer(items, shown, truth[users].gather(1, shown))
+        batch = users.repeat_interleave(30)
+        loss = (layer.predict(state, items, asked.flatten(), batch)
+                - truth[users].gather(1, asked).flatten()).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    shown = torch.arange(10).expand(100, 10)
+    state = layer(items, shown, truth[400:, :10])
+    predicted = layer.predict(state, items, torch.arange(40).repeat(100), torch.arange(100).repeat_interleave(40))
+    error = (predicted.view(100, 40) - truth[400:])[:, 10:].square().mean()
+    fixed = (truth[400:] - truth[:400].mean(0))[:, 10:].square().mean()
+    assert error < 0.05 * fixed
+
+
+@pytest.mark.parametrize("options", [{"in_channels": 0}, {"taste_channels": 0}, {"hidden": 0}])
+def test_sizes_are_checked(options: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=f"`{next(iter(options))}` must be"):
+        TasteState(**{"in_channels": 3, **options})
