@@ -10,11 +10,13 @@ from importlib import import_module
 from kgrl.version import __version__
 
 _HOME = {
+    "ClusterTree": "kgrl.tree",
     "KGConv": "kgrl.nn", "KGEncoder": "kgrl.nn",
     "KGQR": "kgrl.agents",
     "KHopCandidates": "kgrl.candidates",
     "PredictedFeedback": "kgrl.simulator", "RatedFeedback": "kgrl.simulator", "Simulator": "kgrl.simulator",
     "Sessions": "kgrl.sessions",
+    "TreePolicy": "kgrl.nn",
     "compare": "kgrl.evaluate", "evaluate": "kgrl.evaluate",
     "fit": "kgrl.train",
     "knowledge_graph": "kgrl.graph",

@@ -37,8 +37,8 @@ def small_ml100k(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(*arguments: str) -> str:
-    command = [sys.executable, str(ROOT / "examples" / "kgqr.py"), *arguments]
+def run(*arguments: str, script: str = "kgqr") -> str:
+    command = [sys.executable, str(ROOT / "examples" / f"{script}.py"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -65,3 +65,37 @@ def test_kgqr(small_ml100k, tmp_path):
     assert "Film " in page
     again = run(*arguments)  # goes on from the checkpoint: nothing is left to train, and the scores are the same
     assert again[again.index("8 test users"):] == said[said.index("8 test users"):]
+
+
+def test_tpgr(small_ml100k, tmp_path):
+    pytest.importorskip("matplotlib")
+    arguments = ["--source", str(small_ml100k), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"),
+                 "--interactions", "4096", "--sessions", "16"]
+    said = run(*arguments, script="tpgr")
+    order = ["40 users (28 training, 4 validation, 8 test), 50 items, 800 ratings", "tree: depth 2, 8 children a node",
+             "taste share", "512 interactions", "4,096 interactions", "8 test users", "| TPGR |", "| all-knowing |",
+             "| best fixed list |", "| random |", "wrote "]
+    places = [said.index(part) for part in order]
+    assert places == sorted(places)
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert [row["interactions"] for row in metrics["curve"]] == [512 * k for k in range(1, 9)]
+    assert all(row["reward"] <= metrics["test_upper_bound"] for row in metrics["test"].values())
+    tree, sessions = ((tmp_path / "out" / name).read_text() for name in ("tree.md", "sessions.md"))
+    assert tree.count("## Cluster") == 8
+    assert sum(line.startswith("- Film ") for line in tree.splitlines()) == 50
+    assert sessions.count("## User") == 3
+    again = run(*arguments, script="tpgr")  # finished: the same numbers from the checkpoint
+    assert again[again.index("8 test users"):] == said[said.index("8 test users"):]
+
+
+def test_tpgr_on_a_file_of_ratings_with_kgqrs_state(small_ml100k, tmp_path):
+    pytest.importorskip("matplotlib")
+    lines = [f"{user}\t{item}\t{(user + item) % 6}" for user in range(20) for item in range(40)]
+    (tmp_path / "ratings").write_text("\n".join(lines) + "\n")
+    common = ["--interactions", "512", "--sessions", "8", "--data", str(tmp_path / "data")]
+    said = run("--ratings", str(tmp_path / "ratings"), "--test-from", "15", "--preset", "paper", "--out",
+               str(tmp_path / "a"), *common, script="tpgr")
+    assert "20 users (14 training, 1 validation, 5 test), 40 items, 800 ratings" in said
+    said = run("--source", str(small_ml100k), "--state", "kg", "--tree", "mf", "--method", "kmeans", "--depth", "3",
+               "--out", str(tmp_path / "b"), *common, script="tpgr")
+    assert "tree: depth 3, 4 children a node" in said

@@ -2,5 +2,6 @@
 
 from kgrl.agents.kgqr import KGQR
 from kgrl.agents.replay import EpisodeReplay
+from kgrl.agents.tpgr import TPGR
 
-__all__ = ["KGQR", "EpisodeReplay"]
+__all__ = ["KGQR", "TPGR", "EpisodeReplay"]

@@ -12,6 +12,7 @@ from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.evaluate import METRICS, Scores, compare
 from kgrl.files import whole_file
 from kgrl.sessions import Sessions
+from kgrl.tree import ClusterTree
 
 
 def score_table(scores: Mapping[str, Scores], ours: str) -> str:
@@ -40,7 +41,8 @@ def held(curve: Iterable[Mapping[str, float]], level: float, times: int = 3) -> 
 
 
 def plot_curve(
-    curve: Sequence[Mapping[str, float]], levels: Mapping[str, float], path: str | os.PathLike[str], title: str = ""
+    curve: Sequence[Mapping[str, float]], levels: Mapping[str, float], path: str | os.PathLike[str], title: str = "",
+    ours: str = "KGQR",
 ) -> None:
     """Draws reward against interactions, with flat lines to read it against, into a PNG file.
 
@@ -49,6 +51,7 @@ def plot_curve(
         levels: rewards that need no learning, by name.
         path: the file.
         title: above the figure.
+        ours: the method's name.
     """
     import matplotlib  # an extra: the package itself does not need it
 
@@ -56,7 +59,7 @@ def plot_curve(
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
-    axes.plot([row["interactions"] for row in curve], [row["reward"] for row in curve], marker=".", label="KGQR")
+    axes.plot([row["interactions"] for row in curve], [row["reward"] for row in curve], marker=".", label=ours)
     for number, (name, level) in enumerate(levels.items(), start=1):
         axes.axhline(level, color=f"C{number}", linestyle="--", linewidth=1, label=f"{name} ({level:.3f})")
     axes.set(xlabel="interactions with training users", ylabel="mean reward a step", title=title)
@@ -68,7 +71,7 @@ def plot_curve(
 
 
 def session_pages(
-    sessions: Sessions, rows: Iterable[int], candidates: KHopCandidates, name: Callable[[int], str],
+    sessions: Sessions, rows: Iterable[int], candidates: KHopCandidates | None, name: Callable[[int], str],
     relation: Callable[[str], str] = str,
 ) -> str:
     """Markdown to read a few sessions by: each pick, its feedback, and the KG path that made it a candidate.
@@ -76,7 +79,7 @@ def session_pages(
     Args:
         sessions: finished sessions.
         rows: which of them.
-        candidates: the rule that chose the candidates; it explains them.
+        candidates: the rule that chose the candidates; it explains them. ``None``: nothing to explain.
         name: what a node of the KG is called.
         relation: what one of its relations is called.
     """
@@ -85,18 +88,39 @@ def session_pages(
         session = sessions.rows(torch.tensor([row], device=sessions.device)).to("cpu")
         hits, steps = int(session.positive.sum()), int(session.length)
         pages.append(f"## User {int(session.users)}: {hits} of {steps} liked\n")
-        pages.append("| step | recommended | feedback | why it was a candidate |\n|---|---|---|---|")
+        columns = ["step", "recommended", "feedback", *(["why it was a candidate"] if candidates else [])]
+        pages.append(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
         pages += [_line(session, step, candidates, name, relation) for step in range(steps)]
         pages.append("")
     return "\n".join(pages)
 
 
 def _line(
-    session: Sessions, step: int, candidates: KHopCandidates, name: Callable[[int], str], relation: Callable[[str], str]
+    session: Sessions, step: int, candidates: KHopCandidates | None, name: Callable[[int], str],
+    relation: Callable[[str], str],
 ) -> str:
     item = int(session.items[0, step])
     mark = "👍" if session.positive[0, step] else "👎"
-    liked: Tensor = session.before(step).liked[0]
-    paths = candidates.paths(item, liked[liked >= 0])
-    why = paths[0].describe(name, relation) if paths else ("opening" if step == 0 else "backfill")
-    return f"| {step + 1} | {name(item)} | {mark} {float(session.feedback[0, step]):+.2f} | {why} |"
+    cells = [str(step + 1), name(item), f"{mark} {float(session.feedback[0, step]):+.2f}"]
+    if candidates is not None:
+        liked: Tensor = session.before(step).liked[0]
+        paths = candidates.paths(item, liked[liked >= 0])
+        cells.append(paths[0].describe(name, relation) if paths else ("opening" if step == 0 else "backfill"))
+    return f"| {' | '.join(cells)} |"
+
+
+def tree_page(tree: ClusterTree, name: Callable[[int], str], shown: int = 12) -> str:
+    """Markdown to read a cluster tree by: the items below each child of the root.
+
+    Args:
+        tree: over the items.
+        name: what an item is called.
+        shown: items of a cluster that are named, spread over its leaves.
+    """
+    lines = [f"{len(tree)} items, depth {tree.depth}, {tree.children} children a node\n"]
+    for digit in range(tree.children):
+        items = tree.subtree([digit])
+        if len(items):
+            picked = items[torch.linspace(0, len(items) - 1, min(shown, len(items))).long()]
+            lines += [f"## Cluster {digit + 1}: {len(items)} items\n", *(f"- {name(int(i))}" for i in picked), ""]
+    return "\n".join(lines)

@@ -4,7 +4,12 @@ from kgrl.nn.aggregator import Aggregator
 from kgrl.nn.conv import KGConv
 from kgrl.nn.dueling import DuelingHead, ItemTerms
 from kgrl.nn.encoder import KGEncoder
+from kgrl.nn.sru import SRU, SRUCarry
 from kgrl.nn.state import GRUState
 from kgrl.nn.taste import TasteState, TasteTerms
+from kgrl.nn.tree_policy import ItemScores, TreePolicy, Walk
 
-__all__ = ["Aggregator", "DuelingHead", "GRUState", "ItemTerms", "KGConv", "KGEncoder", "TasteState", "TasteTerms"]
+__all__ = [
+    "SRU", "Aggregator", "DuelingHead", "GRUState", "ItemScores", "ItemTerms", "KGConv", "KGEncoder", "SRUCarry",
+    "TasteState", "TasteTerms", "TreePolicy", "Walk",
+]

@@ -19,6 +19,13 @@ class TasteTerms(NamedTuple):
     loading: Tensor
 
 
+class Belief(NamedTuple):
+    """What is believed of B tastes: their ``mean [B, k]`` and ``covariance [B, k, k]``."""
+
+    mean: Tensor
+    covariance: Tensor
+
+
 class TasteState(torch.nn.Module):
     r"""Exact inference of a user's taste in a linear-Gaussian model of her feedback; beyond both papers.
 
@@ -87,6 +94,30 @@ class TasteState(torch.nn.Module):
         noise = self.log_noise.exp() * torch.eye(self.taste_channels, device=ids.device, dtype=loading.dtype)
         precision = torch.baddbmm(noise, loading.mT, loading)
         return torch.linalg.solve(precision, (loading.mT @ surprise.unsqueeze(2)).squeeze(2))
+
+    def initial(self, num_sessions: int) -> Belief:
+        """The belief before any feedback."""
+        prior = torch.eye(self.taste_channels, device=self.log_noise.device, dtype=self.log_noise.dtype)
+        return Belief(prior.new_zeros(num_sessions, self.taste_channels), prior.expand(num_sessions, -1, -1))
+
+    def step(self, belief: Belief, terms: TasteTerms, items: Tensor, feedback: Tensor) -> Belief:
+        r"""One feedback later: a rank-one update, so that a session of T steps costs T·k² rather than T²·k².
+
+        Args:
+            belief: of B sessions.
+            terms: of every item, from :meth:`project`.
+            items: ``[B]``, what was shown; −1 leaves the belief as it is.
+            feedback: ``[B]``.
+        """
+        ids = items.clamp(min=0)
+        loading = F.embedding(ids, terms.loading) * (items >= 0).unsqueeze(1)
+        spread = torch.bmm(belief.covariance, loading.unsqueeze(2))
+        gain = spread.squeeze(2) / (self.log_noise.exp() + (loading * spread.squeeze(2)).sum(1, keepdim=True))
+        expected = F.embedding(ids, terms.expected.unsqueeze(1)).squeeze(1) + (loading * belief.mean).sum(1)
+        return Belief(
+            torch.addcmul(belief.mean, gain, (feedback - expected).unsqueeze(1)),
+            torch.baddbmm(belief.covariance, gain.unsqueeze(2), spread.mT, alpha=-1),
+        )
 
     def predict(self, state: Tensor, items: Tensor | TasteTerms, index: Tensor, batch: Tensor) -> Tensor:
         r""":math:`\hat f` of K (session, item) pairs.

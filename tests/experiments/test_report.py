@@ -8,9 +8,10 @@ from scipy.stats import wilcoxon
 
 from kgrl.candidates import KHopCandidates
 from kgrl.evaluate import score
-from kgrl.experiments.report import held, plot_curve, score_table, session_pages
+from kgrl.experiments.report import held, plot_curve, score_table, session_pages, tree_page
 from kgrl.graph import knowledge_graph
 from kgrl.sessions import Sessions
+from kgrl.tree import ClusterTree
 
 
 def curve(*rewards: float) -> list[dict[str, float]]:
@@ -67,4 +68,20 @@ def test_sessions_tell_why_each_item_was_a_candidate():
         "| 1 | Fargo | 👍 +1.00 | opening |",
         "| 2 | Blood Simple | 👎 -0.50 | shares director (Joel Coen) with Fargo |",
         "| 3 | Alien | 👍 +0.25 | backfill |",
+    ]
+
+
+def test_sessions_without_candidates_have_nothing_to_explain():
+    sessions = Sessions.from_history([[0, 1]], [[1.0, -0.5]])
+    assert session_pages(sessions, [0], None, ["Fargo", "Alien"].__getitem__).splitlines() == [
+        "## User -1: 1 of 2 liked", "", "| step | recommended | feedback |", "|---|---|---|",
+        "| 1 | Fargo | 👍 +1.00 |", "| 2 | Alien | 👎 -0.50 |",
+    ]
+
+
+def test_tree_page_names_some_items_of_each_cluster():
+    tree = ClusterTree(torch.tensor([[0, 0], [0, 1], [1, 0], [0, 2]]), 3)
+    assert tree_page(tree, ["Fargo", "Heat", "Alien", "Brazil"].__getitem__, shown=2).splitlines() == [
+        "4 items, depth 2, 3 children a node", "", "## Cluster 1: 3 items", "", "- Fargo", "- Brazil", "",
+        "## Cluster 2: 1 items", "", "- Alien", "",
     ]

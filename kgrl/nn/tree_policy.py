@@ -1,0 +1,351 @@
+"""``TreePolicy``: picks one of many classes by walking a cluster tree, one small network a node."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from kgrl.nn.grouped import Grouping
+from kgrl.options import at_least, expected
+from kgrl.tree.cluster_tree import ClusterTree
+
+
+class Walk(NamedTuple):
+    """Where R walks ended: ``items [R]`` (−1 where all are gone) and the log-probability of each, ``log_prob [R]``."""
+
+    items: Tensor
+    log_prob: Tensor
+
+
+class ItemScores(NamedTuple):
+    """A score of every item that is linear in the last k of a state: ``weight [N, k]`` and ``bias [N]``."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+class Levels(NamedTuple):
+    """A parameter version's networks, level by level, with item scores taken in; see :meth:`TreePolicy.prepare`."""
+
+    layers: list[list[tuple[Tensor, Tensor]]]
+    skips: list[tuple[Tensor, Tensor] | None]
+
+
+class TreePolicy(torch.nn.Module):
+    r"""A distribution over N items as the product of the choices on the way from the root to a leaf.
+
+    From the `"Large-scale Interactive Recommendation with Tree-structured Policy Gradient"
+    <https://arxiv.org/abs/1811.05869>`_ paper (TPGR, Algorithms 1 and 2): with the path :math:`(p_1, \dots, p_D)` of
+    item a and the nodes :math:`i_1, \dots, i_D` on it,
+
+    .. math:: \pi_\theta(a \mid \mathbf s) = \prod_{d=1}^{D} \pi_{\theta_{i_d}}(p_d \mid \mathbf s)
+
+    Each inner node has a fully connected network with a softmax over its c children. All nodes' weights are stacked,
+    and a batch goes down a level in one grouped product: a decision costs O(D · c), and no tensor of rows × N is made
+    (but for :meth:`probabilities`).
+
+    Children without items are masked out of the softmax, and so are items that are gone and nodes all of whose items
+    are; the probabilities of what is left sum to one. Differs from the authors' code, whose mask weighs a child by the
+    number of items left below it when it samples, and is left out of the gradient.
+
+    It serves any classification over many classes: cross entropy is ``-policy.log_prob(state, classes)``.
+
+    Args:
+        state_channels (int): Size s of a state.
+        tree (ClusterTree): The tree over the items.
+        hidden (list of int): Sizes of each node's hidden layers; none: one linear layer, as in the authors' code.
+
+    Shapes:
+        - **inputs:** states :math:`(R, s)`, and the items gone :math:`(R, L)`, −1 for none
+        - **outputs:** items and log-probabilities :math:`(R)`
+    """
+
+    position: Tensor
+    leaves: Tensor
+    ancestors: Tensor
+
+    def __init__(self, state_channels: int, tree: ClusterTree, hidden: Sequence[int] = ()) -> None:
+        super().__init__()
+        self.depth, self.num_children = tree.depth, tree.children  # Module.children is taken
+        self.num_items = len(tree.paths)
+        sizes = [at_least("state_channels", state_channels, 1), *(at_least("hidden", size, 1) for size in hidden),
+                 tree.children]
+        nodes = sum(self.num_children**level for level in range(self.depth))
+        self.weights = torch.nn.ParameterList(
+            Parameter(torch.empty(nodes, *pair)) for pair in pairwise(sizes))
+        self.biases = torch.nn.ParameterList(Parameter(torch.empty(nodes, size)) for size in sizes[1:])
+        radix = self.num_children ** torch.arange(self.depth - 1, -1, -1)
+        self.register_buffer("position", (tree.paths.cpu() * radix).sum(1), persistent=False)  # item → leaf
+        self.register_buffer("leaves", tree.leaves.cpu().clone(), persistent=False)
+        # [D + 1, N + 1]: the node above each item on each level, counted from the left; above "none", the last, −1
+        widths = self.num_children ** torch.arange(self.depth, -1, -1)
+        above = torch.cat([self.position // widths.unsqueeze(1), widths.new_full((self.depth + 1, 1), -1)], 1)
+        self.register_buffer("ancestors", above, persistent=False)
+        self._fewest: list[int] = []  # items below the smallest node of each level: who has more cannot be used up
+        below = (self.leaves >= 0).long()
+        for level in range(self.depth, 0, -1):
+            self.register_buffer(f"below{level}", below, persistent=False)
+            self._fewest.insert(0, int(below[below > 0].min()))
+            below = below.view(-1, self.num_children).sum(1)
+        self._fewest.insert(0, self.num_items)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws every layer uniformly from ±1/√(its inputs), as PyTorch's linear layers do."""
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            for parameter in (weight, bias):
+                torch.nn.init.uniform_(parameter, -1 / math.sqrt(weight.size(1)), 1 / math.sqrt(weight.size(1)))
+
+    # ----------------------------------------------------------------------------------------------------- one item
+
+    def sample(
+        self, state: Tensor, gone: Tensor | None = None, generator: torch.Generator | None = None,
+        scores: ItemScores | Levels | None = None,
+    ) -> Walk:
+        """Draws an item for each state.
+
+        Args:
+            state: ``[R, s]``.
+            gone: ``[R, L]``, items that may not be drawn, none of them twice; −1 for none.
+            generator: on the states' device.
+        """
+
+        def draw(logits: Tensor) -> tuple[Tensor, Tensor]:
+            # by hand: over so few children, softmax and its kin take several times as long
+            weights = (logits - logits.amax(1, keepdim=True)).exp_()
+            edges = weights.cumsum(1, dtype=torch.double)  # a masked child has no width to hit
+            drawn = torch.rand(len(edges), 1, generator=generator, device=edges.device, dtype=torch.double)
+            # just below 1, or rounding could put the largest draw past the last edge
+            digit = (edges <= drawn * edges[:, -1:] * (1 - 1e-12)).sum(1, keepdim=True)
+            return digit.squeeze(1), (weights.gather(1, digit) / edges[:, -1:]).log().squeeze(1).to(logits.dtype)
+
+        return self._walk(state, gone, scores, draw)
+
+    def greedy(self, state: Tensor, gone: Tensor | None = None, scores: ItemScores | Levels | None = None) -> Walk:
+        """Takes the likeliest child at every node.
+
+        This is not always the likeliest item: that may lie below a child that is not. :meth:`topk` searches wider.
+        """
+
+        def best(logits: Tensor) -> tuple[Tensor, Tensor]:
+            digit = logits.argmax(1)
+            return digit, logits.log_softmax(1).gather(1, digit.unsqueeze(1)).squeeze(1)
+
+        return self._walk(state, gone, scores, best)
+
+    def _walk(
+        self, state: Tensor, gone: Tensor | None, scores: ItemScores | Levels | None,
+        choose: Callable[[Tensor], tuple[Tensor, Tensor]],
+    ) -> Walk:
+        levels = self._levels(scores)
+        node = torch.zeros(len(state), dtype=torch.long, device=state.device)
+        total = state.new_zeros(len(state))
+        for level in range(self.depth):
+            digit, log_prob = choose(self._masked(level, node, state, self._left(level, node, gone), levels))
+            total = total + log_prob
+            node = node * self.num_children + digit
+        items = self.leaves[node]
+        if gone is not None and gone.size(1) >= self.num_items:  # else something is left
+            items = items.masked_fill((gone >= 0).sum(1) >= self.num_items, -1)
+        return Walk(items, total)
+
+    # ------------------------------------------------------------------------------------------------ probabilities
+
+    def log_prob(
+        self, state: Tensor, items: Tensor, gone: Tensor | None = None, scores: ItemScores | Levels | None = None
+    ) -> Tensor:
+        """``[R]``, the log-probability of ``items [R]``; other arguments as in :meth:`sample`."""
+        return self.log_prob_and_entropy(state, items, gone, scores)[0]
+
+    def log_prob_and_entropy(
+        self, state: Tensor, items: Tensor, gone: Tensor | None = None, scores: ItemScores | Levels | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """``[R]`` each: the log-probability of ``items``, and the entropy of the choices on their paths.
+
+        The latter, averaged over drawn items, estimates the entropy over all items (chain rule).
+        """
+        return self._paths(state, items, levels=self._levels(scores),
+                           left=lambda level, node: self._left(level, node, gone))
+
+    def session_log_prob_and_entropy(
+        self, states: Tensor, shown: Tensor, scores: ItemScores | Levels | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """``[T, B]`` each: as :meth:`log_prob_and_entropy`, of whole sessions in which no item is shown twice.
+
+        Args:
+            states: ``[T, B, s]``, before each step.
+            shown: ``[B, T]``, the item of each step; what was shown before it was gone. −1: the session had ended, and
+                what stands in its place means nothing.
+            scores: as in :meth:`sample`.
+        """
+        sessions, horizon = shown.shape
+        ancestors = self.ancestors[:, shown]  # [D + 1, B, T]
+        before = torch.ones(horizon, horizon, dtype=torch.bool, device=shown.device).tril(-1)
+
+        def left(level: int, node: Tensor) -> Tensor:
+            below = self.get_buffer(f"below{level + 1}").view(-1, self.num_children)
+            if horizon <= self._fewest[level + 1]:
+                return below[node] > 0
+            same = (ancestors[level].unsqueeze(2) == ancestors[level].unsqueeze(1)) & before
+            digits = (ancestors[level + 1] - ancestors[level] * self.num_children).clamp(min=0)
+            marks = torch.nn.functional.one_hot(digits, self.num_children).to(states.dtype)
+            gone = torch.bmm(same.to(states.dtype), marks)  # [B, T, c], how many below each child were shown before
+            return below[node] - gone.transpose(0, 1).flatten(0, 1) > 0.5
+
+        found = self._paths(states.flatten(0, 1), shown.t().flatten().clamp(min=0), left, self._levels(scores))
+        return found[0].view(horizon, sessions), found[1].view(horizon, sessions)
+
+    def _paths(
+        self, state: Tensor, items: Tensor, left: Callable[[int, Tensor], Tensor], levels: Levels
+    ) -> tuple[Tensor, Tensor]:
+        """Log-probability of the items' paths, and entropy on them."""
+        total, entropy = state.new_zeros(len(state)), state.new_zeros(len(state))
+        for level in range(self.depth):
+            node = self.ancestors[level][items]
+            digit = self.ancestors[level + 1][items] - node * self.num_children
+            log_prob = self._masked(level, node, state, left(level, node), levels).log_softmax(1)
+            total = total + log_prob.gather(1, digit.unsqueeze(1)).squeeze(1)
+            entropy = entropy - (log_prob.exp() * log_prob.clamp(min=-1e4)).sum(1)  # 0 · −∞ is 0 here
+        return total, entropy
+
+    def probabilities(
+        self, state: Tensor, gone: Tensor | None = None, scores: ItemScores | Levels | None = None
+    ) -> Tensor:
+        """``[R, N]``, of every item: every node is visited, for looking into small trees."""
+        rows, levels = len(state), self._levels(scores)
+        total = state.new_zeros(rows, 1)
+        for level in range(self.depth):
+            nodes = self.num_children**level
+            node = torch.arange(nodes, device=state.device).repeat(rows)
+            spread = None if gone is None else gone.repeat_interleave(nodes, 0)
+            log_prob = self._node(level, node, state.repeat_interleave(nodes, 0), spread, levels)
+            total = (total.unsqueeze(2) + log_prob.view(rows, nodes, self.num_children)).flatten(1)
+        found = total[:, self.position].exp()
+        return found.masked_fill(self._is_gone(gone, rows), 0.0) if gone is not None else found
+
+    def topk(
+        self, state: Tensor, k: int, gone: Tensor | None = None, beam: int | None = None,
+        scores: ItemScores | Levels | None = None,
+    ) -> Walk:
+        """The k likeliest items of each state, ``[R, k]`` each, best first; −1 where fewer are left.
+
+        Args:
+            state: ``[R, s]``.
+            k: how many.
+            gone: ``[R, L]``, items that are not asked for.
+            beam: nodes kept at each level, at least k (default 4·k): with c^(D−1) the result is exact.
+        """
+        beam = max(at_least("k", k, 1), 4 * k if beam is None else at_least("beam", beam, 1))
+        rows, levels = len(state), self._levels(scores)
+        node = torch.zeros(rows, 1, dtype=torch.long, device=state.device)
+        total = state.new_zeros(rows, 1)
+        for level in range(self.depth):
+            width = node.size(1)
+            spread = None if gone is None else gone.repeat_interleave(width, 0)
+            log_prob = self._node(level, node.flatten(), state.repeat_interleave(width, 0), spread, levels)
+            total = (total.unsqueeze(2) + log_prob.view(rows, width, self.num_children)).flatten(1)
+            digit = torch.arange(self.num_children, device=state.device)
+            node = (node.unsqueeze(2) * self.num_children + digit).flatten(1)
+            keep = min(beam if level < self.depth - 1 else k, total.size(1))
+            total, best = total.topk(keep, dim=1)
+            node = node.gather(1, best)
+        if gone is not None:
+            total = total.masked_fill((gone >= 0).sum(1, keepdim=True) >= self.num_items, -torch.inf)
+        items = self.leaves[node].masked_fill(total == -torch.inf, -1)
+        return Walk(*(torch.nn.functional.pad(x, (0, k - x.size(1)), value=fill)
+                      for x, fill in ((items, -1), (total, -torch.inf))))
+
+    # -------------------------------------------------------------------------------------------------------- nodes
+
+    def prepare(self, scores: ItemScores | None = None) -> Levels:
+        """The networks with ``scores`` taken in, which any method takes in their place: made once for many calls.
+
+        A child's score is the mean of those of the items below it, and is added to its logit.
+        """
+        layers, skips, first = [], self._skips(scores), 0
+        for level in range(self.depth):
+            nodes = self.num_children**level
+            own = [(weight[first : first + nodes], bias[first : first + nodes])
+                   for weight, bias in zip(self.weights, self.biases, strict=True)]
+            skip = skips[level]
+            if skip is not None and len(own) == 1:  # one layer can take the scores in
+                weight, bias = own[0]
+                missing = weight.size(1) - skip[0].size(1)
+                own = [(weight + torch.nn.functional.pad(skip[0], (0, 0, missing, 0)), bias + skip[1])]
+                skips[level] = None
+            layers.append(own)
+            first += nodes
+        return Levels(layers, skips)
+
+    def _skips(self, scores: ItemScores | None) -> list[tuple[Tensor, Tensor] | None]:
+        """Of each level, the nodes' layers from the last k of a state to scores: ``[nodes, k, c]``, ``[nodes, c]``."""
+        if scores is None:
+            return [None] * self.depth
+        if scores.weight.size(0) != self.num_items or scores.weight.size(1) > self.weights[0].size(1):
+            raise ValueError(expected("scores.weight", f"[{self.num_items}, at most {self.weights[0].size(1)}]",
+                                      tuple(scores.weight.shape)))
+        both = torch.cat([scores.weight, scores.bias.unsqueeze(1)], 1)
+        total = both.new_zeros(len(self.leaves), both.size(1)).index_copy(0, self.position, both)
+        skips: list[tuple[Tensor, Tensor] | None] = []
+        for level in range(self.depth, 0, -1):
+            mean = total / self.get_buffer(f"below{level}").clamp(min=1).unsqueeze(1)
+            children = mean.view(-1, self.num_children, both.size(1))
+            skips.insert(0, (children[..., :-1].mT, children[..., -1]))
+            total = total.view(-1, self.num_children, both.size(1)).sum(1)
+        return skips
+
+    def _levels(self, scores: ItemScores | Levels | None) -> Levels:
+        return scores if isinstance(scores, Levels) else self.prepare(scores)
+
+    def _node(self, level: int, node: Tensor, state: Tensor, gone: Tensor | None, levels: Levels) -> Tensor:
+        """``[R, c]``, log-probabilities of the children of each row's ``node`` (counted from the left on its level)."""
+        left = self._left(level, node, gone)
+        left = left | ~left.any(1, keepdim=True)  # a wide search comes by nodes without items
+        return self._masked(level, node, state, left, levels).log_softmax(1)
+
+    def _masked(self, level: int, node: Tensor, state: Tensor, left: Tensor, levels: Levels) -> Tensor:
+        """``[R, c]``, logits, −∞ where nothing is left."""
+        return self._logits(level, node, state, levels).masked_fill(~left, -torch.inf)
+
+    def _logits(self, level: int, node: Tensor, state: Tensor, levels: Levels) -> Tensor:
+        layers, skip = levels.layers[level], levels.skips[level]
+        nodes = self.num_children**level
+        grouping = Grouping(node, nodes) if nodes > 1 else None
+        x = seen = state if grouping is None else grouping.spread(state)
+        for depth, layer in enumerate(layers):
+            x = _linear(grouping, torch.relu(x) if depth else x, *layer)
+        if skip is not None:
+            x = x + _linear(grouping, seen[..., seen.size(-1) - skip[0].size(1) :], *skip)
+        return x if grouping is None else grouping.collect(x)
+
+    def _left(self, level: int, node: Tensor, gone: Tensor | None) -> Tensor:
+        """``[R, c]``, whether anything is left below each child; all of them where all that there was is gone."""
+        below = self.get_buffer(f"below{level + 1}").view(-1, self.num_children)
+        if gone is None or gone.size(1) < self._fewest[level + 1]:
+            return below[node] > 0
+        parent = self.ancestors[level][gone]
+        digit = (self.ancestors[level + 1][gone] - parent * self.num_children).clamp_(min=0)
+        here = (parent == node.unsqueeze(1)).to(torch.int32)
+        left = below[node].to(torch.int32).scatter_add_(1, digit, -here) > 0
+        if gone.size(1) >= self._fewest[level]:  # no softmax of nothing
+            left |= ~left.any(1, keepdim=True)
+        return left
+
+    def _is_gone(self, gone: Tensor, rows: int) -> Tensor:
+        marks = torch.zeros(rows, self.num_items + 1, dtype=torch.bool, device=gone.device)
+        return marks.scatter_(1, torch.where(gone >= 0, gone, self.num_items), True)[:, :-1]
+
+    def extra_repr(self) -> str:
+        sizes = "-".join(str(size) for size in (self.weights[0].size(1), *(weight.size(2) for weight in self.weights)))
+        return f"{self.num_items} items, depth={self.depth}, children={self.num_children}, {sizes} a node"
+
+
+def _linear(grouping: Grouping | None, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Rows or blocks through the layers ``[nodes, in, out]`` of a level; without a grouping there is one node."""
+    return torch.addmm(bias[0], x, weight[0]) if grouping is None else grouping.linear(x, weight, bias)

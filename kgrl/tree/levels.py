@@ -1,0 +1,39 @@
+"""Grows a tree level by level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from kgrl.tree.rows import Rows
+
+Split = Callable[[Rows, np.ndarray, np.ndarray, int, torch.Generator], np.ndarray]
+
+
+def leaf_positions(rows: Rows, depth: int, children: int, split: Split, generator: torch.Generator) -> np.ndarray:
+    """Every item's leaf: its path from the root as a number of ``depth`` digits in base ``children``.
+
+    Args:
+        rows: the items' vectors.
+        depth: D.
+        children: c, at least the D-th root of the number of items.
+        split: (rows, items ``[n]`` node by node, sizes ``[G]`` of the nodes, c, generator) → ``[n]``, each item's
+            cluster; it sees only nodes of more than c items.
+        generator: handed on to ``split``.
+
+    Returns:
+        ``[N]``.
+    """
+    position = np.zeros(rows.num_items, dtype=np.int64)
+    for _ in range(depth):
+        order = position.argsort(kind="stable")  # node by node, in item order within each
+        _, first, sizes = np.unique(position[order], return_index=True, return_counts=True)
+        digits = np.arange(len(order)) - first.repeat(sizes)  # lines 4 to 9: of m ≤ c items, the j-th to cluster j
+        large = sizes > children
+        if large.any():
+            among = large.repeat(sizes)
+            digits[among] = split(rows, order[among], sizes[large], children, generator)
+        position[order] = position[order] * children + digits
+    return position

@@ -1,0 +1,278 @@
+"""TPGR: learning against formulas written out, decisions, saving, a planted world."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from kgrl.agents import TPGR
+from kgrl.datasets import from_frames
+from kgrl.evaluate import evaluate
+from kgrl.rollout import rollout
+from kgrl.sessions import Sessions
+from kgrl.simulator import RatedFeedback, Simulator
+from kgrl.train import fit
+from kgrl.tree import ClusterTree
+
+USERS, ITEMS, GROUPS = 40, 16, 4
+
+
+def ratings() -> HeteroData:
+    """Users of four tastes: 5 for the items of their own group, 1 for the next one's, nothing for the others."""
+    rows = []
+    for user in range(USERS):
+        for item in range(ITEMS):
+            group = item % GROUPS
+            if group == user % GROUPS:
+                rows.append((user, item, 5.0))
+            elif group == (user + 1) % GROUPS:
+                rows.append((user, item, 1.0))
+    triples = pd.DataFrame([(f"e{item}", "kind", f"k{item % GROUPS}") for item in range(ITEMS)],
+                           columns=["head", "relation", "tail"])
+    links = pd.DataFrame([(item, f"e{item}") for item in range(ITEMS)], columns=["item", "entity"])
+    return from_frames(pd.DataFrame(rows, columns=["user", "item", "rating"]), triples, links,
+                       rating_scale=(1.0, 5.0, 3.0))
+
+
+@pytest.fixture(scope="module")
+def data() -> HeteroData:
+    return ratings()
+
+
+@pytest.fixture
+def world(data: HeteroData) -> Simulator:
+    return Simulator(RatedFeedback(data), eta=0.1, horizon=6)
+
+
+def make(data: HeteroData, **options) -> TPGR:
+    given = {"horizon": 6, "eta": 0.1, "item_channels": 4, "state_channels": 5, "taste_channels": 3, "taste_rows": 32,
+             "taste_steps": 2}
+    return TPGR(data, torch.arange(USERS), **(given | options))
+
+
+def play(agent: TPGR, world: Simulator, explore: bool = True, seed: int = 0) -> Sessions:
+    return rollout(agent, world, torch.arange(USERS), explore, torch.Generator().manual_seed(seed))
+
+
+# ----------------------------------------------------------------------------------------------------- learning
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0])
+def test_returns_are_discounted_from_the_step_on(data, world, gamma):
+    sessions = play(make(data), world)
+    found = make(data, gamma=gamma, baseline=False, standardise=False).advantages(sessions)
+    for row in range(USERS):
+        for step in range(6):
+            expected = sum(gamma ** (j - step) * float(sessions.rewards[row, j]) for j in range(step, 6))
+            assert float(found[row, step]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_baseline_is_the_mean_of_the_step_and_the_spread_is_one(data, world):
+    sessions = play(make(data), world)
+    plain = make(data, baseline=False, standardise=False).advantages(sessions)
+    based = make(data, baseline=True, standardise=False).advantages(sessions)
+    torch.testing.assert_close(based, plain - plain.mean(0))
+    scaled = make(data, baseline=True, standardise=True).advantages(sessions)
+    torch.testing.assert_close(scaled, based / based.std(correction=0))
+
+
+def test_sessions_that_ended_weigh_nothing(data, world):
+    sessions = play(make(data), world)
+    sessions.length[0] = 2
+    found = make(data, gamma=0.5, standardise=False).advantages(sessions)
+    assert not found[0, 2:].any()
+    rest = sessions.rewards[1:, 5]
+    torch.testing.assert_close(found[1:, 5], rest - rest.mean())  # the baseline is of those still there
+
+
+def test_rollout_and_learning_agree_on_the_log_probability(data, world):
+    """What `act` writes while it walks is what the gradient is taken of, masks of shown items included."""
+    agent = make(data)
+    sessions = play(agent, world)
+    states = agent.state(sessions)[:-1]
+    log_prob, _ = agent.policy.session_log_prob_and_entropy(states, sessions.shown, agent._scores())
+    torch.testing.assert_close(log_prob.t(), sessions.log_prob)
+    for step in range(6):  # and one step at a time, by the probabilities of all items
+        gone = sessions.items[:, :step]
+        everything = agent.policy.probabilities(states[step], gone, agent._scores())
+        torch.testing.assert_close(everything.gather(1, sessions.items[:, step : step + 1]).log().squeeze(1),
+                                   sessions.log_prob[:, step])
+
+
+@pytest.mark.parametrize("options", [{"preset": "paper"}, {"entropy": 0.1}, {"clip": 0.2}])
+def test_one_gradient_step_is_the_formula(data, world, options):
+    agent = make(data, weight_decay=0.01, lr=0.02, **options)
+    sessions = play(agent, world)
+    if "clip" in options:  # as if another policy had acted
+        sessions.log_prob += 0.5 * torch.randn(sessions.log_prob.shape, generator=torch.Generator().manual_seed(3))
+    advantages = agent.advantages(sessions)
+    states, objective = agent.state(sessions)[:-1], torch.zeros(())
+    for step in range(6):
+        gone, items = sessions.items[:, :step], sessions.items[:, step]
+        log_prob = agent.policy.log_prob(states[step], items, gone, agent._scores())
+        gain = log_prob * advantages[:, step]
+        if "clip" in options:
+            ratio = (log_prob - sessions.log_prob[:, step]).exp()
+            gain = torch.minimum(ratio * advantages[:, step], ratio.clamp(0.8, 1.2) * advantages[:, step])
+        objective = objective - gain.sum()
+        entropy = agent.policy.log_prob_and_entropy(states[step], items, gone, agent._scores())[1]
+        objective = objective - agent.options["entropy"] * entropy.sum()
+    parameters = [p for name, p in agent.named_parameters() if not name.startswith("state.taste.")]
+    expected = torch.autograd.grad(objective / (USERS * 6), parameters)
+    before = [p.detach().clone() for p in parameters]
+    agent._gradient_step(sessions, advantages)
+    for parameter, gradient, old in zip(parameters, expected, before, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, atol=1e-6, rtol=1e-4)
+        decayed = gradient + 0.01 * old  # L2 goes into Adam's gradient
+        moved = old - 0.02 * decayed / (decayed.abs() + 1e-8)
+        clear = decayed.abs() > 1e-5
+        torch.testing.assert_close(parameter.detach()[clear], moved[clear], atol=1e-4, rtol=1e-3)
+
+
+def test_the_paper_preset_is_plain_reinforce(data):
+    agent = make(data, preset="paper")
+    assert agent.state.taste is None
+    assert (agent.options["baseline"], agent.options["standardise"], agent.options["entropy"]) == (False, False, 0.0)
+
+
+def test_minibatches_and_epochs_are_gradient_steps(data, world):
+    agent = make(data, minibatches=4, epochs=3, clip=0.2)
+    report = agent.learn(play(agent, world), torch.Generator().manual_seed(0))
+    assert report["gradient_steps"] == 12
+    assert all(torch.tensor(list(report.values())).isfinite())
+
+
+# ---------------------------------------------------------------------------------------------------- decisions
+
+
+def test_nothing_is_shown_twice_and_greedy_is_repeatable(data, world):
+    agent = make(data)
+    for explore in (True, False):
+        items = play(agent, world, explore).items
+        assert all(len(set(row)) == 6 for row in items.tolist())
+    assert torch.equal(play(agent, world, False, seed=0).items, play(agent, world, False, seed=1).items)
+
+
+def test_more_steps_than_items_end_the_session(data):
+    world = Simulator(RatedFeedback(data), horizon=20)
+    agent = make(data, horizon=20)
+    sessions = play(agent, world)
+    assert sessions.length.tolist() == [ITEMS] * USERS
+    assert all(sorted(row) == list(range(ITEMS)) for row in sessions.items[:, :ITEMS].tolist())
+    assert torch.tensor(list(agent.learn(sessions).values())).isfinite().all()
+
+
+def test_recommend_for_real_users_of_any_length(data):
+    agent = make(data)
+    past = [[3], [], [0, 5, 9, 2]], [[1.0], [], [1.0, -1.0, 0.0, 0.5]]
+    together = agent.recommend(Sessions.from_history(*past), k=5)
+    for row, (items, feedback) in enumerate(zip(*past, strict=True)):
+        alone = agent.recommend(Sessions.from_history([items], [feedback]), k=5)
+        assert torch.equal(together[row], alone[0])
+        assert not set(items) & set(alone[0].tolist())
+    with pytest.raises(ValueError, match="item ids below 16, got 16"):
+        agent.recommend(Sessions.from_history([[16]], [[1.0]]))
+
+
+# -------------------------------------------------------------------------------------- what it is made of, saving
+
+
+def test_the_attached_tree_is_taken(data):
+    tree = ClusterTree.build(torch.randn(ITEMS, 3, generator=torch.Generator().manual_seed(5)), depth=4)
+    agent = TPGR(tree.attach(data) and data, torch.arange(USERS))
+    del data["item"].cluster_path, data["item"].cluster_children
+    assert torch.equal(agent.tree.paths, tree.paths)
+
+
+def test_another_data_sets_tree_is_refused(data):
+    tree = ClusterTree.build(torch.randn(ITEMS + 1, 3))
+    with pytest.raises(ValueError, match="over the data set's 16 items, got 17"):
+        make(data, tree=tree)
+
+
+def test_kgqrs_state_encoder_serves(data, world):
+    agent = make(data, state="kg", tree=ClusterTree.build(torch.randn(ITEMS, 3)))
+    before = agent.state.history.embedding.detach().clone()
+    agent.learn(play(agent, world))
+    moved = (agent.state.history.embedding - before).abs().sum(1)
+    assert (moved[ITEMS:] > 0).all()  # the entities' embeddings are trained through the convolution
+
+
+@pytest.mark.parametrize("state", ["sru", "kg"])
+def test_save_and_load_decide_alike(tmp_path, data, world, state):
+    agent = make(data, state=state)
+    agent.learn(play(agent, world))
+    agent.save(tmp_path / "agent.safetensors")
+    loaded = TPGR.load(tmp_path / "agent.safetensors", data, torch.arange(USERS))
+    assert torch.equal(play(loaded, world, False).items, play(agent, world, False).items)
+    assert loaded.options == agent.options
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"state": "gru"}, "`state` must be"), ({"preset": "papers"}, "did you mean"), ({"gamma": -0.1}, "`gamma` must be"),
+    ({"minibatches": 0}, "`minibatches` must be"), ({"clip": 2.0}, "`clip` must be"),
+])
+def test_bad_options_are_named(data, options, message):
+    with pytest.raises(ValueError, match=message):
+        make(data, **options)
+
+
+def test_an_interrupted_run_ends_with_the_same_numbers(tmp_path, data, world):
+    def run(folder: str, interactions: int) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
+        agent = make(data, minibatches=2)
+        curve = fit(agent, world, torch.arange(USERS), interactions=interactions, eval_users=torch.arange(8),
+                    evaluate_every=240, sessions=40, checkpoint=tmp_path / folder, seed=3, progress=False)
+        return curve, agent.state_dict()
+
+    whole = run("whole", 1_200)
+    run("parts", 720)
+    parts = run("parts", 1_200)
+    for mine, other in zip(parts[0], whole[0], strict=True):
+        assert {**mine, "seconds": 0} == {**other, "seconds": 0}
+    assert all(torch.equal(parts[1][name], value) for name, value in whole[1].items())
+
+
+def test_same_seed_same_run_and_global_states_untouched(data, world):
+    state = torch.get_rng_state()
+    runs = []
+    for _ in range(2):
+        agent = make(data, seed=4)
+        agent.learn(play(agent, world, seed=7), torch.Generator().manual_seed(1))
+        runs.append(agent.state_dict())
+    assert all(torch.equal(runs[0][name], value) for name, value in runs[1].items())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_learns_on_every_device(device, data):
+    world = Simulator(RatedFeedback(data), eta=0.1, horizon=6).to(device)
+    agent = make(data).to(device)
+    curve = fit(agent, world, torch.arange(USERS), interactions=480, eval_users=torch.arange(8), sessions=40,
+                progress=False)
+    assert torch.tensor(curve[-1]["reward"]).isfinite()
+
+
+# ------------------------------------------------------------------------------------------------ a planted world
+
+
+def test_the_true_tree_learns_faster_than_a_random_one(data):
+    """The clusters are the groups that users like: with them, plain REINFORCE finds tastes sooner."""
+    world = Simulator(RatedFeedback(data), horizon=4)
+    groups = torch.nn.functional.one_hot(torch.arange(ITEMS) % GROUPS, GROUPS).float()
+    noise = 1e-3 * torch.randn(ITEMS, GROUPS, generator=torch.Generator().manual_seed(0))
+    true = ClusterTree.build(groups * torch.tensor([1.0, 2.0, 3.0, 4.0]) + noise, method="kmeans")
+    assert all(len(set((true.subtree([digit]) % GROUPS).tolist())) == 1 for digit in range(4))
+    random = ClusterTree(true.paths[torch.randperm(ITEMS, generator=torch.Generator().manual_seed(1))], true.children)
+
+    def learned(tree: ClusterTree) -> float:
+        scores = []
+        for seed in range(3):
+            agent = make(data, tree=tree, taste_channels=0, horizon=4, eta=0.0, gamma=0.6, lr=0.02, seed=seed)
+            fit(agent, world, torch.arange(USERS), interactions=12_800, sessions=80, seed=seed, progress=False)
+            scores.append(evaluate(agent, world, torch.arange(USERS)).reward)
+        return sum(scores) / len(scores)
+
+    with_groups, without = learned(true), learned(random)
+    assert with_groups > without + 0.1
