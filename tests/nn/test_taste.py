@@ -80,6 +80,18 @@ def test_order_and_padding_do_not_matter() -> None:
     torch.testing.assert_close(layer(items, SEQUENCES, noise), layer(items, SEQUENCES, feedback))
 
 
+def test_step_by_step_equals_the_whole_sequence() -> None:
+    layer, items, feedback = make()
+    belief, terms = layer.initial(len(SEQUENCES)), layer.project(items)
+    for step in range(SEQUENCES.size(1)):
+        belief = layer.step(belief, terms, SEQUENCES[:, step], feedback[:, step])
+        upto = SEQUENCES[:, : step + 1], feedback[:, : step + 1]
+        torch.testing.assert_close(belief.mean, layer(items, *upto))
+    loading = terms.loading[SEQUENCES[3]]
+    precision = torch.eye(TASTE, dtype=torch.double) + loading.T @ loading / layer.log_noise.exp()
+    torch.testing.assert_close(belief.covariance[3], torch.linalg.inv(precision))
+
+
 def test_without_noise_a_users_taste_is_read_off_exactly() -> None:
     layer, items, _ = make()
     with torch.no_grad():
