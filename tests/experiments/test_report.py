@@ -83,5 +83,5 @@ def test_tree_page_names_some_items_of_each_cluster():
     tree = ClusterTree(torch.tensor([[0, 0], [0, 1], [1, 0], [0, 2]]), 3)
     assert tree_page(tree, ["Fargo", "Heat", "Alien", "Brazil"].__getitem__, shown=2).splitlines() == [
         "4 items, depth 2, 3 children a node", "", "## Cluster 1: 3 items", "", "- Fargo", "- Brazil", "",
-        "## Cluster 2: 1 items", "", "- Alien", "",
+        "## Cluster 2: 1 items", "", "- Alien",
     ]
