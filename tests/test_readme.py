@@ -19,6 +19,9 @@ SMALLER = {
     'model="TransE", dim=50, seed=0': 'model="TransE", dim=50, seed=0, epochs=2',
     "num_candidates=1000,": "num_candidates=1000, gradient_steps=4,",
     "interactions=50_000, evaluate_every=1_024, sessions=64": "interactions=256, evaluate_every=256, sessions=8",
+    "RatedFeedback(data)": "RatedFeedback(data, relevant_above=0.0)",
+    "interactions=2_000_000, evaluate_every=200_000, sessions=1_024":
+        "interactions=512, evaluate_every=512, sessions=8",
 }
 
 
@@ -49,6 +52,12 @@ def test_training_and_scores_are_there(ran: dict[str, Any]) -> None:
     assert [row["interactions"] for row in ran["curve"]] == [256]
     scores = ran["scores"]
     assert all(len(scores.per_user[name]) == len(ran["test"]) for name in ("reward", "precision", "recall", "f1"))
+
+
+def test_tpgr_walks_the_attached_tree(ran: dict[str, Any]) -> None:
+    assert [row["interactions"] for row in ran["walked"]] == [512]
+    assert torch.equal(ran["data"]["item"].cluster_path, ran["walker"].tree.paths)
+    assert ran["mean"].shape == (1, 8)
 
 
 def test_own_parts_are_used(ran: dict[str, Any]) -> None:
