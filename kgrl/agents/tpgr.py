@@ -83,9 +83,9 @@ class TPGR(nn.Module):
         self, data: HeteroData, users: Tensor, *, tree: ClusterTree | None = None, state: str = "sru",
         preset: str = "default", embedding: Tensor | None = None, item_channels: int = 32, state_channels: int = 32,
         taste_channels: int = 8, bins: int = 10, hidden: Sequence[int] = (), horizon: int = 32, eta: float = 0.0,
-        gamma: float = 0.3, lr: float = 1e-3, taste_lr: float = 1e-2, weight_decay: float = 0.0, entropy: float = 0.003,
+        gamma: float = 0.3, lr: float = 1e-4, taste_lr: float = 3e-3, weight_decay: float = 0.0, entropy: float = 0.01,
         baseline: bool = True, standardise: bool = True, clip: float | None = None, epochs: int = 1,
-        minibatches: int = 1, taste_rows: int = 512, taste_steps: int = 16, seed: int = 0,
+        minibatches: int = 1, taste_rows: int = 512, taste_steps: int = 64, seed: int = 0,
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {

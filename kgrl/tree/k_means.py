@@ -15,7 +15,7 @@ from kgrl.tree.ties import ROUNDING, order_with_ties
 
 Distances = Callable[[slice, np.ndarray], np.ndarray]
 
-CELLS = 1 << 25  # entries of the table of each cluster's nearest items
+CELLS = 1 << 24  # entries of the table of each cluster's nearest items, and distances at a time
 
 
 def k_means_digits(
@@ -88,9 +88,7 @@ def take_turns(distances: Distances, num_items: int, children: int) -> np.ndarra
     return digits
 
 
-def _nearest(
-    distances: Distances, holder: np.ndarray, children: int
-) -> tuple[np.ndarray, np.ndarray, int]:
+def _nearest(distances: Distances, holder: np.ndarray, children: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Every cluster's nearest items that are not gone, the nearest first; where it stands in them; how many are left.
 
     Where there are very many, only so many of the nearest that the table stays small: it is made anew when used up.

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+Operator = Callable[[np.ndarray], np.ndarray]  # [G, M] → [G, M], each of G matrices times one vector
+
 BASIS = 64  # vectors kept before a restart
 CYCLES = 6
 TOLERANCE = 1e-9  # of ‖Ku − θu‖ / θ
@@ -13,30 +15,29 @@ CHECK_EVERY = 8
 NOISE = 1e-13  # what is smaller than this beside the rest of its operator's work is rounding
 
 
-def leading_vectors(
-    operator: Callable[[np.ndarray], np.ndarray], start: np.ndarray, most: int
-) -> np.ndarray:
+def leading_vectors(operator: Operator, start: np.ndarray, most: int, floor: np.ndarray) -> np.ndarray:
     """Leading eigenvectors of G positive semi-definite operators, by restarted Lanczos with full reorthogonalisation.
 
+    Ends when all have converged, or after ``BASIS * CYCLES`` products with the best vectors so far.
+
     Args:
-        operator: ``[G, M]`` → ``[G, M]``, one matrix's product with one vector a row.
+        operator: the products.
         start: ``[G, M]``, where the iteration starts; not orthogonal to the answer.
         most: a bound on the number of different eigenvalues, 0 included.
+        floor: ``[G]``, eigenvalues up to this are 0 but for rounding: any vector will do.
 
     Returns:
         ``[G, M]``, of length 1; 0 where the operator or the start is.
     """
     u = _unit(start)[0]
     for _ in range(CYCLES):
-        u, done = _cycle(operator, u, max(1, min(BASIS, most, start.shape[1])))
+        u, done = _cycle(operator, u, max(1, min(BASIS, most, start.shape[1])), floor)
         if done:
             break
     return u
 
 
-def _cycle(
-    operator: Callable[[np.ndarray], np.ndarray], start: np.ndarray, size: int
-) -> tuple[np.ndarray, bool]:
+def _cycle(operator: Operator, start: np.ndarray, size: int, floor: np.ndarray) -> tuple[np.ndarray, bool]:
     """At most ``size`` steps from ``start``: the best vector so far, and whether all converged."""
     num, length = start.shape
     basis = np.zeros((num, size + 1, length))
@@ -56,7 +57,8 @@ def _cycle(
         if step == size or step % CHECK_EVERY == 0:
             values, vectors = np.linalg.eigh(tridiagonal[:, :step, :step])
             value, along = values[:, -1].clip(0), vectors[:, :, -1]
-            done = bool((rest * np.abs(along[:, -1]) <= TOLERANCE * value).all())
+            wrong = rest * np.abs(along[:, -1])
+            done = bool(((wrong <= TOLERANCE * value) | (value + wrong <= floor)).all())
             if done or step == size:
                 break
     u = np.matmul(along[:, None], known)[:, 0]

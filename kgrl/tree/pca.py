@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from scipy.sparse import csc_matrix
 
-from kgrl.tree.lanczos import leading_vectors
+from kgrl.tree.lanczos import Operator, leading_vectors
 from kgrl.tree.rows import Rows
 from kgrl.tree.ties import ROUNDING, order_with_ties
-
-Gram = Callable[[np.ndarray], np.ndarray]
 
 CELLS = 1 << 26  # of doubles that one portion of nodes may take (512 MiB); a single node may take more
 
@@ -40,11 +38,12 @@ def pca_digits(
     for part, (gram, length) in _portions(rows, items, filled):
         some = filled[part]
 
-        def covariance(u: np.ndarray, gram: Gram = gram, some: np.ndarray = some) -> np.ndarray:
+        def covariance(u: np.ndarray, gram: Operator = gram, some: np.ndarray = some) -> np.ndarray:
             return _centred(gram(_centred(u, some)), some)
 
+        floor = (ROUNDING * length.max(1)) ** 2  # the scores' sum of squares: if no larger, all are tied
         # once more through the matrix: equal vectors get equal scores, however far the iteration came
-        product = covariance(leading_vectors(covariance, _centred(start[part], some), steps))
+        product = covariance(leading_vectors(covariance, _centred(start[part], some), steps, floor))
         variance = np.linalg.norm(product, axis=1, keepdims=True)
         scores.append(product / np.sqrt(np.where(variance > 0, variance, 1)))
         lengths.append(length)
@@ -60,9 +59,7 @@ def _centred(u: np.ndarray, filled: np.ndarray) -> np.ndarray:
     return np.where(filled, u - (u.sum(1) / filled.sum(1))[:, None], 0)
 
 
-def _portions(
-    rows: Rows, items: np.ndarray, filled: np.ndarray
-) -> Iterator[tuple[slice, tuple[Gram, np.ndarray]]]:
+def _portions(rows: Rows, items: np.ndarray, filled: np.ndarray) -> Iterator[tuple[slice, tuple[Operator, np.ndarray]]]:
     """Portions of the nodes, with each the product u ↦ XXᵀu and how long the vectors are."""
     if rows.is_sparse:
         yield slice(None), _sparse_gram(rows, items, filled)
@@ -75,14 +72,14 @@ def _portions(
         yield part, _dense_gram(rows, below, filled[part])
 
 
-def _dense_gram(rows: Rows, items: np.ndarray, filled: np.ndarray) -> tuple[Gram, np.ndarray]:
+def _dense_gram(rows: Rows, items: np.ndarray, filled: np.ndarray) -> tuple[Operator, np.ndarray]:
     x = np.zeros((*filled.shape, rows.num_columns))
     x[filled] = rows.take(items)
     length = np.sqrt(np.einsum("gmf,gmf->gm", x, x))
     return lambda u: np.matmul(x, np.matmul(u[:, None], x).swapaxes(1, 2))[..., 0], length
 
 
-def _sparse_gram(rows: Rows, items: np.ndarray, filled: np.ndarray) -> tuple[Gram, np.ndarray]:
+def _sparse_gram(rows: Rows, items: np.ndarray, filled: np.ndarray) -> tuple[Operator, np.ndarray]:
     """One matrix with a block a node: its columns are the (column, node) pairs that occur, so all nodes go at once."""
     by_column = csc_matrix(rows.take(items))
     place = np.flatnonzero(filled).astype(np.int32 if filled.size < 2**31 else np.int64)

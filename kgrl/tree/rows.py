@@ -68,6 +68,6 @@ def _first_wrong(vectors: Tensor) -> tuple[float, str]:
     """The first NaN or infinite value and where it is."""
     if vectors.layout == torch.sparse_csr:
         at = int((~vectors.values().isfinite()).nonzero()[0])
-        return float(vectors.values()[at]), f"row {int((vectors.crow_indices() <= at).sum()) - 1}"
+        return float(vectors.values()[at]), f"see row {int((vectors.crow_indices() <= at).sum()) - 1}"
     row, column = (~vectors.isfinite()).nonzero()[0].tolist()
-    return float(vectors[row, column]), f"row {row}"
+    return float(vectors[row, column]), f"see row {row}"
