@@ -163,6 +163,7 @@ def test_global_random_states_are_untouched(method: str) -> None:
         numpy = np.random.get_state()
         return random.getstate(), numpy[1].tolist(), numpy[2], torch.get_rng_state().tolist()
 
+    random.random(), np.random.rand(), torch.rand(())  # away from where a seed would put them
     before = states()
     ClusterTree.build(torch.rand(50, 3, generator=torch.Generator()), method=method)
     assert states() == before
@@ -311,7 +312,7 @@ def test_options_that_are_no_numbers(options: dict[str, object]) -> None:
 
 def test_bad_vectors() -> None:
     """The others are in ``test_rows.py``."""
-    with pytest.raises(ValueError, match="`vectors` must be finite, got nan; row 1"):
+    with pytest.raises(ValueError, match="`vectors` must be finite, got nan; see row 1"):
         ClusterTree.build(torch.tensor([[0.0], [float("nan")]]))
 
 

@@ -45,7 +45,7 @@ def test_all_zero() -> None:
 def test_what_is_not_finite_is_named(wrong: float, sparse: bool) -> None:
     vectors = values()
     vectors[3, 4] = vectors[5, 0] = wrong
-    with pytest.raises(ValueError, match=rf"`vectors` must be finite, got {wrong}; row 3"):
+    with pytest.raises(ValueError, match=rf"`vectors` must be finite, got {wrong}; see row 3"):
         Rows(vectors.to_sparse_csr() if sparse else vectors)
 
 
