@@ -19,10 +19,10 @@ from kgrl.nn.encoder import KGEncoder
 from kgrl.nn.taste import TasteState
 from kgrl.nn.tree_policy import ItemScores, Levels, TreePolicy
 from kgrl.options import at_least, between, expected, one_of
-from kgrl.pretrain import item_vectors
+from kgrl.pretrain.items import item_vectors
 from kgrl.seeding import fenced
 from kgrl.sessions import Sessions
-from kgrl.tree import ClusterTree
+from kgrl.tree.cluster_tree import ClusterTree
 
 PRESETS = ("default", "paper")
 """``"paper"``: REINFORCE as printed: no baseline, returns as they are, no entropy bonus, no taste state."""

@@ -12,7 +12,7 @@ from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.evaluate import METRICS, Scores, compare
 from kgrl.files import whole_file
 from kgrl.sessions import Sessions
-from kgrl.tree import ClusterTree
+from kgrl.tree.cluster_tree import ClusterTree
 
 
 def score_table(scores: Mapping[str, Scores], ours: str) -> str:
