@@ -130,19 +130,20 @@ class Case(NamedTuple):
 
 
 def make(
-    depth: int, children: int, num_items: int, hidden: list[int] | None = None, scored: int | None = None, seed: int = 0
+    depth: int, children: int, num_items: int, hidden: list[int] | None = None, scored: int | None = None,
+    scale: float = 1.0, seed: int = 0,
 ) -> Case:
-    """Weights of some size, so that probabilities differ."""
+    """The larger ``scale``, the more do probabilities differ."""
     torch.manual_seed(seed)
     leaves = torch.randperm(children**depth)[:num_items]
     paths = leaves.unsqueeze(1) // children ** torch.arange(depth - 1, -1, -1) % children
     tree = ClusterTree(paths, children)
     policy = TreePolicy(STATE, tree, hidden or []).double()
     for parameter in policy.parameters():
-        torch.nn.init.normal_(parameter)
+        torch.nn.init.normal_(parameter, std=scale)
     scores = None if scored is None else ItemScores(
-        torch.randn(num_items, scored, dtype=torch.double, requires_grad=True),
-        torch.randn(num_items, dtype=torch.double, requires_grad=True))
+        (torch.randn(num_items, scored, dtype=torch.double) * scale).requires_grad_(),
+        (torch.randn(num_items, dtype=torch.double) * scale).requires_grad_())
     return Case(policy, tree, SlowPolicy(policy, tree, scores), scores)
 
 
@@ -273,11 +274,9 @@ def test_no_gradient_is_nan_where_children_are_gone(hidden: list[int]) -> None:
 @pytest.mark.parametrize("case", ["nothing gone", "some gone", "scores"])
 def test_sampling_matches_the_probabilities(dtype: torch.dtype, case: str, device: torch.device) -> None:
     """Of two states at once, 20,000 draws each; the walk's log-probability is that of its item."""
-    policy, _, _, scores = make(3, 3, 11, scored=SCORED if case == "scores" else None)
+    policy, _, _, scores = make(3, 3, 11, scored=SCORED if case == "scores" else None, scale=0.5)
     draws = 20_000
-    given = None if scores is None else ItemScores(*(part.detach().to(device, dtype) * 0.5 for part in scores))
-    for parameter in policy.parameters():
-        parameter.data.mul_(0.5)  # nothing so rare that the test knows no distribution for it
+    given = None if scores is None else ItemScores(*(part.detach().to(device, dtype) for part in scores))
     policy.to(device, dtype)
     state = states(2).detach().to(device, dtype)
     gone = torch.tensor([[3, 8, -1, 0], [1, -1, 2, 10]], device=device) if case == "some gone" else None
@@ -353,7 +352,7 @@ def test_a_wide_beam_finds_the_best(depth: int, children: int, num_items: int, s
 
 @pytest.mark.parametrize(("k", "beam"), [(1, 1), (1, 2), (1, None), (3, None), (5, 2)])
 def test_a_narrow_beam_keeps_that_many_nodes(k: int, beam: int | None) -> None:
-    case, rows = make(4, 3, 50, seed=5), 30
+    case, rows = make(4, 3, 50, scale=0.2, seed=5), 30
     state, (gone, sets) = states(rows), some_gone(rows, 50, 30)
     walk = case.policy.topk(state, k, gone, beam)
     for row in range(rows):
