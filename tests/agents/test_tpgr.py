@@ -168,11 +168,13 @@ def test_more_steps_than_items_end_the_session(data):
 def test_recommend_for_real_users_of_any_length(data):
     agent = make(data)
     past = [[3], [], [0, 5, 9, 2]], [[1.0], [], [1.0, -1.0, 0.0, 0.5]]
-    together = agent.recommend(Sessions.from_history(*past), k=5)
+    together = agent.recommend(Sessions.from_history(*past), k=5, beam=16)
     for row, (items, feedback) in enumerate(zip(*past, strict=True)):
-        alone = agent.recommend(Sessions.from_history([items], [feedback]), k=5)
-        assert torch.equal(together[row], alone[0])
-        assert not set(items) & set(alone[0].tolist())
+        alone = Sessions.from_history([items], [feedback])
+        after_the_last = agent.state(alone)[-1]
+        ranked = agent.policy.probabilities(after_the_last, alone.items, agent._scores())[0].topk(5).indices
+        assert torch.equal(together[row], ranked)
+        assert not set(items) & set(together[row].tolist())
     with pytest.raises(ValueError, match="item ids below 16, got 16"):
         agent.recommend(Sessions.from_history([[16]], [[1.0]]))
 
