@@ -141,7 +141,7 @@ def _identity(
     return {
         "agent": type(agent).__name__,
         "agent options": json.loads(json.dumps(getattr(agent, "options", None))),
-        "agent data": getattr(agent, "kg_digest", None),
+        "agent data": getattr(agent, "data_digest", None),
         "world": digest(sorted(world), *world.values(), getattr(simulator, "eta", None), simulator.horizon),
         "training users": digest(users),
         "evaluation users": None if eval_users is None else digest(eval_users),

@@ -112,7 +112,7 @@ class KGQR(nn.Module):
         }
         self.gamma, self.epsilon, self.tau, self.average = gamma, self.options["epsilon"], tau, average
         self.batch_size, self.gradient_steps, self.target_kind = batch_size, gradient_steps, target
-        self.num_items, self.kg_digest = int(kg.num_items), kg_digest(kg)
+        self.num_items, self.data_digest = int(kg.num_items), kg_digest(kg)
         self.register_buffer("popular", None if popular is None else popular.clone())
         with fenced(seed):
             self.network = _network(kg, embedding, self.options, aggregator)
@@ -264,7 +264,7 @@ class KGQR(nn.Module):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes weights and options to one safetensors file, whole or not at all."""
-        metadata = {"kind": "KGQR agent", "options": self.options, "kg": self.kg_digest}
+        metadata = {"kind": "KGQR agent", "options": self.options, "kg": self.data_digest}
         save_tensors(path, self.state_dict(), metadata)
 
     @classmethod

@@ -41,7 +41,8 @@ class TPGR(nn.Module):
 
     Differs from the paper: one update a batch of sessions, where Algorithm 1 makes one a step; by default returns have
     their mean at that step over the batch taken off (a baseline) and are standardised over the batch; an entropy bonus;
-    and a :class:`kgrl.nn.TasteState` beside the recurrent state. ``preset="paper"`` takes all four away.
+    and a :class:`kgrl.nn.TasteState` beside the recurrent state. ``preset="paper"`` takes
+    away all but the first of these.
 
     Paper is silent: on sizes, rates and γ. Equation 4's Q is estimated from the step on, as Algorithm 1, line 13 does,
     but discounted from the step on too (there: from the session's start, which mutes late steps).
@@ -212,8 +213,7 @@ class TPGR(nn.Module):
 
     def advantages(self, sessions: Sessions) -> Tensor:
         """``[B, T]``, each step's return, less the baseline and standardised where switched on; 0 after the end."""
-        steps = torch.arange(sessions.step, device=sessions.device)
-        taken = steps < sessions.length.unsqueeze(1)
+        taken, steps = _taken(sessions), torch.arange(sessions.step, device=sessions.device)
         later = (steps.unsqueeze(0) - steps.unsqueeze(1)).clamp(min=0)  # [from, to]
         discount = (self.options["gamma"] ** later.to(sessions.rewards.dtype)).triu()
         returns = (sessions.rewards[:, : sessions.step] * taken) @ discount.T
@@ -227,11 +227,10 @@ class TPGR(nn.Module):
 
     def _gradient_step(self, sessions: Sessions, advantages: Tensor) -> Tensor:
         """Returns loss and entropy."""
-        horizon = sessions.step
-        taken = (torch.arange(horizon, device=self.device) < sessions.length.unsqueeze(1)).t()
+        taken = _taken(sessions).t()
         states = self.state(sessions)[:-1]
         log_prob, entropy = self.policy.session_log_prob_and_entropy(states, sessions.shown, self._scores())
-        gain = self._gain(log_prob, sessions.log_prob[:, :horizon].t(), advantages.t())
+        gain = self._gain(log_prob, sessions.log_prob[:, : sessions.step].t(), advantages.t())
         count = taken.sum()
         loss = -torch.where(taken, gain, 0.0).sum() / count
         bonus = torch.where(taken, entropy, 0.0).sum() / count
@@ -268,8 +267,8 @@ class TPGR(nn.Module):
         self.version = int(state["version"])
 
     @property
-    def kg_digest(self) -> str:
-        """What an agent file remembers of its items: the tree."""
+    def data_digest(self) -> str:
+        """What a checkpoint remembers of the items: the tree."""
         return digest(self.tree.paths.cpu(), self.tree.children)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -304,6 +303,11 @@ class TPGR(nn.Module):
     def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
         self.version += 1
         return super().load_state_dict(*args, **kwargs)
+
+
+def _taken(sessions: Sessions) -> Tensor:
+    """``[B, step]``, whether each step was taken: not those after a session's early end."""
+    return torch.arange(sessions.step, device=sessions.device) < sessions.length.unsqueeze(1)
 
 
 def _tree(data: HeteroData, users: Tensor, tree: ClusterTree | None) -> ClusterTree:

@@ -80,8 +80,7 @@ class TreePolicy(torch.nn.Module):
         self.weights = torch.nn.ParameterList(
             Parameter(torch.empty(nodes, *pair)) for pair in pairwise(sizes))
         self.biases = torch.nn.ParameterList(Parameter(torch.empty(nodes, size)) for size in sizes[1:])
-        radix = self.num_children ** torch.arange(self.depth - 1, -1, -1)
-        self.register_buffer("position", (tree.paths.cpu() * radix).sum(1), persistent=False)  # item → leaf
+        self.register_buffer("position", tree.positions.cpu().clone(), persistent=False)  # item → leaf
         self.register_buffer("leaves", tree.leaves.cpu().clone(), persistent=False)
         # [D + 1, N + 1]: the node above each item on each level, counted from the left; above "none", the last, −1
         widths = self.num_children ** torch.arange(self.depth, -1, -1)

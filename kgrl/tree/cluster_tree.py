@@ -42,6 +42,7 @@ class ClusterTree:
     Attributes:
         paths: ``[N, D]``, item → path.
         leaves: ``[c**D]``, leaf → item, −1 where there is none; a leaf's number is its path read in base c.
+        positions: ``[N]``, each item's leaf, the inverse of ``leaves``.
         depth: D.
         children: c.
         num_items: N, also ``len(tree)``.
@@ -60,9 +61,9 @@ class ClusterTree:
         _check_leaves(self.depth, self.children)
         if int(paths.min()) < 0 or int(paths.max()) >= self.children:
             raise ValueError(expected("paths", f"digits in [0, {children})", [int(paths.min()), int(paths.max())]))
-        positions = paths @ _radix(self.depth, self.children).to(paths.device)
+        self.positions = paths @ _radix(self.depth, self.children).to(paths.device)
         self.leaves = paths.new_full((self.children**self.depth,), -1)
-        self.leaves[positions] = torch.arange(self.num_items, device=paths.device)
+        self.leaves[self.positions] = torch.arange(self.num_items, device=paths.device)
         filled = int((self.leaves >= 0).sum())
         if filled < self.num_items:
             raise ValueError(expected("paths", "a path of its own for each item",

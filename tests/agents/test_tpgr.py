@@ -183,9 +183,9 @@ def test_recommend_for_real_users_of_any_length(data):
 
 
 def test_the_attached_tree_is_taken(data):
-    tree = ClusterTree.build(torch.randn(ITEMS, 3, generator=torch.Generator().manual_seed(5)), depth=4)
-    agent = TPGR(tree.attach(data) and data, torch.arange(USERS))
-    del data["item"].cluster_path, data["item"].cluster_children
+    own = data.clone()
+    tree = ClusterTree.build(torch.randn(ITEMS, 3, generator=torch.Generator().manual_seed(5)), depth=4).attach(own)
+    agent = TPGR(own, torch.arange(USERS))
     assert torch.equal(agent.tree.paths, tree.paths)
 
 
