@@ -237,6 +237,18 @@ def test_an_interrupted_run_ends_with_the_same_numbers(tmp_path, data, world):
     assert all(torch.equal(parts[1][name], value) for name, value in whole[1].items())
 
 
+def test_a_checkpoint_of_another_tree_is_refused(tmp_path, data, world):
+    def run(seed: int) -> None:
+        vectors = torch.randn(ITEMS, 3, generator=torch.Generator().manual_seed(seed))
+        fit(make(data, tree=ClusterTree.build(vectors)), world, torch.arange(USERS), interactions=240, sessions=40,
+            checkpoint=tmp_path, progress=False)
+
+    run(0)
+    run(0)
+    with pytest.raises(ValueError, match="agent data"):
+        run(1)
+
+
 def test_same_seed_same_run_and_global_states_untouched(data, world):
     state = torch.get_rng_state()
     runs = []
