@@ -4,10 +4,11 @@ from kgrl.nn.aggregator import Aggregator
 from kgrl.nn.conv import KGConv
 from kgrl.nn.dueling import DuelingHead, ItemTerms
 from kgrl.nn.encoder import KGEncoder
+from kgrl.nn.item_scores import ItemScores
 from kgrl.nn.sru import SRU, SRUCarry
 from kgrl.nn.state import GRUState
 from kgrl.nn.taste import TasteState, TasteTerms
-from kgrl.nn.tree_policy import ItemScores, TreePolicy, Walk
+from kgrl.nn.tree_policy import TreePolicy, Walk
 
 __all__ = [
     "SRU", "Aggregator", "DuelingHead", "GRUState", "ItemScores", "ItemTerms", "KGConv", "KGEncoder", "SRUCarry",

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.amp import is_autocast_available
 from torch.nn import Parameter
 
 from kgrl.nn.grouped import Grouping
+from kgrl.nn.item_scores import ItemScores, Moments, level_moments, node_score, pairs
+from kgrl.nn.node_index import Gone, GoneBefore, NodeIndex, Tally
 from kgrl.options import at_least, expected
 from kgrl.tree.cluster_tree import ClusterTree
 
@@ -23,18 +28,20 @@ class Walk(NamedTuple):
     log_prob: Tensor
 
 
-class ItemScores(NamedTuple):
-    """A score of every item that is linear in the last k of a state: ``weight [N, k]`` and ``bias [N]``."""
-
-    weight: Tensor
-    bias: Tensor
-
-
 class Levels(NamedTuple):
-    """A parameter version's networks, level by level, with item scores taken in; see :meth:`TreePolicy.prepare`."""
+    """A parameter version's networks, level by level, with item scores taken in; see :meth:`TreePolicy.prepare`.
+
+    ``layers``: each level's, from first to last. ``leaf [nodes, k + 1, c]``: the items' own scores, below the nodes of
+    the last level, where its networks could not take them in. ``moments``: of every level but the last.
+    """
 
     layers: list[list[tuple[Tensor, Tensor]]]
-    skips: list[tuple[Tensor, Tensor] | None]
+    scores: ItemScores | None
+    leaf: Tensor | None
+    moments: list[Moments]
+
+
+Past = Gone | GoneBefore | None
 
 
 class TreePolicy(torch.nn.Module):
@@ -66,33 +73,16 @@ class TreePolicy(torch.nn.Module):
         - **outputs:** items and log-probabilities :math:`(R)`
     """
 
-    position: Tensor
-    leaves: Tensor
-    ancestors: Tensor
-
     def __init__(self, state_channels: int, tree: ClusterTree, hidden: Sequence[int] = ()) -> None:
         super().__init__()
-        self.depth, self.num_children = tree.depth, tree.children  # Module.children is taken
-        self.num_items = len(tree.paths)
+        self.index = NodeIndex(tree)
+        self.depth, self.num_children, self.num_items = tree.depth, tree.children, len(tree.paths)
         sizes = [at_least("state_channels", state_channels, 1), *(at_least("hidden", size, 1) for size in hidden),
                  tree.children]
         nodes = sum(self.num_children**level for level in range(self.depth))
         self.weights = torch.nn.ParameterList(
             Parameter(torch.empty(nodes, *pair)) for pair in pairwise(sizes))
         self.biases = torch.nn.ParameterList(Parameter(torch.empty(nodes, size)) for size in sizes[1:])
-        self.register_buffer("position", tree.positions.cpu().clone(), persistent=False)  # item → leaf
-        self.register_buffer("leaves", tree.leaves.cpu().clone(), persistent=False)
-        # [D + 1, N + 1]: the node above each item on each level, counted from the left; above "none", the last, −1
-        widths = self.num_children ** torch.arange(self.depth, -1, -1)
-        above = torch.cat([self.position // widths.unsqueeze(1), widths.new_full((self.depth + 1, 1), -1)], 1)
-        self.register_buffer("ancestors", above, persistent=False)
-        self._fewest: list[int] = []  # items below the smallest node of each level: who has more cannot be used up
-        below = (self.leaves >= 0).long()
-        for level in range(self.depth, 0, -1):
-            self.register_buffer(f"below{level}", below, persistent=False)
-            self._fewest.insert(0, int(below[below > 0].min()))
-            below = below.view(-1, self.num_children).sum(1)
-        self._fewest.insert(0, self.num_items)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -142,14 +132,16 @@ class TreePolicy(torch.nn.Module):
         self, state: Tensor, gone: Tensor | None, scores: ItemScores | Levels | None,
         choose: Callable[[Tensor], tuple[Tensor, Tensor]],
     ) -> Walk:
-        levels = self._levels(scores)
+        levels, past = self._levels(scores), None
+        if gone is not None and gone.size(1):
+            past = self._gone(state, gone, levels)
         node = torch.zeros(len(state), dtype=torch.long, device=state.device)
         total = state.new_zeros(len(state))
         for level in range(self.depth):
-            digit, log_prob = choose(self._masked(level, node, state, self._left(level, node, gone), levels))
+            digit, log_prob = choose(self._masked(level, node, state, past, levels))
             total = total + log_prob
             node = node * self.num_children + digit
-        items = self.leaves[node]
+        items = self.index.leaves[node]
         if gone is not None and gone.size(1) >= self.num_items:  # else something is left
             items = items.masked_fill((gone >= 0).sum(1) >= self.num_items, -1)
         return Walk(items, total)
@@ -169,8 +161,9 @@ class TreePolicy(torch.nn.Module):
 
         The latter, averaged over drawn items, estimates the entropy over all items (chain rule).
         """
-        return self._paths(state, items, levels=self._levels(scores),
-                           left=lambda level, node: self._left(level, node, gone))
+        levels = self._levels(scores)
+        past = None if gone is None else self._gone(state, gone, levels)
+        return self._paths(state, items, past, levels)
 
     def session_log_prob_and_entropy(
         self, states: Tensor, shown: Tensor, scores: ItemScores | Levels | None = None
@@ -184,31 +177,23 @@ class TreePolicy(torch.nn.Module):
             scores: as in :meth:`sample`.
         """
         sessions, horizon = shown.shape
-        ancestors = self.ancestors[:, shown]  # [D + 1, B, T]
-        before = torch.ones(horizon, horizon, dtype=torch.bool, device=shown.device).tril(-1)
-
-        def left(level: int, node: Tensor) -> Tensor:
-            below = self.get_buffer(f"below{level + 1}").view(-1, self.num_children)
-            if horizon <= self._fewest[level + 1]:
-                return below[node] > 0
-            same = (ancestors[level].unsqueeze(2) == ancestors[level].unsqueeze(1)) & before
-            digits = (ancestors[level + 1] - ancestors[level] * self.num_children).clamp(min=0)
-            marks = torch.nn.functional.one_hot(digits, self.num_children).to(states.dtype)
-            gone = torch.bmm(same.to(states.dtype), marks)  # [B, T, c], how many below each child were shown before
-            return below[node] - gone.transpose(0, 1).flatten(0, 1) > 0.5
-
-        found = self._paths(states.flatten(0, 1), shown.t().flatten().clamp(min=0), left, self._levels(scores))
+        levels = self._levels(scores)
+        values = None
+        if levels.moments and levels.scores is not None:
+            with _exact(states):
+                rows = F.embedding(shown.clamp(min=0), levels.scores.rows)
+                values = torch.bmm(levels.scores.seen(states).transpose(0, 1), rows.mT)
+        found = self._paths(states.flatten(0, 1), shown.t().flatten().clamp(min=0),
+                            GoneBefore(self.index, shown, values), levels)
         return found[0].view(horizon, sessions), found[1].view(horizon, sessions)
 
-    def _paths(
-        self, state: Tensor, items: Tensor, left: Callable[[int, Tensor], Tensor], levels: Levels
-    ) -> tuple[Tensor, Tensor]:
+    def _paths(self, state: Tensor, items: Tensor, past: Past, levels: Levels) -> tuple[Tensor, Tensor]:
         """Log-probability of the items' paths, and entropy on them."""
         total, entropy = state.new_zeros(len(state)), state.new_zeros(len(state))
         for level in range(self.depth):
-            node = self.ancestors[level][items]
-            digit = self.ancestors[level + 1][items] - node * self.num_children
-            log_prob = self._masked(level, node, state, left(level, node), levels).log_softmax(1)
+            node = self.index.above(items, level)
+            digit = self.index.above(items, level + 1) - node * self.num_children
+            log_prob = self._masked(level, node, state, past, levels).log_softmax(1)
             total = total + log_prob.gather(1, digit.unsqueeze(1)).squeeze(1)
             entropy = entropy - (log_prob.exp() * log_prob.clamp(min=-1e4)).sum(1)  # 0 · −∞ is 0 here
         return total, entropy
@@ -225,7 +210,7 @@ class TreePolicy(torch.nn.Module):
             spread = None if gone is None else gone.repeat_interleave(nodes, 0)
             log_prob = self._node(level, node, state.repeat_interleave(nodes, 0), spread, levels)
             total = (total.unsqueeze(2) + log_prob.view(rows, nodes, self.num_children)).flatten(1)
-        found = total[:, self.position].exp()
+        found = total[:, self.index.position].exp()
         return found.masked_fill(self._is_gone(gone, rows), 0.0) if gone is not None else found
 
     def topk(
@@ -256,85 +241,104 @@ class TreePolicy(torch.nn.Module):
             node = node.gather(1, best)
         if gone is not None:
             total = total.masked_fill((gone >= 0).sum(1, keepdim=True) >= self.num_items, -torch.inf)
-        items = self.leaves[node].masked_fill(total == -torch.inf, -1)
-        return Walk(*(torch.nn.functional.pad(x, (0, k - x.size(1)), value=fill)
+        items = self.index.leaves[node].masked_fill(total == -torch.inf, -1)
+        return Walk(*(F.pad(x, (0, k - x.size(1)), value=fill)
                       for x, fill in ((items, -1), (total, -torch.inf))))
 
     # -------------------------------------------------------------------------------------------------------- nodes
 
     def prepare(self, scores: ItemScores | None = None) -> Levels:
-        """The networks with ``scores`` taken in, which any method takes in their place: made once for many calls.
-
-        A child's score is the mean of those of the items below it, and is added to its logit.
-        """
-        layers, skips, first = [], self._skips(scores), 0
+        """The networks with ``scores`` taken in, which any method takes in their place: made once for many calls."""
+        if scores is not None:
+            self._check(scores)
+        layers, first = [], 0
         for level in range(self.depth):
             nodes = self.num_children**level
-            own = [(weight[first : first + nodes], bias[first : first + nodes])
-                   for weight, bias in zip(self.weights, self.biases, strict=True)]
-            skip = skips[level]
-            if skip is not None and len(own) == 1:  # one layer can take the scores in
-                weight, bias = own[0]
-                missing = weight.size(1) - skip[0].size(1)
-                own = [(weight + torch.nn.functional.pad(skip[0], (0, 0, missing, 0)), bias + skip[1])]
-                skips[level] = None
-            layers.append(own)
+            layers.append([(weight[first : first + nodes], bias[first : first + nodes])
+                           for weight, bias in zip(self.weights, self.biases, strict=True)])
             first += nodes
-        return Levels(layers, skips)
-
-    def _skips(self, scores: ItemScores | None) -> list[tuple[Tensor, Tensor] | None]:
-        """Of each level, the nodes' layers from the last k of a state to scores: ``[nodes, k, c]``, ``[nodes, c]``."""
         if scores is None:
-            return [None] * self.depth
+            return Levels(layers, None, None, [])
+        leaf: Tensor | None = self.index.sums(scores.rows)[-1]  # of one item, the sum is its score
+        if len(layers[-1]) == 1 and not torch.is_grad_enabled():  # one layer can take the scores in
+            weight, bias = layers[-1][0]
+            own = leaf * scores.sharpness
+            layers[-1] = [(weight + F.pad(own[:, :-1], (0, 0, weight.size(1) - own.size(1) + 1, 0)), bias + own[:, -1])]
+            leaf = None
+        return Levels(layers, scores, leaf, level_moments(self.index, scores))
+
+    def _check(self, scores: ItemScores) -> None:
         if scores.weight.size(0) != self.num_items or scores.weight.size(1) > self.weights[0].size(1):
             raise ValueError(expected("scores.weight", f"[{self.num_items}, at most {self.weights[0].size(1)}]",
                                       tuple(scores.weight.shape)))
-        both = torch.cat([scores.weight, scores.bias.unsqueeze(1)], 1)
-        total = both.new_zeros(len(self.leaves), both.size(1)).index_copy(0, self.position, both)
-        skips: list[tuple[Tensor, Tensor] | None] = []
-        for level in range(self.depth, 0, -1):
-            mean = total / self.get_buffer(f"below{level}").clamp(min=1).unsqueeze(1)
-            children = mean.view(-1, self.num_children, both.size(1))
-            skips.insert(0, (children[..., :-1].mT, children[..., -1]))
-            total = total.view(-1, self.num_children, both.size(1)).sum(1)
-        return skips
 
     def _levels(self, scores: ItemScores | Levels | None) -> Levels:
         return scores if isinstance(scores, Levels) else self.prepare(scores)
 
+    def _gone(self, state: Tensor, gone: Tensor, levels: Levels) -> Gone:
+        if not levels.moments or levels.scores is None:
+            return Gone(self.index, gone)
+        with _exact(state):
+            rows = F.embedding(gone.clamp(min=0), levels.scores.rows)
+            return Gone(self.index, gone, torch.bmm(rows, levels.scores.seen(state).unsqueeze(2)).squeeze(2))
+
     def _node(self, level: int, node: Tensor, state: Tensor, gone: Tensor | None, levels: Levels) -> Tensor:
         """``[R, c]``, log-probabilities of the children of each row's ``node`` (counted from the left on its level)."""
-        left = self._left(level, node, gone)
-        left = left | ~left.any(1, keepdim=True)  # a wide search comes by nodes without items
-        return self._masked(level, node, state, left, levels).log_softmax(1)
+        past = None if gone is None else self._gone(state, gone, levels)
+        return self._masked(level, node, state, past, levels, anywhere=True).log_softmax(1)
 
-    def _masked(self, level: int, node: Tensor, state: Tensor, left: Tensor, levels: Levels) -> Tensor:
-        """``[R, c]``, logits, −∞ where nothing is left."""
-        return self._logits(level, node, state, levels).masked_fill(~left, -torch.inf)
+    def _masked(
+        self, level: int, node: Tensor, state: Tensor, past: Past, levels: Levels, anywhere: bool = False
+    ) -> Tensor:
+        """``[R, c]``, logits, −∞ where nothing is left; of a node below which nothing is, all are kept.
 
-    def _logits(self, level: int, node: Tensor, state: Tensor, levels: Levels) -> Tensor:
-        layers, skip = levels.layers[level], levels.skips[level]
-        nodes = self.num_children**level
-        grouping = Grouping(node, nodes) if nodes > 1 else None
-        x = seen = state if grouping is None else grouping.spread(state)
-        for depth, layer in enumerate(layers):
-            x = _linear(grouping, torch.relu(x) if depth else x, *layer)
-        if skip is not None:
-            x = x + _linear(grouping, seen[..., seen.size(-1) - skip[0].size(1) :], *skip)
-        return x if grouping is None else grouping.collect(x)
-
-    def _left(self, level: int, node: Tensor, gone: Tensor | None) -> Tensor:
-        """``[R, c]``, whether anything is left below each child; all of them where all that there was is gone."""
-        below = self.get_buffer(f"below{level + 1}").view(-1, self.num_children)
-        if gone is None or gone.size(1) < self._fewest[level + 1]:
-            return below[node] > 0
-        parent = self.ancestors[level][gone]
-        digit = (self.ancestors[level + 1][gone] - parent * self.num_children).clamp_(min=0)
-        here = (parent == node.unsqueeze(1)).to(torch.int32)
-        left = below[node].to(torch.int32).scatter_add_(1, digit, -here) > 0
-        if gone.size(1) >= self._fewest[level]:  # no softmax of nothing
+        Args:
+            anywhere: whether ``node`` may be one without items: a wide search comes by such.
+        """
+        grouping = Grouping(node, self.num_children**level) if level else None
+        moments = level < len(levels.moments)
+        used_up = past is not None and past.most >= self.index.fewest[level + 1]
+        gone = past.tally(level, node, moments) if past is not None and (moments or used_up) else None
+        below = F.embedding(node, self.index.below(level))
+        logits = self._logits(level, state, grouping, levels)
+        if moments:
+            logits = logits + self._node_scores(level, state, grouping, levels, below, gone)
+        left = (below if gone is None else below - gone.number) > 0.5
+        if anywhere or (past is not None and past.most >= self.index.fewest[level]):  # no softmax of nothing
             left |= ~left.any(1, keepdim=True)
-        return left
+        return logits.masked_fill(~left, -torch.inf)
+
+    def _logits(self, level: int, state: Tensor, grouping: Grouping | None, levels: Levels) -> Tensor:
+        """``[R, c]``, what the nodes' networks say, and at the leaves the items' scores."""
+        x = state if grouping is None else grouping.spread(state)
+        for depth, layer in enumerate(levels.layers[level]):
+            x = _linear(grouping, torch.relu(x) if depth else x, *layer)
+        if grouping is not None:
+            x = grouping.collect(x)
+        if level < self.depth - 1 or levels.scores is None or levels.leaf is None:
+            return x
+        with _exact(state):
+            scores = self._sum(grouping, levels.scores.seen(state), levels.leaf)
+        return x + levels.scores.sharpness * scores
+
+    def _node_scores(
+        self, level: int, state: Tensor, grouping: Grouping | None, levels: Levels, below: Tensor, gone: Tally | None
+    ) -> Tensor:
+        """``[R, c]``, see :class:`kgrl.nn.ItemScores`."""
+        assert levels.scores is not None
+        with _exact(state):
+            seen = levels.scores.seen(state)
+            first, second = (self._sum(grouping, x, table)
+                             for x, table in zip((seen, pairs(seen)), levels.moments[level], strict=True))
+            mean, deviation = node_score(first, second, below, gone)
+        return levels.scores.sharpness * (mean + levels.scores.spread * deviation)
+
+    def _sum(self, grouping: Grouping | None, x: Tensor, table: Tensor) -> Tensor:
+        """``[R, c]``, each row of ``x`` times its node's table."""
+        nothing = table.new_zeros(table.size(0), table.size(2))
+        if grouping is None:
+            return _linear(None, x, table, nothing)
+        return grouping.collect(_linear(grouping, grouping.spread(x), table, nothing))
 
     def _is_gone(self, gone: Tensor, rows: int) -> Tensor:
         marks = torch.zeros(rows, self.num_items + 1, dtype=torch.bool, device=gone.device)
@@ -348,3 +352,11 @@ class TreePolicy(torch.nn.Module):
 def _linear(grouping: Grouping | None, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Rows or blocks through the layers ``[nodes, in, out]`` of a level; without a grouping there is one node."""
     return torch.addmm(bias[0], x, weight[0]) if grouping is None else grouping.linear(x, weight, bias)
+
+
+@contextmanager
+def _exact(state: Tensor) -> Iterator[None]:
+    """Without gradient, and in the state's own precision: a variance is the small difference of large numbers."""
+    kind = state.device.type
+    with torch.no_grad(), torch.autocast(kind, enabled=False) if is_autocast_available(kind) else nullcontext():
+        yield

@@ -57,16 +57,18 @@ class SlowPolicy:
         """Digit → log-probability, of the children below which something is left."""
         logits = self.networks[path](state)
         left = [digit for digit in range(self.children) if set(self.below.get((*path, digit), [])) - gone]
-        values = [logits[digit] + self.score((*path, digit), state) for digit in left]
+        values = [logits[digit] + self.score((*path, digit), state, gone) for digit in left]
         return dict(zip(left, torch.stack(values).log_softmax(0), strict=True))
 
-    def score(self, path: Path, state: Tensor) -> Tensor:
-        """The mean over the items below, gone or not."""
+    def score(self, path: Path, state: Tensor, gone: set[int]) -> Tensor:
+        """a · (mean + κ · standard deviation) over the items below that are left."""
         if self.scores is None:
             return state.new_zeros(())
-        weight, bias = self.scores
-        last = state[len(state) - weight.size(1) :]
-        return torch.stack([bias[item] + (weight[item] * last).sum() for item in self.below[path]]).mean()
+        weight, bias, sharpness, spread = self.scores
+        last = state[len(state) - weight.size(1) :].detach()
+        left = set(self.below[path]) - gone
+        scores = torch.stack([bias[item] + (weight[item] * last).sum() for item in left]).detach()
+        return sharpness * (scores.mean() + spread * scores.std(correction=0))
 
     def distribution(self, state: Tensor, gone: set[int], path: Path = ()) -> dict[int, Tensor]:
         if len(path) == self.depth:
@@ -142,8 +144,8 @@ def make(
     for parameter in policy.parameters():
         torch.nn.init.normal_(parameter, std=scale)
     scores = None if scored is None else ItemScores(
-        (torch.randn(num_items, scored, dtype=torch.double) * scale).requires_grad_(),
-        (torch.randn(num_items, dtype=torch.double) * scale).requires_grad_())
+        torch.randn(num_items, scored, dtype=torch.double) * scale, torch.randn(num_items, dtype=torch.double) * scale,
+        *(torch.tensor(value, dtype=torch.double, requires_grad=True) for value in (0.8, 1.4)))
     return Case(policy, tree, SlowPolicy(policy, tree, scores), scores)
 
 
@@ -164,9 +166,14 @@ def some_gone(rows: int, num_items: int, most: int | None = None, seed: int = 0)
     return gone, [set(row.tolist()) - {-1} for row in gone]
 
 
+def learned(scores: ItemScores | None) -> list[Tensor]:
+    return [] if scores is None else [part for part in scores[2:] if isinstance(part, Tensor)]
+
+
 def assert_same_gradients(case: Case, state: Tensor, ours: Tensor, theirs: Tensor) -> None:
-    inputs = [state, *(case.scores or ())]
-    mine = torch.autograd.grad(ours, [*case.policy.weights, *case.policy.biases, *inputs], retain_graph=True)
+    inputs = [state, *learned(case.scores)]
+    mine = torch.autograd.grad(ours, [*case.policy.weights, *case.policy.biases, *inputs], retain_graph=True,
+                               materialize_grads=True)
     expected = torch.autograd.grad(theirs, inputs, retain_graph=True, materialize_grads=True)
     for one, other in zip(mine, [*case.slow.gradients(theirs, case.policy), *expected], strict=True):
         torch.testing.assert_close(one, other)
@@ -266,8 +273,8 @@ def test_no_gradient_is_nan_where_children_are_gone(hidden: list[int]) -> None:
     everything = (walk.log_prob.sum() + case.policy.greedy(state, gone, case.scores).log_prob.sum()
                   + best.log_prob.sum() + case.policy.probabilities(state, gone, case.scores).square().sum()
                   + sum(case.policy.log_prob_and_entropy(state, walk.items, gone, case.scores)).sum())
-    wanted = [state, *case.policy.parameters(), *case.scores]
-    assert all(grad.isfinite().all() for grad in torch.autograd.grad(everything, wanted))
+    wanted = [state, *case.policy.parameters(), *learned(case.scores)]
+    assert all(grad.isfinite().all() for grad in torch.autograd.grad(everything, wanted, materialize_grads=True))
 
 
 @pytest.mark.parametrize("dtype", [torch.float, torch.double])
@@ -415,7 +422,7 @@ def test_nothing_left(
     assert (policy.topk(state[1:2], 3, gone[1:2], scores=given).log_prob == -torch.inf).all()
     probabilities = policy.probabilities(state, gone, given)
     torch.testing.assert_close(probabilities.sum(1), torch.tensor([1.0, 0.0, 1.0], device=device).double())
-    assert torch.equal(tree.leaves, policy.leaves.cpu())
+    assert torch.equal(tree.leaves, policy.index.leaves.cpu())
 
 
 @pytest.mark.parametrize("scored", [None, SCORED])
@@ -476,8 +483,8 @@ def test_sessions_equal_step_by_step(depth: int, children: int, num_items: int, 
         for log_prob, entropy in (found, expected):
             weight = torch.linspace(-1, 2, taken.numel()).double().view_as(log_prob)
             losses.append(torch.where(taken, log_prob * weight + entropy, 0.0).sum())
-        wanted = [state, *case.policy.parameters(), *case.scores]
-        for mine, other in zip(*(torch.autograd.grad(loss, wanted) for loss in losses), strict=True):
+        wanted = [state, *case.policy.parameters(), *learned(case.scores)]
+        for mine, other in zip(*(torch.autograd.grad(loss, wanted, materialize_grads=True) for loss in losses), strict=True):
             torch.testing.assert_close(mine, other)
 
 
@@ -498,6 +505,9 @@ def test_prepared_scores_are_the_same(hidden: list[int]) -> None:
                            case.policy.probabilities(state, missing, case.scores))
         assert torch.equal(case.policy.log_prob(state, items, missing, levels),
                            case.policy.log_prob(state, items, missing, case.scores))
+        with torch.no_grad():  # here the last layer takes the scores in
+            merged = case.policy.probabilities(state, missing, case.policy.prepare(case.scores))
+        torch.testing.assert_close(merged, case.policy.probabilities(state, missing, levels))
 
 
 def test_scores_alone_are_a_softmax_over_items_where_the_tree_is_flat() -> None:
@@ -650,18 +660,18 @@ def test_the_same_bit_for_bit(assert_same_bit_for_bit: Callable[..., None]) -> N
     leaves = torch.arange(900)
     tree = ClusterTree(torch.stack([leaves // 30, leaves % 30], 1), 30)
     state, items = torch.randn(3000, 16, requires_grad=True), torch.randint(900, (3000,))
-    scores = ItemScores(torch.randn(900, 8, requires_grad=True), torch.randn(900, requires_grad=True))
+    scores = ItemScores(torch.randn(900, 8), torch.randn(900), *torch.tensor([0.5, 1.5], requires_grad=True))
     gone = torch.stack([torch.randperm(900)[:32] for _ in range(3000)])
     gone = gone.masked_fill(gone == items.unsqueeze(1), -1)
     for hidden in HIDDEN[:2]:
         policy = TreePolicy(16, tree, hidden)
         assert_same_bit_for_bit(
             lambda policy=policy: sum(policy.log_prob_and_entropy(state, items, gone, scores)),
-            [state, *policy.parameters(), *scores])
+            [state, *policy.parameters(), *learned(scores)])
         assert_same_bit_for_bit(
             lambda policy=policy: sum(policy.session_log_prob_and_entropy(
                 state[:, :16].unflatten(0, (30, 100)), gone[:100, :30].clamp(min=0), scores)),
-            [state, *policy.parameters(), *scores])
+            [state, *policy.parameters(), *learned(scores)])
 
 
 def test_draws_follow_the_generator_and_leave_the_global_one_alone() -> None:
