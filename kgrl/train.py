@@ -29,7 +29,7 @@ def fit(
     agent: nn.Module, simulator: Any, users: Tensor, *, interactions: int, eval_users: Tensor | None = None,
     evaluate_every: int = 1_024, sessions: int = 32, checkpoint: str | os.PathLike[str] | None = None,
     loggers: Any = None, watch: Callable[[Mapping[str, float]], None] | None = None,
-    precision: Any = "32-true", progress: bool | None = None, seed: int = 0,
+    precision: Any = "32-true", progress: bool | None = None, pretrain_interactions: int = 0, seed: int = 0,
 ) -> list[dict[str, float]]:
     """Trains an agent in a simulator, and watches it on other users.
 
@@ -53,6 +53,8 @@ def fit(
         watch: called with each evaluation's row as it is made, e.g. to print it.
         precision: Fabric's, e.g. ``"bf16-mixed"``.
         progress: whether to show a bar with the latest validation reward and the time left; ``None``: at a terminal.
+        pretrain_interactions: the first so many of ``interactions`` (up to a rollout's end) are with items drawn at
+            random, and go to ``agent.pretrain`` in place of ``learn``.
         seed: of the users' order, exploration and replay.
 
     Returns:
@@ -66,12 +68,15 @@ def fit(
     at_least("interactions", interactions, horizon)
     at_least("evaluate_every", evaluate_every, 1)
     at_least("sessions", sessions, 1)
+    if at_least("pretrain_interactions", pretrain_interactions, 0) and not hasattr(agent, "pretrain"):
+        raise ValueError(expected("pretrain_interactions", "0 for an agent without `pretrain`", pretrain_interactions))
     if not len(users) or (eval_users is not None and not len(eval_users)):
         raise ValueError(expected("users" if not len(users) else "eval_users", "at least one user id", []))
     fabric = Fabric(accelerator=simulator.device.type, devices=1, precision=precision, loggers=loggers)
     run = Run(generator_for(simulator.device, seed))
     folder = None if checkpoint is None else Path(checkpoint)
-    identity = _identity(agent, simulator, users, eval_users, evaluate_every, sessions, precision, seed)
+    identity = _identity(agent, simulator, users, eval_users, evaluate_every, sessions, precision,
+                         pretrain_interactions, seed)
     if folder is not None and run.restore(folder, agent, identity):
         for row in run.curve:
             _tell(row, fabric, watch)
@@ -81,7 +86,8 @@ def fit(
         while (count := min(sessions, (interactions - run.interactions) // horizon)) > 0:
             started, before = time.perf_counter(), run.interactions
             with fabric.autocast():
-                report = _round(agent, simulator, _turn(users, run.sessions, count, seed), run)
+                turn = _turn(users, run.sessions, count, seed)
+                report = _round(agent, simulator, turn, run, run.interactions < pretrain_interactions)
             due = run.interactions // evaluate_every > before // evaluate_every
             last = interactions - run.interactions < horizon
             if eval_users is not None and (due or last):
@@ -100,10 +106,14 @@ def fit(
     return run.curve
 
 
-def _round(agent: Any, simulator: Any, users: Tensor, run: Run) -> dict[str, float]:
-    """One exploring rollout and what the agent learns from it; returns what ``learn`` reports."""
-    sessions = rollout(agent, simulator, users, explore=True, generator=run.generator)
-    report = dict(agent.learn(sessions, run.generator))
+def _round(agent: Any, simulator: Any, users: Tensor, run: Run, pretraining: bool) -> dict[str, float]:
+    """One exploring (or random) rollout and what the agent learns from it; returns what ``learn`` reports."""
+    if pretraining:
+        sessions = simulator.play_random(users, run.generator)
+        report = dict(agent.pretrain(sessions, run.generator))
+    else:
+        sessions = rollout(agent, simulator, users, explore=True, generator=run.generator)
+        report = dict(agent.learn(sessions, run.generator))
     run.sessions += len(users)
     run.interactions += int(sessions.length.sum())
     run.gradient_steps += int(report.pop("gradient_steps", 0))
@@ -137,7 +147,7 @@ def _identity(
 ) -> dict[str, Any]:
     """What a run's numbers depend on; a checkpoint made under anything else is refused."""
     world = simulator.state_dict()
-    names = ("evaluate_every", "sessions", "precision", "seed")
+    names = ("evaluate_every", "sessions", "precision", "pretrain_interactions", "seed")
     return {
         "agent": type(agent).__name__,
         "agent options": json.loads(json.dumps(getattr(agent, "options", None))),

@@ -52,7 +52,7 @@ class SRUHistory(nn.Module):
     def __init__(self, embedding: Tensor, channels: int, bins: int, highest: float) -> None:
         super().__init__()
         self.embedding = nn.Parameter(embedding.detach().clone())
-        self.bins, self.highest, self.channels = bins, highest, channels
+        self.bins, self.highest, self.channels, self.item_channels = bins, highest, channels, embedding.size(1)
         self.sru = SRU(embedding.size(1) + bins, channels)
 
     def vectors(self) -> Tensor:
@@ -94,7 +94,7 @@ class KGHistory(nn.Module):
     def __init__(self, embedding: Tensor, encoder: KGEncoder, item_channels: int, channels: int) -> None:
         super().__init__()
         self.embedding = nn.Parameter(embedding.detach().clone())
-        self.encoder, self.channels = encoder, channels
+        self.encoder, self.channels, self.item_channels = encoder, channels, item_channels
         self.gru = GRUState(item_channels, channels)
 
     def vectors(self) -> Tensor:
@@ -118,5 +118,5 @@ class KGHistory(nn.Module):
 
 
 History = Any
-"""Any module with ``channels``, ``vectors()``, ``initial(B)``, ``inputs(vectors, steps)``, ``step(carry, inputs)`` and
-``output(carry)``."""
+"""Any module with ``channels``, ``item_channels``, ``vectors()``, ``initial(B)``, ``inputs(vectors, steps)``,
+``step(carry, inputs)`` and ``output(carry)``."""

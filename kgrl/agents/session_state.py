@@ -6,12 +6,11 @@ import weakref
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kgrl.agents.history import History, Step
 from kgrl.nn.status import STATUS, initial_status, next_status
-from kgrl.nn.taste import Belief, TasteState, TasteTerms
+from kgrl.nn.taste import Belief, TasteTerms
 from kgrl.sessions import Sessions
 
 
@@ -36,28 +35,34 @@ class SessionState(nn.Module):
     Args:
         history: :class:`SRUHistory`, :class:`KGHistory`, or one of your own.
         horizon: T, which the status is divided by.
-        taste: see :class:`kgrl.nn.TasteState`; ``None`` as in the paper. The policy's gradient does not reach it: it
-            learns from the feedback alone, by :meth:`taste_loss`.
+        taste: what is inferred a user's taste by; ``None`` as in the paper. It stays as it is.
     """
 
-    def __init__(self, history: History, horizon: int, taste: TasteState | None = None) -> None:
+    def __init__(self, history: History, horizon: int, taste: TasteTerms | None = None) -> None:
         super().__init__()
-        self.history, self.horizon, self.taste = history, horizon, taste
-        self.channels = history.channels + STATUS + (0 if taste is None else taste.taste_channels)
+        self.history, self.horizon, self.taste_channels = history, horizon, 0
+        if taste is not None:
+            self.taste_channels = taste.loading.size(1)
+            for name, part in taste._asdict().items():
+                self.register_buffer(f"taste_{name}", part.clone())
+        self.channels = history.channels + STATUS + self.taste_channels
+
+    @property
+    def taste(self) -> TasteTerms | None:
+        """By what a user's taste is inferred."""
+        if not self.taste_channels:
+            return None
+        return TasteTerms(*(self.get_buffer(f"taste_{name}") for name in TasteTerms._fields))
 
     def items(self) -> Items:
         """What all sessions share."""
-        vectors = self.history.vectors()
-        if self.taste is None:
-            return Items(vectors, None)
-        with torch.no_grad():
-            return Items(vectors, self.taste.project(vectors))
+        return Items(self.history.vectors(), self.taste)
 
-    def initial(self, num_sessions: int) -> Carry:
+    def initial(self, num_sessions: int, items: Items) -> Carry:
+        """Before the first step."""
         history = self.history.initial(num_sessions)
-        device = next(self.parameters()).device
-        belief = None if self.taste is None else self.taste.initial(num_sessions)
-        return Carry(history, initial_status(num_sessions, device), belief)
+        belief = None if items.taste is None else items.taste.prior(num_sessions)
+        return Carry(history, initial_status(num_sessions, items.vectors.device), belief)
 
     def step(self, carry: Carry, items: Items, step: Step, inputs: Any = None) -> Carry:
         """One step later.
@@ -71,9 +76,9 @@ class SessionState(nn.Module):
         if inputs is None:
             inputs = self.history.inputs(items.vectors, step)
         belief = carry.belief
-        if self.taste is not None and belief is not None and items.taste is not None:
+        if belief is not None and items.taste is not None:
             with torch.no_grad():
-                belief = self.taste.step(belief, items.taste, step.items, step.feedback)
+                belief = items.taste.update(belief, step.items, step.feedback)
         return Carry(self.history.step(carry.history, inputs), next_status(carry.status, step.streak), belief)
 
     def read(self, carry: Carry) -> Tensor:
@@ -83,24 +88,13 @@ class SessionState(nn.Module):
 
     def forward(self, sessions: Sessions) -> Tensor:
         """``[T + 1, B, s]``, states before each step and after the last; past a session's end they mean nothing."""
-        items, carry, states = self.items(), self.initial(len(sessions)), []
-        steps = Step.all_of(sessions)
+        items, steps = self.items(), Step.all_of(sessions)
+        carry, states = self.initial(len(sessions), items), []
         inputs = self.history.inputs(items.vectors, steps)
         for step, given in zip(_unbound(steps), _unbound(inputs), strict=True):
             states.append(self.read(carry))
             carry = self.step(carry, items, Step(*step), given)
         return torch.stack([*states, self.read(carry)])
-
-    def taste_loss(self, sessions: Sessions, rows: Tensor, steps: Tensor) -> Tensor:
-        """Squared error of the feedback that the taste state expects of R steps: ``rows [R]``, ``steps [R]``."""
-        assert self.taste is not None
-        before = sessions.rows(rows).before(steps)
-        at = steps.unsqueeze(1)
-        asked = sessions.items[rows].gather(1, at).squeeze(1)
-        feedback = sessions.feedback[rows].gather(1, at).squeeze(1)
-        terms = self.taste.project(self.history.vectors())
-        mean = self.taste(terms, before.items, before.feedback)
-        return F.mse_loss(self.taste.predict(mean, terms, asked, torch.arange(len(rows), device=rows.device)), feedback)
 
 
 def _unbound(steps: Any) -> Any:
@@ -133,7 +127,7 @@ class Follower:
         if self._items is None or self._version != version:
             self._items = state.items()
         if not same or self._carry is None or self._step > sessions.step:
-            self._carry, self._step = state.initial(len(sessions)), 0
+            self._carry, self._step = state.initial(len(sessions), self._items), 0
         while self._step < sessions.step:
             self._carry = state.step(self._carry, self._items, Step.of(sessions, self._step))
             self._step += 1

@@ -7,19 +7,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from kgrl.agents.history import KGHistory, SRUHistory
 from kgrl.agents.optimizer_state import load_optimizer_tensors, optimizer_tensors
+from kgrl.agents.returns import returns, taken_steps
 from kgrl.agents.session_state import Follower, SessionState
 from kgrl.files import below, digest, load_tensors, save_tensors
 from kgrl.graph import knowledge_graph
 from kgrl.nn.encoder import KGEncoder
-from kgrl.nn.taste import TasteState
-from kgrl.nn.tree_policy import ItemScores, Levels, TreePolicy
+from kgrl.nn.item_scores import ItemScores
+from kgrl.nn.taste import TasteTerms
+from kgrl.nn.tree_policy import Levels, TreePolicy
 from kgrl.options import at_least, between, expected, one_of
 from kgrl.pretrain.items import item_vectors
+from kgrl.pretrain.tastes import item_tastes
 from kgrl.seeding import fenced
 from kgrl.sessions import Sessions
 from kgrl.tree.cluster_tree import ClusterTree
@@ -27,6 +31,9 @@ from kgrl.tree.cluster_tree import ClusterTree
 PRESETS = ("default", "paper")
 """``"paper"``: REINFORCE as printed: no baseline, returns as they are, no entropy bonus, no taste state."""
 STATES = ("sru", "kg")
+OPTIMIZERS = ("optimizer", "pretrain_optimizer")
+SHARPNESS = 10.0
+"""How much a logit changes with the expected feedback, at first."""
 PAPER = {"baseline": False, "standardise": False, "entropy": 0.0, "taste_channels": 0, "clip": None}
 
 
@@ -41,16 +48,17 @@ class TPGR(nn.Module):
 
     Differs from the paper: one update a batch of sessions, where Algorithm 1 makes one a step; by default returns have
     their mean at that step over the batch taken off (a baseline) and are standardised over the batch; an entropy bonus;
-    and a :class:`kgrl.nn.TasteState` beside the recurrent state. ``preset="paper"`` takes
-    away all but the first of these.
+    and a taste state beside the recurrent one (:class:`kgrl.nn.TasteTerms`, from
+    :func:`kgrl.pretrain.item_tastes`), whose expected feedback the nodes' logits start from
+    (:class:`kgrl.nn.ItemScores`). ``preset="paper"`` takes away all but the first of these.
 
     Paper is silent: on sizes, rates and γ. Equation 4's Q is estimated from the step on, as Algorithm 1, line 13 does,
     but discounted from the step on too (there: from the session's start, which mutes late steps).
 
     Args:
         data: a data set.
-        users: ``[U]``, training users; only their ratings are looked at, for the item embeddings to start from and
-            for the tree where none is given.
+        users: ``[U]``, training users; only their ratings are looked at, for the item embeddings and the taste state to
+            start from and for the tree where none is given.
         tree: over the items; ``None``: the one attached to ``data``, or else one of rating vectors by PCA, depth 2.
         state: ``"sru"``: the paper's; ``"kg"``: KGQR's state encoder over the data's KG.
         preset: one of :data:`PRESETS`.
@@ -65,15 +73,15 @@ class TPGR(nn.Module):
         eta: the simulator's, for the range of the one-hot reward.
         gamma: discount γ in [0, 1].
         lr, weight_decay: of Adam; ``weight_decay`` is the L2 term.
-        taste_lr: of the taste state and the item embeddings under it.
         entropy: weight of the entropy bonus.
+        pretrain_lr: of Adam in :meth:`pretrain`.
+        frozen: whether the recurrent state and the item embeddings stay what :meth:`pretrain` made of them, as in the
+            authors' code.
         baseline: whether the mean return of a step over the batch is taken off.
         standardise: whether returns are divided by their standard deviation over the batch.
         clip: PPO's ε (Schulman et al., 2017); ``None``: plain policy gradient.
         epochs: passes over each batch; more than one wants ``clip``.
         minibatches: parts that a pass splits the batch's sessions into, one gradient step each.
-        taste_steps, taste_rows: gradient steps of the taste state after each rollout, and steps of the rollout that
-            each is made of.
         seed: of the initial weights.
 
     Raises:
@@ -83,10 +91,11 @@ class TPGR(nn.Module):
     def __init__(
         self, data: HeteroData, users: Tensor, *, tree: ClusterTree | None = None, state: str = "sru",
         preset: str = "default", embedding: Tensor | None = None, item_channels: int = 32, state_channels: int = 32,
-        taste_channels: int = 8, bins: int = 10, hidden: Sequence[int] = (), horizon: int = 32, eta: float = 0.0,
-        gamma: float = 0.3, lr: float = 1e-4, taste_lr: float = 3e-3, weight_decay: float = 0.0, entropy: float = 0.01,
+        taste_channels: int = 12, bins: int = 10, hidden: Sequence[int] = (), horizon: int = 32, eta: float = 0.0,
+        gamma: float = 0.3, lr: float = 1e-4, weight_decay: float = 0.0, entropy: float = 0.01,
+        pretrain_lr: float = 1e-3, frozen: bool = False,
         baseline: bool = True, standardise: bool = True, clip: float | None = None, epochs: int = 1,
-        minibatches: int = 1, taste_rows: int = 512, taste_steps: int = 64, seed: int = 0,
+        minibatches: int = 1, seed: int = 0,
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {
@@ -96,30 +105,36 @@ class TPGR(nn.Module):
             "taste_channels": at_least("taste_channels", taste_channels, 0), "bins": at_least("bins", bins, 1),
             "hidden": list(hidden), "horizon": at_least("horizon", horizon, 1),
             "eta": between("eta", eta, 0, float("inf")), "gamma": between("gamma", gamma, 0, 1),
-            "lr": between("lr", lr, 0, 1), "taste_lr": between("taste_lr", taste_lr, 0, 1),
-            "weight_decay": between("weight_decay", weight_decay, 0, 1),
-            "entropy": between("entropy", entropy, 0, float("inf")), "baseline": bool(baseline),
-            "standardise": bool(standardise), "clip": None if clip is None else between("clip", clip, 0, 1),
+            "lr": between("lr", lr, 0, 1), "weight_decay": between("weight_decay", weight_decay, 0, 1),
+            "entropy": between("entropy", entropy, 0, float("inf")),
+            "pretrain_lr": between("pretrain_lr", pretrain_lr, 0, 1), "frozen": bool(frozen),
+            "baseline": bool(baseline), "standardise": bool(standardise),
+            "clip": None if clip is None else between("clip", clip, 0, 1),
             "epochs": at_least("epochs", epochs, 1), "minibatches": at_least("minibatches", minibatches, 1),
-            "taste_rows": at_least("taste_rows", taste_rows, 1),
-            "taste_steps": at_least("taste_steps", taste_steps, 1), "seed": seed,
+            "seed": seed,
         } | (PAPER if preset == "paper" else {})
         self.tree = _tree(data, users, tree)
         self.num_items = len(self.tree.paths)
         with fenced(seed):
             self.state = _state(data, users, embedding, self.options)
             self.policy = TreePolicy(self.state.channels, self.tree, hidden)
-            self.sharpness = nn.Parameter(torch.tensor(5.0)) if self.state.taste is not None else None
-        self.optimizer = torch.optim.Adam(self.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
-        self.taste_optimizer = None if self.state.taste is None else torch.optim.Adam(
-            [*self.state.taste.parameters(), *self.state.history.parameters()], lr=taste_lr, fused=True)
+            if self.state.taste_channels:  # the policy starts from the expected feedback alone
+                self.sharpness, self.spread = (nn.Parameter(torch.tensor(value)) for value in (SHARPNESS, 1.0))
+                for parameter in (self.policy.weights[-1], self.policy.biases[-1]):
+                    nn.init.zeros_(parameter)
+            self.memory = nn.Linear(self.state.history.channels, self.state.history.item_channels + 1)
+        history, memory = list(self.state.history.parameters()), list(self.memory.parameters())
+        rest = [p for name, p in self.named_parameters() if not name.startswith(("state.history.", "memory."))]
+        policy = rest if frozen else [*history, *rest]
+        self.optimizer = torch.optim.Adam(policy, lr=lr, weight_decay=weight_decay, fused=True)
+        self.pretrain_optimizer = torch.optim.Adam([*history, *memory], lr=pretrain_lr, fused=True)
         self.version = 0
         self._follower = Follower()
         self._levels: tuple[int, Levels] | None = None
 
     @property
     def device(self) -> torch.device:
-        return self.policy.leaves.device
+        return self.policy.index.leaves.device
 
     # ------------------------------------------------------------------------------------------------------- acting
 
@@ -146,12 +161,11 @@ class TPGR(nn.Module):
         return walk.items
 
     def _scores(self) -> ItemScores | None:
-        """The feedback that the taste state expects of each item, in units that the policy learns."""
-        if self.state.taste is None or self.sharpness is None:
+        """The feedback that the taste state expects of each item."""
+        terms = self.state.taste
+        if terms is None:
             return None
-        with torch.no_grad():
-            terms = self.state.taste.project(self.state.history.vectors())
-        return ItemScores(terms.loading * self.sharpness, terms.expected * self.sharpness)
+        return ItemScores(terms.loading, terms.expected, self.sharpness, self.spread)
 
     def recommend(self, past: Sessions, k: int = 10, beam: int | None = None) -> Tensor:
         """``[B, k]``, the k likeliest items of each real user, best first, padded with −1 where there are fewer.
@@ -177,11 +191,10 @@ class TPGR(nn.Module):
         """One policy update (Algorithm 1) on finished sessions, or ``epochs`` × ``minibatches`` of them.
 
         Returns:
-            ``loss``, ``entropy``, ``taste_loss``, means over the gradient steps, and ``gradient_steps``.
+            ``loss``, ``entropy``, means over the gradient steps, and ``gradient_steps``.
         """
-        advantages = self.advantages(sessions)
+        advantages = returns(sessions, *(self.options[name] for name in ("gamma", "baseline", "standardise")))
         total, steps = torch.zeros(2, device=self.device), 0
-        taste = self._learn_taste(sessions, generator)
         for _ in range(self.options["epochs"]):
             order = torch.randperm(len(sessions), generator=generator, device=self.device)
             parts = order.chunk(self.options["minibatches"]) if self.options["minibatches"] > 1 else (None,)
@@ -191,44 +204,44 @@ class TPGR(nn.Module):
                     some, weight = sessions.rows(part), advantages[part]
                 total += self._gradient_step(some, weight)
                 steps += 1
-        loss, entropy, taste_loss = (*(total / steps).tolist(), float(taste))
-        return {"loss": loss, "entropy": entropy, "taste_loss": taste_loss, "gradient_steps": steps}
+        loss, entropy = (total / steps).tolist()
+        return {"loss": loss, "entropy": entropy, "gradient_steps": steps}
 
-    def _learn_taste(self, sessions: Sessions, generator: torch.Generator | None) -> Tensor:
-        """``taste_steps`` gradient steps of the taste state and the item embeddings; returns the mean loss."""
-        total = torch.zeros((), device=self.device)
-        if self.taste_optimizer is None:
-            return total
-        for _ in range(self.options["taste_steps"]):
-            rows = torch.randint(len(sessions), (self.options["taste_rows"],), generator=generator, device=self.device)
-            drawn = torch.rand(len(rows), generator=generator, device=self.device)
-            steps = (drawn * sessions.length[rows]).long().clamp_(max=sessions.step - 1)
-            loss = self.state.taste_loss(sessions, rows, steps)
-            self.taste_optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self.taste_optimizer.step()
-            total += loss.detach()
+    def pretrain(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
+        r"""Teaches the recurrent state to remember: one gradient step on the error of recalled rewards.
+
+        From the state :math:`\mathbf h_t` after t steps, how an item shown at a step :math:`j \le t`, drawn at random,
+        was rewarded:
+
+        .. math:: \hat r_j = (\mathbf A \mathbf h_t + \mathbf b)^\top [\mathbf e(a_j) \Vert 1]
+
+        Paper is silent on how; its authors' code predicts past rewards, too. :func:`kgrl.fit` calls this on sessions
+        of random items.
+
+        Returns:
+            ``loss``, the mean squared error, and ``gradient_steps``.
+        """
+        hidden = self.state(sessions)[1:, :, : self.state.history.channels]  # [T, B, h]
+        steps = torch.arange(sessions.step, device=self.device).unsqueeze(1)
+        drawn = torch.rand(hidden.shape[:2], generator=generator, device=self.device)
+        asked = (drawn * (steps + 1)).long().clamp_(max=sessions.step - 1)
+        items, rewards = (part.t().gather(0, asked) for part in (sessions.shown, sessions.rewards[:, : sessions.step]))
+        key = F.embedding(items.clamp(min=0), self.state.history.vectors())
+        read = self.memory(hidden)
+        error = (read[..., :-1] * key).sum(-1) + read[..., -1] - rewards
+        taken = taken_steps(sessions).t()
+        loss = torch.where(taken, error.square(), 0.0).sum() / taken.sum()
+        self.pretrain_optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.pretrain_optimizer.step()
         self.version += 1
-        return total / self.options["taste_steps"]
-
-    def advantages(self, sessions: Sessions) -> Tensor:
-        """``[B, T]``, each step's return, less the baseline and standardised where switched on; 0 after the end."""
-        taken, steps = _taken(sessions), torch.arange(sessions.step, device=sessions.device)
-        later = (steps.unsqueeze(0) - steps.unsqueeze(1)).clamp(min=0)  # [from, to]
-        discount = (self.options["gamma"] ** later.to(sessions.rewards.dtype)).triu()
-        returns = (sessions.rewards[:, : sessions.step] * taken) @ discount.T
-        count = taken.sum(0).clamp(min=1)
-        if self.options["baseline"]:
-            returns = returns - (returns * taken).sum(0) / count
-        if self.options["standardise"]:
-            returns = returns - (returns * taken).sum() / taken.sum()
-            returns = returns / ((returns * taken).square().sum() / taken.sum()).sqrt().clamp(min=1e-8)
-        return returns * taken
+        return {"loss": loss.item(), "gradient_steps": 1}
 
     def _gradient_step(self, sessions: Sessions, advantages: Tensor) -> Tensor:
         """Returns loss and entropy."""
-        taken = _taken(sessions).t()
-        states = self.state(sessions)[:-1]
+        taken = taken_steps(sessions).t()
+        with torch.set_grad_enabled(not self.options["frozen"]):
+            states = self.state(sessions)[:-1]
         log_prob, entropy = self.policy.session_log_prob_and_entropy(states, sessions.shown, self._scores())
         gain = self._gain(log_prob, sessions.log_prob[:, : sessions.step].t(), advantages.t())
         count = taken.sum()
@@ -253,17 +266,14 @@ class TPGR(nn.Module):
 
     def training_state(self) -> dict[str, Tensor]:
         """What a run needs, beside the weights, to go on exactly."""
-        state = {f"optimizer.{name}": value for name, value in optimizer_tensors(self.optimizer).items()}
-        if self.taste_optimizer is not None:
-            tensors = optimizer_tensors(self.taste_optimizer)
-            state |= {f"taste_optimizer.{name}": value for name, value in tensors.items()}
+        state = {f"{name}.{key}": value for name in OPTIMIZERS
+                 for key, value in optimizer_tensors(getattr(self, name)).items()}
         return state | {"version": torch.tensor(self.version)}
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
         """Goes on from :meth:`training_state`."""
-        load_optimizer_tensors(self.optimizer, below("optimizer.", state))
-        if self.taste_optimizer is not None:
-            load_optimizer_tensors(self.taste_optimizer, below("taste_optimizer.", state))
+        for name in OPTIMIZERS:
+            load_optimizer_tensors(getattr(self, name), below(f"{name}.", state))
         self.version = int(state["version"])
 
     @property
@@ -305,11 +315,6 @@ class TPGR(nn.Module):
         return super().load_state_dict(*args, **kwargs)
 
 
-def _taken(sessions: Sessions) -> Tensor:
-    """``[B, step]``, whether each step was taken: not those after a session's early end."""
-    return torch.arange(sessions.step, device=sessions.device) < sessions.length.unsqueeze(1)
-
-
 def _tree(data: HeteroData, users: Tensor, tree: ClusterTree | None) -> ClusterTree:
     if tree is None:
         attached = "cluster_path" in data["item"]
@@ -335,5 +340,5 @@ def _state(data: HeteroData, users: Tensor, embedding: Tensor | None, options: M
         dim = embedding.size(1)
         history = SRUHistory(embedding, channels, options["bins"], 1 + options["eta"] * (options["horizon"] - 1))
     count = options["taste_channels"]
-    taste = TasteState(dim, count) if count else None
+    taste = TasteTerms(*item_tastes(data, users, dim=count)) if count else None
     return SessionState(history, options["horizon"], taste)

@@ -7,10 +7,10 @@ from kgrl.nn.encoder import KGEncoder
 from kgrl.nn.item_scores import ItemScores
 from kgrl.nn.sru import SRU, SRUCarry
 from kgrl.nn.state import GRUState
-from kgrl.nn.taste import TasteState, TasteTerms
+from kgrl.nn.taste import Belief, TasteState, TasteTerms
 from kgrl.nn.tree_policy import TreePolicy, Walk
 
 __all__ = [
-    "SRU", "Aggregator", "DuelingHead", "GRUState", "ItemScores", "ItemTerms", "KGConv", "KGEncoder", "SRUCarry",
-    "TasteState", "TasteTerms", "TreePolicy", "Walk",
+    "SRU", "Aggregator", "Belief", "DuelingHead", "GRUState", "ItemScores", "ItemTerms", "KGConv",
+    "KGEncoder", "SRUCarry", "TasteState", "TasteTerms", "TreePolicy", "Walk",
 ]

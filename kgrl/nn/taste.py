@@ -12,13 +12,6 @@ from torch.nn import Linear, Parameter
 from kgrl.options import at_least
 
 
-class TasteTerms(NamedTuple):
-    """The items' own part: ``expected [N]``, their feedback from a user of average taste, and ``loading [N, k]``."""
-
-    expected: Tensor
-    loading: Tensor
-
-
 class Belief(NamedTuple):
     """What is believed of B tastes: their ``mean [B, k]`` and ``covariance [B, k, k]``."""
 
@@ -26,10 +19,80 @@ class Belief(NamedTuple):
     covariance: Tensor
 
 
+class TasteTerms(NamedTuple):
+    r"""A linear-Gaussian model of feedback, item by item, and the exact inference of a user's taste in it.
+
+    .. math::
+        f_j = \mu_j + \mathbf w_j^\top \mathbf p + \varepsilon_j, \qquad
+        \mathbf p \sim \mathcal N(0, \mathbf I),\ \varepsilon_j \sim \mathcal N(0, \sigma_j^2)
+
+    Args:
+        expected: μ, ``[N]``, feedback from a user of average taste.
+        loading: **w**, ``[N, k]``.
+        noise: σ², ``[N]``.
+    """
+
+    expected: Tensor
+    loading: Tensor
+    noise: Tensor
+
+    def infer(self, sequences: Tensor, feedback: Tensor) -> Tensor:
+        r"""``[B, k]``, :math:`\mathbb E[\mathbf p]` after whole sequences; their order does not matter.
+
+        Args:
+            sequences: ``[B, L]``, item ids; −1, anywhere, is skipped.
+            feedback: ``[B, L]``, how each was received.
+        """
+        ids, present = sequences.clamp(min=0), sequences >= 0
+        # embedding, as its gradient adds in a fixed order, which that of x[index] does not
+        deviation = F.embedding(ids, self.noise.rsqrt().unsqueeze(1)) * present.unsqueeze(2)
+        loading = F.embedding(ids, self.loading) * deviation
+        surprise = (feedback - F.embedding(ids, self.expected.unsqueeze(1)).squeeze(2)) * deviation.squeeze(2)
+        prior = torch.eye(self.loading.size(1), device=ids.device, dtype=loading.dtype)
+        precision = torch.baddbmm(prior, loading.mT, loading)
+        return torch.linalg.solve(precision, (loading.mT @ surprise.unsqueeze(2)).squeeze(2))
+
+    def prior(self, num_sessions: int) -> Belief:
+        """The belief before any feedback."""
+        size = self.loading.size(1)
+        prior = torch.eye(size, device=self.loading.device, dtype=self.loading.dtype)
+        return Belief(prior.new_zeros(num_sessions, size), prior.expand(num_sessions, -1, -1))
+
+    def update(self, belief: Belief, items: Tensor, feedback: Tensor) -> Belief:
+        r"""One feedback later: a rank-one update, so that a session of T steps costs T·k² rather than T²·k².
+
+        Args:
+            belief: of B sessions.
+            items: ``[B]``, what was shown; −1 leaves the belief as it is.
+            feedback: ``[B]``.
+        """
+        ids = items.clamp(min=0)
+        loading = F.embedding(ids, self.loading) * (items >= 0).unsqueeze(1)
+        spread = torch.bmm(belief.covariance, loading.unsqueeze(2))
+        rest = self.noise.index_select(0, ids) + (loading * spread.squeeze(2)).sum(1)
+        gain = spread.squeeze(2) / rest.unsqueeze(1)
+        surprise = feedback - self.expected.index_select(0, ids) - (loading * belief.mean).sum(1)
+        return Belief(
+            torch.addcmul(belief.mean, gain, surprise.unsqueeze(1)),
+            torch.addcmul(belief.covariance, gain.unsqueeze(2), spread.mT, value=-1),
+        )
+
+    def predict(self, mean: Tensor, index: Tensor, batch: Tensor) -> Tensor:
+        """``[K]``, the feedback expected of K (session, item) pairs.
+
+        Args:
+            mean: ``[B, k]``, of tastes.
+            index: ``[K]``, each pair's item.
+            batch: ``[K]``, each pair's session, a row of ``mean``.
+        """
+        personal = (F.embedding(index, self.loading) * F.embedding(batch, mean)).sum(1)
+        return personal + F.embedding(index, self.expected.unsqueeze(1)).squeeze(1)
+
+
 class TasteState(torch.nn.Module):
     r"""Exact inference of a user's taste in a linear-Gaussian model of her feedback; beyond both papers.
 
-    With item vectors :math:`\mathbf i`, and items :math:`1, \dots, t` shown so far,
+    With item vectors :math:`\mathbf i`, and items :math:`1, \dots, t` shown so far (see :class:`TasteTerms`),
 
     .. math::
         f_j &= \mu(\mathbf i_j) + \mathbf w(\mathbf i_j)^\top \mathbf p + \varepsilon_j, \qquad
@@ -75,49 +138,19 @@ class TasteState(torch.nn.Module):
         torch.nn.init.constant_(self.log_noise, -2.3)
 
     def project(self, items: Tensor) -> TasteTerms:
-        """The items' part, once per parameter version: ``[N, d]`` → ``[N]`` and ``[N, k]``."""
-        return TasteTerms(self.expected(items).squeeze(1), self.loading(items))
+        """The items' part, once per parameter version, of ``[N, d]``."""
+        noise = self.log_noise.exp().expand(items.size(0))
+        return TasteTerms(self.expected(items).squeeze(1), self.loading(items), noise)
 
     def forward(self, items: Tensor | TasteTerms, sequences: Tensor, feedback: Tensor) -> Tensor:
-        """**m** after whole sequences; their order does not matter.
+        """**m** after whole sequences.
 
         Args:
             items: ``[N, d]``, or what :meth:`project` made of them.
-            sequences: ``[B, L]``, item ids; −1, anywhere, is skipped.
-            feedback: ``[B, L]``, how each was received.
+            sequences, feedback: ``[B, L]`` each, see :meth:`TasteTerms.infer`.
         """
-        terms, ids = self._terms(items, sequences.clamp(min=0))
-        present = (sequences >= 0).to(feedback.dtype)
-        # embedding, as its gradient adds in a fixed order, which that of x[index] does not
-        loading = F.embedding(ids, terms.loading) * present.unsqueeze(2)
-        surprise = (feedback - F.embedding(ids, terms.expected.unsqueeze(1)).squeeze(2)) * present
-        noise = self.log_noise.exp() * torch.eye(self.taste_channels, device=ids.device, dtype=loading.dtype)
-        precision = torch.baddbmm(noise, loading.mT, loading)
-        return torch.linalg.solve(precision, (loading.mT @ surprise.unsqueeze(2)).squeeze(2))
-
-    def initial(self, num_sessions: int) -> Belief:
-        """The belief before any feedback."""
-        prior = torch.eye(self.taste_channels, device=self.log_noise.device, dtype=self.log_noise.dtype)
-        return Belief(prior.new_zeros(num_sessions, self.taste_channels), prior.expand(num_sessions, -1, -1))
-
-    def step(self, belief: Belief, terms: TasteTerms, items: Tensor, feedback: Tensor) -> Belief:
-        r"""One feedback later: a rank-one update, so that a session of T steps costs T·k² rather than T²·k².
-
-        Args:
-            belief: of B sessions.
-            terms: of every item, from :meth:`project`.
-            items: ``[B]``, what was shown; −1 leaves the belief as it is.
-            feedback: ``[B]``.
-        """
-        ids = items.clamp(min=0)
-        loading = F.embedding(ids, terms.loading) * (items >= 0).unsqueeze(1)
-        spread = torch.bmm(belief.covariance, loading.unsqueeze(2))
-        gain = spread.squeeze(2) / (self.log_noise.exp() + (loading * spread.squeeze(2)).sum(1, keepdim=True))
-        expected = F.embedding(ids, terms.expected.unsqueeze(1)).squeeze(1) + (loading * belief.mean).sum(1)
-        return Belief(
-            torch.addcmul(belief.mean, gain, (feedback - expected).unsqueeze(1)),
-            torch.baddbmm(belief.covariance, gain.unsqueeze(2), spread.mT, alpha=-1),
-        )
+        terms, ids = self._terms(items, sequences)
+        return terms.infer(ids, feedback)
 
     def predict(self, state: Tensor, items: Tensor | TasteTerms, index: Tensor, batch: Tensor) -> Tensor:
         r""":math:`\hat f` of K (session, item) pairs.
@@ -125,19 +158,18 @@ class TasteState(torch.nn.Module):
         Args:
             state: ``[B, k]``.
             items: ``[N, d]``, or what :meth:`project` made of them.
-            index: ``[K]``, each pair's item, a row of ``items``.
-            batch: ``[K]``, each pair's session, a row of ``state``.
+            index, batch: ``[K]`` each, see :meth:`TasteTerms.predict`.
         """
         terms, index = self._terms(items, index)
-        personal = (F.embedding(index, terms.loading) * F.embedding(batch, state)).sum(1)
-        return personal + F.embedding(index, terms.expected.unsqueeze(1)).squeeze(1)
+        return terms.predict(state, index, batch)
 
     def _terms(self, items: Tensor | TasteTerms, ids: Tensor) -> tuple[TasteTerms, Tensor]:
         """Terms, and where in them ``ids`` are found: of every item, or of those asked for, whichever are fewer."""
         if not isinstance(items, Tensor):
             return items, ids
         if ids.numel() < items.size(0):
-            return self.project(F.embedding(ids.flatten(), items)), torch.arange(ids.numel()).to(ids).view_as(ids)
+            own = torch.arange(ids.numel(), device=ids.device).view_as(ids)
+            return self.project(F.embedding(ids.flatten().clamp(min=0), items)), own.masked_fill(ids < 0, -1)
         return self.project(items), ids
 
     def extra_repr(self) -> str:

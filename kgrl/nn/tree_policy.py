@@ -259,10 +259,11 @@ class TreePolicy(torch.nn.Module):
             first += nodes
         if scores is None:
             return Levels(layers, None, None, [])
-        leaf: Tensor | None = self.index.sums(scores.rows)[-1]  # of one item, the sum is its score
+        own = self.index.sums(scores.rows)[-1]  # of one item, the sum is its score
+        leaf: Tensor | None = own
         if len(layers[-1]) == 1 and not torch.is_grad_enabled():  # one layer can take the scores in
             weight, bias = layers[-1][0]
-            own = leaf * scores.sharpness
+            own = own * scores.sharpness
             layers[-1] = [(weight + F.pad(own[:, :-1], (0, 0, weight.size(1) - own.size(1) + 1, 0)), bias + own[:, -1])]
             leaf = None
         return Levels(layers, scores, leaf, level_moments(self.index, scores))

@@ -2,6 +2,7 @@
 
 from kgrl.pretrain.entities import pretrain_entities
 from kgrl.pretrain.items import item_vectors
+from kgrl.pretrain.tastes import ItemTastes, item_tastes
 from kgrl.pretrain.triples import LinkScores
 
-__all__ = ["LinkScores", "item_vectors", "pretrain_entities"]
+__all__ = ["ItemTastes", "LinkScores", "item_tastes", "item_vectors", "pretrain_entities"]

@@ -60,6 +60,7 @@ class World(Protocol):
     @property
     def device(self) -> torch.device: ...
     def play(self, users: Tensor, items: Tensor) -> Sessions: ...
+    def play_random(self, users: Tensor, generator: torch.Generator) -> Sessions: ...
     def num_relevant(self, users: Tensor) -> Tensor: ...
 
 
@@ -73,8 +74,8 @@ def measure_bounds(world: World, users: Tensor, train_users: Tensor, popular: Te
     lists = {ALL_KNOWING: torch.cat([part.indices for part in best]), BEST_FIXED: fixed.expand(len(users), -1)}
     if len(popular):
         lists[MOST_LIKED] = popular[: world.horizon].to(world.device).expand(len(users), -1)
-    lists[RANDOM] = distinct_items(len(users), size, world.feedback.num_items, generator_for(world.device, seed))
     lines = {name: world.play(users, items) for name, items in lists.items()}
+    lines[RANDOM] = world.play_random(users, generator_for(world.device, seed))
     return Bounds(
         lines=lines,
         num_relevant=world.num_relevant(users),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kgrl.options import at_least, between, expected
 from kgrl.sessions import Sessions
-from kgrl.simulator.bounds import Bounds, measure_bounds
+from kgrl.simulator.bounds import Bounds, distinct_items, measure_bounds
 from kgrl.simulator.feedback import FeedbackModel
 
 OPENING_POOL = 100
@@ -135,6 +135,11 @@ class Simulator(nn.Module):
         for step in range(self.horizon):
             self.step(sessions, items[:, step] if step < items.size(1) else nothing)
         return sessions
+
+    def play_random(self, users: Tensor, generator: torch.Generator) -> Sessions:
+        """Sessions in which ``users [B]`` are shown distinct items drawn at random (no cold-start protocol)."""
+        size = min(self.horizon, self.feedback.num_items)
+        return self.play(users, distinct_items(len(users), size, self.feedback.num_items, generator))
 
     def bounds(self, users: Tensor, train_users: Tensor, popular: Tensor | None = None, seed: int = 0) -> Bounds:
         """Scores that need no learning, for ``users``, to read any score of theirs against.

@@ -6,12 +6,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
 
 from kgrl.agents.history import KGHistory, SRUHistory
 from kgrl.agents.session_state import Follower, SessionState
 from kgrl.graph import knowledge_graph
-from kgrl.nn import KGEncoder, TasteState
+from kgrl.nn import KGEncoder, TasteTerms
 from kgrl.nn.sru import SRU
 from kgrl.sessions import Sessions
 
@@ -34,7 +33,8 @@ HISTORIES: dict[str, Callable[[], torch.nn.Module]] = {"sru": sru_history, "kg":
 def make(history: str = "sru", taste: bool = True) -> SessionState:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return SessionState(HISTORIES[history](), HORIZON, TasteState(4, 3) if taste else None)
+        terms = TasteTerms(torch.randn(ITEMS), torch.randn(ITEMS, 3), torch.rand(ITEMS) + 0.1)
+        return SessionState(HISTORIES[history](), HORIZON, terms if taste else None)
 
 
 def played(sessions: int = 7) -> Sessions:
@@ -78,8 +78,7 @@ def test_the_follower_starts_anew_for_other_sessions_and_other_weights() -> None
 def test_parts_are_history_status_and_taste() -> None:
     state, sessions = make(), played()
     found = state(sessions)[4]
-    torch.testing.assert_close(found[:, 5 + 9 :], state.taste(state.history.vectors(), sessions.items[:, :4],
-                                                              sessions.feedback[:, :4]))
+    torch.testing.assert_close(found[:, 5 + 9 :], state.taste.infer(sessions.items[:, :4], sessions.feedback[:, :4]))
     ups = (sessions.feedback[:, :4] > 0).sum(1) / HORIZON
     torch.testing.assert_close(found[:, 5], ups)
     torch.testing.assert_close(found[:, 8], torch.full((7,), 4 / HORIZON))
@@ -112,20 +111,9 @@ def test_the_kg_history_is_the_gru_of_the_liked_items() -> None:
         torch.testing.assert_close(state(sessions)[step][:, :5], expected)
 
 
-def test_gradients_reach_the_history_and_not_the_taste() -> None:
+def test_gradients_reach_the_history_and_the_taste_is_no_parameter() -> None:
     state = make()
     state(played()).square().sum().backward()
     assert state.history.embedding.grad.any()
-    assert all(parameter.grad is None for parameter in state.taste.parameters())
-
-
-def test_taste_loss_is_the_error_of_the_expected_feedback() -> None:
-    state, sessions = make(), played()
-    rows, steps = torch.tensor([0, 3, 3, 6]), torch.tensor([0, 2, 5, 4])
-    errors: list[Tensor] = []
-    for row, step in zip(rows.tolist(), steps.tolist(), strict=True):
-        items, vectors = sessions.items[row], state.history.embedding
-        mean = state.taste(vectors, items[None, :step], sessions.feedback[row][None, :step])[0]
-        expected = state.taste.expected(vectors[items[step]])[0] + state.taste.loading(vectors[items[step]]) @ mean
-        errors.append((expected - sessions.feedback[row, step]) ** 2)
-    torch.testing.assert_close(state.taste_loss(sessions, rows, steps), torch.stack(errors).mean())
+    assert not any("taste" in name for name, _ in state.named_parameters())
+    assert {name for name, _ in state.named_buffers()} == {"taste_expected", "taste_loading", "taste_noise"}

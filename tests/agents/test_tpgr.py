@@ -9,6 +9,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.agents import TPGR
+from kgrl.agents.returns import returns
 from kgrl.datasets import from_frames
 from kgrl.evaluate import evaluate
 from kgrl.rollout import rollout
@@ -48,8 +49,7 @@ def world(data: HeteroData) -> Simulator:
 
 
 def make(data: HeteroData, **options) -> TPGR:
-    given = {"horizon": 6, "eta": 0.1, "item_channels": 4, "state_channels": 5, "taste_channels": 3, "taste_rows": 32,
-             "taste_steps": 2}
+    given = {"horizon": 6, "eta": 0.1, "item_channels": 4, "state_channels": 5, "taste_channels": 3}
     return TPGR(data, torch.arange(USERS), **(given | options))
 
 
@@ -58,34 +58,6 @@ def play(agent: TPGR, world: Simulator, explore: bool = True, seed: int = 0) -> 
 
 
 # ----------------------------------------------------------------------------------------------------- learning
-
-
-@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0])
-def test_returns_are_discounted_from_the_step_on(data, world, gamma):
-    sessions = play(make(data), world)
-    found = make(data, gamma=gamma, baseline=False, standardise=False).advantages(sessions)
-    for row in range(USERS):
-        for step in range(6):
-            expected = sum(gamma ** (j - step) * float(sessions.rewards[row, j]) for j in range(step, 6))
-            assert float(found[row, step]) == pytest.approx(expected, abs=1e-5)
-
-
-def test_the_baseline_is_the_mean_of_the_step_and_the_spread_is_one(data, world):
-    sessions = play(make(data), world)
-    plain = make(data, baseline=False, standardise=False).advantages(sessions)
-    based = make(data, baseline=True, standardise=False).advantages(sessions)
-    torch.testing.assert_close(based, plain - plain.mean(0))
-    scaled = make(data, baseline=True, standardise=True).advantages(sessions)
-    torch.testing.assert_close(scaled, based / based.std(correction=0))
-
-
-def test_sessions_that_ended_weigh_nothing(data, world):
-    sessions = play(make(data), world)
-    sessions.length[0] = 2
-    found = make(data, gamma=0.5, standardise=False).advantages(sessions)
-    assert not found[0, 2:].any()
-    rest = sessions.rewards[1:, 5]
-    torch.testing.assert_close(found[1:, 5], rest - rest.mean())  # the baseline is of those still there
 
 
 def test_rollout_and_learning_agree_on_the_log_probability(data, world):
@@ -108,7 +80,7 @@ def test_one_gradient_step_is_the_formula(data, world, options):
     sessions = play(agent, world)
     if "clip" in options:  # as if another policy had acted
         sessions.log_prob += 0.5 * torch.randn(sessions.log_prob.shape, generator=torch.Generator().manual_seed(3))
-    advantages = agent.advantages(sessions)
+    advantages = returns(sessions, *(agent.options[name] for name in ("gamma", "baseline", "standardise")))
     states, objective = agent.state(sessions)[:-1], torch.zeros(())
     for step in range(6):
         gone, items = sessions.items[:, :step], sessions.items[:, step]
@@ -120,7 +92,7 @@ def test_one_gradient_step_is_the_formula(data, world, options):
         objective = objective - gain.sum()
         entropy = agent.policy.log_prob_and_entropy(states[step], items, gone, agent._scores())[1]
         objective = objective - agent.options["entropy"] * entropy.sum()
-    parameters = [p for name, p in agent.named_parameters() if not name.startswith("state.taste.")]
+    parameters = agent.optimizer.param_groups[0]["params"]
     expected = torch.autograd.grad(objective / (USERS * 6), parameters)
     before = [p.detach().clone() for p in parameters]
     agent._gradient_step(sessions, advantages)
@@ -145,6 +117,60 @@ def test_minibatches_and_epochs_are_gradient_steps(data, world):
     assert all(torch.tensor(list(report.values())).isfinite())
 
 
+def test_pretraining_is_one_step_on_the_error_of_recalled_rewards(data, world):
+    """Against a loop over sessions and steps, with the same draws."""
+    agent = make(data, pretrain_lr=0.01)
+    sessions = play(agent, world)
+    sessions.length[0] = 2  # what stands after a session's end counts for nothing
+    draws = torch.rand(6, USERS, generator=torch.Generator().manual_seed(4))
+    hidden, losses = agent.state(sessions)[:, :, :5], []
+    for row in range(USERS):
+        for step in range(int(sessions.length[row])):
+            asked = int(draws[step, row] * (step + 1))
+            key = torch.cat([agent.state.history.embedding[sessions.items[row, asked]], torch.ones(1)])
+            losses.append((agent.memory(hidden[step + 1, row]) @ key - sessions.rewards[row, asked]) ** 2)
+    expected = torch.stack(losses).mean()
+    parameters = [*agent.state.history.parameters(), *agent.memory.parameters()]
+    gradients, before = torch.autograd.grad(expected, parameters), [p.detach().clone() for p in parameters]
+    report = agent.pretrain(sessions, torch.Generator().manual_seed(4))
+    assert report["loss"] == pytest.approx(expected.item(), rel=1e-5)
+    for parameter, gradient, old in zip(parameters, gradients, before, strict=True):
+        clear = gradient.abs() > 1e-5  # Adam's first step, up to its ε
+        torch.testing.assert_close(parameter.detach()[clear], (old - 0.01 * gradient.sign())[clear], atol=1e-4, rtol=0)
+
+
+def test_pretraining_learns_to_recall(data, world):
+    agent = make(data, state_channels=16, pretrain_lr=0.01)
+    losses = []
+    for seed in range(80):
+        sessions = world.play_random(torch.arange(USERS), torch.Generator().manual_seed(seed))
+        losses.append(agent.pretrain(sessions, torch.Generator().manual_seed(seed))["loss"])
+    assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_frozen_history_stays_and_the_policy_learns(data, world, frozen):
+    agent = make(data, frozen=frozen)
+    before = {name: value.clone() for name, value in agent.state_dict().items()}
+    agent.learn(play(agent, world))
+    agent.learn(play(agent, world))  # at first the policy is zero, and nothing reaches the state
+    changed = {name for name, value in agent.state_dict().items() if not torch.equal(value, before[name])}
+    assert "policy.weights.0" in changed
+    assert any(name.startswith("state.history.") for name in changed) != frozen
+
+
+def test_fit_pretrains_first_and_counts_it(data, world):
+    agent = make(data)
+    calls = []
+    agent.pretrain = lambda sessions, generator: calls.append(("pretrain", sessions)) or {"gradient_steps": 1}
+    agent.learn = lambda sessions, generator: calls.append(("learn", sessions)) or {"gradient_steps": 1}
+    fit(agent, world, torch.arange(USERS), interactions=1_200, pretrain_interactions=500, sessions=40, progress=False)
+    assert [name for name, _ in calls] == ["pretrain"] * 3 + ["learn"] * 2
+    assert all(sessions.log_prob.isnan().all() == (name == "pretrain") for name, sessions in calls)
+    with pytest.raises(ValueError, match="`pretrain_interactions` must be 0 for an agent without `pretrain`"):
+        fit(torch.nn.Identity(), world, torch.arange(USERS), interactions=60, pretrain_interactions=6)
+
+
 # ---------------------------------------------------------------------------------------------------- decisions
 
 
@@ -167,6 +193,7 @@ def test_more_steps_than_items_end_the_session(data):
 
 def test_recommend_for_real_users_of_any_length(data):
     agent = make(data)
+    torch.nn.init.normal_(agent.policy.biases[0], generator=torch.Generator().manual_seed(0))  # no two items alike
     past = [[3], [], [0, 5, 9, 2]], [[1.0], [], [1.0, -1.0, 0.0, 0.5]]
     together = agent.recommend(Sessions.from_history(*past), k=5, beam=16)
     for row, (items, feedback) in enumerate(zip(*past, strict=True)):
@@ -198,7 +225,8 @@ def test_another_data_sets_tree_is_refused(data):
 def test_kgqrs_state_encoder_serves(data, world):
     agent = make(data, state="kg", tree=ClusterTree.build(torch.randn(ITEMS, 3)))
     before = agent.state.history.embedding.detach().clone()
-    agent.learn(play(agent, world))
+    for _ in range(2):  # at first the policy is zero, and nothing reaches the state
+        agent.learn(play(agent, world))
     moved = (agent.state.history.embedding - before).abs().sum(1)
     assert (moved[ITEMS:] > 0).all()  # the entities' embeddings are trained through the convolution
 
@@ -226,7 +254,8 @@ def test_an_interrupted_run_ends_with_the_same_numbers(tmp_path, data, world):
     def run(folder: str, interactions: int) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
         agent = make(data, minibatches=2)
         curve = fit(agent, world, torch.arange(USERS), interactions=interactions, eval_users=torch.arange(8),
-                    evaluate_every=240, sessions=40, checkpoint=tmp_path / folder, seed=3, progress=False)
+                    evaluate_every=240, sessions=40, checkpoint=tmp_path / folder, seed=3, progress=False,
+                    pretrain_interactions=480)
         return curve, agent.state_dict()
 
     whole = run("whole", 1_200)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kgrl.nn import TasteState
+from kgrl.nn import TasteState, TasteTerms
 
 ITEMS, CHANNELS, TASTE = 12, 5, 3
 SEQUENCES = torch.tensor([[4, 0, 7, -1], [-1, 2, -1, 9], [-1, -1, -1, -1], [1, 3, 5, 11]])
@@ -82,14 +82,33 @@ def test_order_and_padding_do_not_matter() -> None:
 
 def test_step_by_step_equals_the_whole_sequence() -> None:
     layer, items, feedback = make()
-    belief, terms = layer.initial(len(SEQUENCES)), layer.project(items)
+    terms = layer.project(items)
+    belief = terms.prior(len(SEQUENCES))
     for step in range(SEQUENCES.size(1)):
-        belief = layer.step(belief, terms, SEQUENCES[:, step], feedback[:, step])
+        belief = terms.update(belief, SEQUENCES[:, step], feedback[:, step])
         upto = SEQUENCES[:, : step + 1], feedback[:, : step + 1]
         torch.testing.assert_close(belief.mean, layer(items, *upto))
     loading = terms.loading[SEQUENCES[3]]
     precision = torch.eye(TASTE, dtype=torch.double) + loading.T @ loading / layer.log_noise.exp()
     torch.testing.assert_close(belief.covariance[3], torch.linalg.inv(precision))
+
+
+def test_each_item_may_have_noise_of_its_own() -> None:
+    r"""Against the normal equations of one session; an item with endless noise says nothing."""
+    generator = torch.Generator().manual_seed(1)
+    expected, loading = torch.randn(5, generator=generator), torch.randn(5, 2, generator=generator)
+    noise = torch.tensor([0.1, 0.5, 2.0, 1e12, 1.0])
+    terms = TasteTerms(expected.double(), loading.double(), noise.double())
+    feedback = torch.tensor([[0.3, -1.0, 0.7, 0.2]], dtype=torch.double)
+    weight = torch.diag(1 / terms.noise[:4])
+    precision = torch.eye(2).double() + terms.loading[:4].T @ weight @ terms.loading[:4]
+    mean = torch.linalg.inv(precision) @ terms.loading[:4].T @ weight @ (feedback[0] - terms.expected[:4])
+    torch.testing.assert_close(terms.infer(torch.arange(4)[None], feedback)[0], mean)
+    torch.testing.assert_close(terms.infer(torch.tensor([[0, 1, 2, -1]]), feedback)[0], mean)
+    belief = terms.prior(1)
+    for item in range(4):
+        belief = terms.update(belief, torch.tensor([item]), feedback[:, item])
+    torch.testing.assert_close(belief.mean[0], mean)
 
 
 def test_without_noise_a_users_taste_is_read_off_exactly() -> None:

@@ -484,7 +484,8 @@ def test_sessions_equal_step_by_step(depth: int, children: int, num_items: int, 
             weight = torch.linspace(-1, 2, taken.numel()).double().view_as(log_prob)
             losses.append(torch.where(taken, log_prob * weight + entropy, 0.0).sum())
         wanted = [state, *case.policy.parameters(), *learned(case.scores)]
-        for mine, other in zip(*(torch.autograd.grad(loss, wanted, materialize_grads=True) for loss in losses), strict=True):
+        grads = [torch.autograd.grad(loss, wanted, materialize_grads=True) for loss in losses]
+        for mine, other in zip(*grads, strict=True):
             torch.testing.assert_close(mine, other)
 
 

@@ -1,0 +1,36 @@
+"""Returns of whole sessions, as the policy gradient weighs its steps by."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kgrl.sessions import Sessions
+
+
+def taken_steps(sessions: Sessions) -> Tensor:
+    """``[B, step]``, whether each step was taken: not those after a session's early end."""
+    return torch.arange(sessions.step, device=sessions.device) < sessions.length.unsqueeze(1)
+
+
+def returns(sessions: Sessions, gamma: float, baseline: bool = False, standardise: bool = False) -> Tensor:
+    r"""``[B, step]``, the discounted return from each step on; 0 after a session's end.
+
+    .. math:: R_t = \sum_{t' \ge t} \gamma^{t' - t} r_{t'}
+
+    Args:
+        sessions: finished.
+        gamma: discount γ in [0, 1].
+        baseline: whether the mean over the sessions still there is taken off at each step.
+        standardise: whether mean and standard deviation over all steps are made 0 and 1.
+    """
+    taken, steps = taken_steps(sessions), torch.arange(sessions.step, device=sessions.device)
+    later = (steps.unsqueeze(0) - steps.unsqueeze(1)).clamp(min=0)  # [from, to]
+    discount = (gamma ** later.to(sessions.rewards.dtype)).triu()
+    found = (sessions.rewards[:, : sessions.step] * taken) @ discount.T
+    if baseline:
+        found = found - (found * taken).sum(0) / taken.sum(0).clamp(min=1)
+    if standardise:
+        found = found - (found * taken).sum() / taken.sum()
+        found = found / ((found * taken).square().sum() / taken.sum()).sqrt().clamp(min=1e-8)
+    return found * taken

@@ -1,0 +1,46 @@
+"""Returns against sums written out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kgrl.agents.returns import returns, taken_steps
+from kgrl.sessions import Sessions
+
+USERS, HORIZON = 7, 6
+
+
+@pytest.fixture
+def sessions() -> Sessions:
+    made = Sessions.empty(torch.arange(USERS), HORIZON)
+    made.rewards = torch.randn(USERS, HORIZON, generator=torch.Generator().manual_seed(0))
+    made.length[:], made.step = HORIZON, HORIZON
+    return made
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0])
+def test_returns_are_discounted_from_the_step_on(sessions, gamma):
+    found = returns(sessions, gamma)
+    for row in range(USERS):
+        for step in range(HORIZON):
+            expected = sum(gamma ** (j - step) * float(sessions.rewards[row, j]) for j in range(step, HORIZON))
+            assert float(found[row, step]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_baseline_is_the_mean_of_the_step_and_the_spread_is_one(sessions):
+    plain, based = returns(sessions, 0.3), returns(sessions, 0.3, baseline=True)
+    torch.testing.assert_close(based, plain - plain.mean(0))
+    torch.testing.assert_close(returns(sessions, 0.3, True, True), based / based.std(correction=0))
+    torch.testing.assert_close(returns(sessions, 0.3, False, True), (plain - plain.mean()) / plain.std(correction=0))
+
+
+def test_sessions_that_ended_weigh_nothing(sessions):
+    sessions.length[0] = 2
+    assert taken_steps(sessions).sum(1).tolist() == [2] + [HORIZON] * (USERS - 1)
+    found = returns(sessions, 0.5, baseline=True)
+    assert not found[0, 2:].any()
+    rest = sessions.rewards[1:, 5]
+    torch.testing.assert_close(found[1:, 5], rest - rest.mean())  # the baseline is of those still there
+    assert float(found[0, 1] - found[1, 1]) == pytest.approx(float(sessions.rewards[0, 1])
+                                                             - float(returns(sessions, 0.5)[1, 1]), abs=1e-5)
