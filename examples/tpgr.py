@@ -47,12 +47,13 @@ def options() -> argparse.Namespace:
     add("--test-from", type=int, help="for --ratings: users with an id of at least this are the test users")
     add("--data", type=Path, default=Path(__file__).resolve().parents[1] / "data", help="where data sets are kept")
     add("--alpha", type=float, default=0.0, help="weight of the streak term")
-    add("--tree", choices=["rating", "mf", "kg"], default="rating", help="the vectors that the tree is built on")
+    add("--tree", choices=["rating", "mf", "vae", "kg"], default="rating", help="the vectors that the tree is built on")
     add("--method", choices=["pca", "kmeans"], default="pca")
     add("--depth", type=int, default=2)
     add("--state", choices=["sru", "kg"], default="sru", help="the paper's state, or KGQR's state encoder")
     add("--preset", choices=["default", "paper"], default="default")
     add("--interactions", type=int, default=2_621_440, help="items shown in training")
+    add("--pretrain", type=int, default=0, help="of these, the first, in which the recurrent state learns to remember")
     add("--sessions", type=int, default=1_024, help="sessions a rollout")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="any other option of TPGR, e.g. gamma=0.6")
     add("--split", type=int, default=0, help="seed of the split into training, validation and test users")
@@ -106,7 +107,7 @@ def main() -> None:
                  **args.agent)
     every = max(args.interactions // 20, args.sessions * 32)
     curve = fit(agent, world, train, eval_users=valid, interactions=args.interactions, evaluate_every=every,
-                sessions=args.sessions, checkpoint=args.out, seed=args.seed, watch=show)
+                sessions=args.sessions, pretrain_interactions=args.pretrain, checkpoint=args.out, seed=args.seed, watch=show)
     levels = {name: bounds.metrics(name)["reward"] for name in bounds.lines}
     plot_curve(curve, levels, args.out / "learning_curve.png",
                f"α = {args.alpha}, {len(valid)} validation users", "TPGR")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -99,3 +101,27 @@ def test_tpgr_on_a_file_of_ratings_with_kgqrs_state(small_ml100k, tmp_path):
     said = run("--source", str(small_ml100k), "--state", "kg", "--tree", "mf", "--method", "kmeans", "--depth", "3",
                "--out", str(tmp_path / "b"), *common, script="tpgr")
     assert "tree: depth 3, 4 children a node" in said
+
+
+@pytest.mark.parametrize(("command", "rows"), [
+    ("decisions --items 17,40 --sessions 8 --calls 2", 2),
+    ("tree --users 100 --items 40 --ratings 2000", 1),  # every item has as many as it may: of half of the users
+    ("lookups --users 200 --items 40 --ratings 1000 --pairs 16,64 --calls 2", 2),
+])
+def test_benchmark(command, rows, tmp_path, monkeypatch, capsys):
+    arguments = [*command.split(), "--out", str(tmp_path / "out.json")]
+    if command.startswith("decisions"):  # starts processes of its own, which read the script anew
+        said = run(*arguments, script="benchmark")
+    else:  # here, as the imports would take longer than all the rest
+        script = str(ROOT / "examples" / "benchmark.py")
+        monkeypatch.setattr(sys, "argv", [script, *arguments])
+        runpy.run_path(script, run_name="__main__")
+        said = capsys.readouterr().out
+    lines, measured = said.splitlines(), json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert len(measured) == len(lines) - 1 == rows
+    for line, row in zip(lines[1:], measured, strict=True):
+        assert all(0 < value < math.inf for value in row.values())
+        assert [float(cell.replace(",", "")) for cell in line.split()] == pytest.approx(list(row.values()), abs=0.006)
+    if command.startswith("decisions"):
+        assert [(row["items"], row["children"]) for row in measured] == [(17, 5), (40, 7)]
+        assert measured[0]["ratio"] == 1

@@ -15,6 +15,7 @@ from kgrl.agents.history import KGHistory, SRUHistory
 from kgrl.agents.optimizer_state import load_optimizer_tensors, optimizer_tensors
 from kgrl.agents.returns import returns, taken_steps
 from kgrl.agents.session_state import Follower, SessionState
+from kgrl.agents.trail import Kept, Trail
 from kgrl.files import below, digest, load_tensors, save_tensors
 from kgrl.graph import knowledge_graph
 from kgrl.nn.encoder import KGEncoder
@@ -130,7 +131,8 @@ class TPGR(nn.Module):
         self.pretrain_optimizer = torch.optim.Adam([*history, *memory], lr=pretrain_lr, fused=True)
         self.version = 0
         self._follower = Follower()
-        self._levels: tuple[int, Levels] | None = None
+        self._trail = Trail()
+        self._levels: tuple[tuple[int, bool], Levels] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -151,11 +153,14 @@ class TPGR(nn.Module):
         """
         states = self._follower.states(self.state, sessions, self.version)
         gone = sessions.shown if sessions.step else None
-        if self._levels is None or self._levels[0] != self.version:
-            self._levels = self.version, self.policy.prepare(self._scores())
+        if self._levels is None or self._levels[0] != (self.version, explore):
+            self._levels = (self.version, explore), self.policy.prepare(self._scores(), merge=not explore)
         levels = self._levels[1]
-        walk = (self.policy.sample(states, gone, generator, levels) if explore
-                else self.policy.greedy(states, gone, levels))
+        if explore:
+            walk = self.policy.sample(states, gone, generator, levels)
+            self._trail.note(sessions, states, walk)
+        else:
+            walk = self.policy.greedy(states, gone, levels)
         if sessions.step < sessions.horizon:
             sessions.log_prob[:, sessions.step] = walk.log_prob
         return walk.items
@@ -195,14 +200,15 @@ class TPGR(nn.Module):
         """
         advantages = returns(sessions, *(self.options[name] for name in ("gamma", "baseline", "standardise")))
         total, steps = torch.zeros(2, device=self.device), 0
+        kept = self._trail.take(sessions)
         for _ in range(self.options["epochs"]):
             order = torch.randperm(len(sessions), generator=generator, device=self.device)
             parts = order.chunk(self.options["minibatches"]) if self.options["minibatches"] > 1 else (None,)
             for part in parts:
-                some, weight = sessions, advantages
+                some, weight, known = sessions, advantages, kept
                 if part is not None:
-                    some, weight = sessions.rows(part), advantages[part]
-                total += self._gradient_step(some, weight)
+                    some, weight, known = sessions.rows(part), advantages[part], kept and kept.rows(part)
+                total += self._gradient_step(some, weight, known)
                 steps += 1
         loss, entropy = (total / steps).tolist()
         return {"loss": loss, "entropy": entropy, "gradient_steps": steps}
@@ -237,12 +243,16 @@ class TPGR(nn.Module):
         self.version += 1
         return {"loss": loss.item(), "gradient_steps": 1}
 
-    def _gradient_step(self, sessions: Sessions, advantages: Tensor) -> Tensor:
-        """Returns loss and entropy."""
-        taken = taken_steps(sessions).t()
-        with torch.set_grad_enabled(not self.options["frozen"]):
-            states = self.state(sessions)[:-1]
-        log_prob, entropy = self.policy.session_log_prob_and_entropy(states, sessions.shown, self._scores())
+    def _gradient_step(self, sessions: Sessions, advantages: Tensor, kept: Kept | None = None) -> Tensor:
+        """Returns loss and entropy; ``kept``: what is known from the rollout."""
+        taken, frozen = taken_steps(sessions).t(), self.options["frozen"]
+        if kept is not None and frozen:
+            states = kept.states
+        else:
+            with torch.set_grad_enabled(not frozen):
+                states = self.state(sessions)[:-1]
+        log_prob, entropy = self.policy.session_log_prob_and_entropy(
+            states, sessions.shown, self._scores(), kept.choices if kept is not None else None)
         gain = self._gain(log_prob, sessions.log_prob[:, : sessions.step].t(), advantages.t())
         count = taken.sum()
         loss = -torch.where(taken, gain, 0.0).sum() / count

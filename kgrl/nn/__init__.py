@@ -8,9 +8,10 @@ from kgrl.nn.item_scores import ItemScores
 from kgrl.nn.sru import SRU, SRUCarry
 from kgrl.nn.state import GRUState
 from kgrl.nn.taste import Belief, TasteState, TasteTerms
-from kgrl.nn.tree_policy import TreePolicy, Walk
+from kgrl.nn.tree_policy import TreePolicy
+from kgrl.nn.walk import Choice, Walk
 
 __all__ = [
-    "SRU", "Aggregator", "Belief", "DuelingHead", "GRUState", "ItemScores", "ItemTerms", "KGConv",
+    "SRU", "Aggregator", "Belief", "Choice", "DuelingHead", "GRUState", "ItemScores", "ItemTerms", "KGConv",
     "KGEncoder", "SRUCarry", "TasteState", "TasteTerms", "TreePolicy", "Walk",
 ]

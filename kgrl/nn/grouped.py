@@ -62,6 +62,19 @@ class Grouping:
         return torch.baddbmm(F.embedding(self.group, bias).unsqueeze(1), blocks, own)
 
 
+def layer_of(grouping: Grouping | None, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Rows, or a grouping's blocks, through their group's layer; without a grouping there is one group."""
+    return torch.addmm(bias[0], x, weight[0]) if grouping is None else grouping.linear(x, weight, bias)
+
+
+def linear(grouping: Grouping | None, x: Tensor, weight: Tensor) -> Tensor:
+    """``[R, out]``, each row of ``x [R, in]`` times its group's ``weight [G, in, out]``."""
+    if grouping is None:
+        return x @ weight[0]
+    nothing = weight.new_zeros(weight.size(0), weight.size(2))
+    return grouping.collect(grouping.linear(grouping.spread(x), weight, nothing))
+
+
 def _narrow(count: int) -> torch.dtype:
     """The narrowest type that holds 0 … count − 1: sorting goes byte by byte."""
     return torch.uint8 if count <= 2**8 else torch.int16 if count <= 2**15 else torch.int64

@@ -14,18 +14,13 @@ from torch import Tensor
 from torch.amp import is_autocast_available
 from torch.nn import Parameter
 
-from kgrl.nn.grouped import Grouping
+from kgrl.nn.choice import draw, log_prob_and_entropy
+from kgrl.nn.grouped import Grouping, layer_of, linear
 from kgrl.nn.item_scores import ItemScores, Moments, level_moments, node_score, pairs
-from kgrl.nn.node_index import Gone, GoneBefore, NodeIndex, Tally
+from kgrl.nn.node_index import Gone, GoneBefore, NodeIndex
+from kgrl.nn.walk import Choice, Walk
 from kgrl.options import at_least, expected
 from kgrl.tree.cluster_tree import ClusterTree
-
-
-class Walk(NamedTuple):
-    """Where R walks ended: ``items [R]`` (−1 where all are gone) and the log-probability of each, ``log_prob [R]``."""
-
-    items: Tensor
-    log_prob: Tensor
 
 
 class Levels(NamedTuple):
@@ -104,17 +99,7 @@ class TreePolicy(torch.nn.Module):
             gone: ``[R, L]``, items that may not be drawn, none of them twice; −1 for none.
             generator: on the states' device.
         """
-
-        def draw(logits: Tensor) -> tuple[Tensor, Tensor]:
-            # by hand: over so few children, softmax and its kin take several times as long
-            weights = (logits - logits.amax(1, keepdim=True)).exp_()
-            edges = weights.cumsum(1, dtype=torch.double)  # a masked child has no width to hit
-            drawn = torch.rand(len(edges), 1, generator=generator, device=edges.device, dtype=torch.double)
-            # just below 1, or rounding could put the largest draw past the last edge
-            digit = (edges <= drawn * edges[:, -1:] * (1 - 1e-12)).sum(1, keepdim=True)
-            return digit.squeeze(1), (weights.gather(1, digit) / edges[:, -1:]).log().squeeze(1).to(logits.dtype)
-
-        return self._walk(state, gone, scores, draw)
+        return self._walk(state, gone, scores, lambda logits: draw(logits, generator))
 
     def greedy(self, state: Tensor, gone: Tensor | None = None, scores: ItemScores | Levels | None = None) -> Walk:
         """Takes the likeliest child at every node.
@@ -123,8 +108,8 @@ class TreePolicy(torch.nn.Module):
         """
 
         def best(logits: Tensor) -> tuple[Tensor, Tensor]:
-            digit = logits.argmax(1)
-            return digit, logits.log_softmax(1).gather(1, digit.unsqueeze(1)).squeeze(1)
+            most, digit = logits.max(1)
+            return digit, -(logits - most.unsqueeze(1)).exp_().sum(1).log()
 
         return self._walk(state, gone, scores, best)
 
@@ -137,14 +122,18 @@ class TreePolicy(torch.nn.Module):
             past = self._gone(state, gone, levels)
         node = torch.zeros(len(state), dtype=torch.long, device=state.device)
         total = state.new_zeros(len(state))
+        choices = []
         for level in range(self.depth):
-            digit, log_prob = choose(self._masked(level, node, state, past, levels))
+            grouping = self._grouping(level, node)
+            met = self._meet(level, node, grouping, state, past, levels)
+            digit, log_prob = choose(self._logits(level, grouping, state, met, levels))
+            choices.append(Choice(node, digit, *met))
             total = total + log_prob
             node = node * self.num_children + digit
         items = self.index.leaves[node]
         if gone is not None and gone.size(1) >= self.num_items:  # else something is left
             items = items.masked_fill((gone >= 0).sum(1) >= self.num_items, -1)
-        return Walk(items, total)
+        return Walk(items, total, tuple(choices))
 
     # ------------------------------------------------------------------------------------------------ probabilities
 
@@ -163,10 +152,11 @@ class TreePolicy(torch.nn.Module):
         """
         levels = self._levels(scores)
         past = None if gone is None else self._gone(state, gone, levels)
-        return self._paths(state, items, past, levels)
+        return self._evaluate(state, self._way_to(items, state, past, levels), levels)
 
     def session_log_prob_and_entropy(
-        self, states: Tensor, shown: Tensor, scores: ItemScores | Levels | None = None
+        self, states: Tensor, shown: Tensor, scores: ItemScores | Levels | None = None,
+        choices: Sequence[Choice] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """``[T, B]`` each: as :meth:`log_prob_and_entropy`, of whole sessions in which no item is shown twice.
 
@@ -175,27 +165,36 @@ class TreePolicy(torch.nn.Module):
             shown: ``[B, T]``, the item of each step; what was shown before it was gone. −1: the session had ended, and
                 what stands in its place means nothing.
             scores: as in :meth:`sample`.
+            choices: what the walks met on each level, ``[T, B, …]``, where that is still known: it saves the time of
+                finding it out again.
         """
         sessions, horizon = shown.shape
         levels = self._levels(scores)
-        values = None
-        if levels.moments and levels.scores is not None:
-            with _exact(states):
-                rows = F.embedding(shown.clamp(min=0), levels.scores.rows)
-                values = torch.bmm(levels.scores.seen(states).transpose(0, 1), rows.mT)
-        found = self._paths(states.flatten(0, 1), shown.t().flatten().clamp(min=0),
-                            GoneBefore(self.index, shown, values), levels)
+        flat = states.flatten(0, 1)
+        if choices is None:
+            past = GoneBefore(self.index, shown, self._scores_of(shown, states.transpose(0, 1), levels))
+            choices = self._way_to(shown.t().flatten().clamp(min=0), flat, past, levels)
+        else:
+            choices = [choice.map(lambda x: x.flatten(0, 1)) for choice in choices]
+        found = self._evaluate(flat, choices, levels)
         return found[0].view(horizon, sessions), found[1].view(horizon, sessions)
 
-    def _paths(self, state: Tensor, items: Tensor, past: Past, levels: Levels) -> tuple[Tensor, Tensor]:
-        """Log-probability of the items' paths, and entropy on them."""
-        total, entropy = state.new_zeros(len(state)), state.new_zeros(len(state))
+    def _way_to(self, items: Tensor, state: Tensor, past: Past, levels: Levels) -> list[Choice]:
+        """What a walk to ``items`` meets."""
+        choices = []
         for level in range(self.depth):
             node = self.index.above(items, level)
-            digit = self.index.above(items, level + 1) - node * self.num_children
-            log_prob = self._masked(level, node, state, past, levels).log_softmax(1)
-            total = total + log_prob.gather(1, digit.unsqueeze(1)).squeeze(1)
-            entropy = entropy - (log_prob.exp() * log_prob.clamp(min=-1e4)).sum(1)  # 0 · −∞ is 0 here
+            met = self._meet(level, node, self._grouping(level, node), state, past, levels)
+            choices.append(Choice(node, self.index.above(items, level + 1) - node * self.num_children, *met))
+        return choices
+
+    def _evaluate(self, state: Tensor, choices: Sequence[Choice], levels: Levels) -> tuple[Tensor, Tensor]:
+        """Log-probability and entropy of the choices, added up over levels."""
+        total, entropy = state.new_zeros(len(state)), state.new_zeros(len(state))
+        for level, (node, digit, *met) in enumerate(choices):
+            logits = self._logits(level, self._grouping(level, node), state, met, levels)
+            found = log_prob_and_entropy(logits, digit)
+            total, entropy = total + found[0], entropy + found[1]
         return total, entropy
 
     def probabilities(
@@ -242,13 +241,19 @@ class TreePolicy(torch.nn.Module):
         if gone is not None:
             total = total.masked_fill((gone >= 0).sum(1, keepdim=True) >= self.num_items, -torch.inf)
         items = self.index.leaves[node].masked_fill(total == -torch.inf, -1)
-        return Walk(*(F.pad(x, (0, k - x.size(1)), value=fill)
-                      for x, fill in ((items, -1), (total, -torch.inf))))
+        items, total = (F.pad(x, (0, k - x.size(1)), value=fill) for x, fill in ((items, -1), (total, -torch.inf)))
+        return Walk(items, total)
 
     # -------------------------------------------------------------------------------------------------------- nodes
 
-    def prepare(self, scores: ItemScores | None = None) -> Levels:
-        """The networks with ``scores`` taken in, which any method takes in their place: made once for many calls."""
+    def prepare(self, scores: ItemScores | None = None, merge: bool = False) -> Levels:
+        """The networks with ``scores`` taken in, which any method takes in their place: made once for many calls.
+
+        Args:
+            scores: see :class:`ItemScores`.
+            merge: whether one layer a node takes the leaves' scores into its weights: faster, but a walk does not know
+                the scores by themselves then, and their gradient reaches the state.
+        """
         if scores is not None:
             self._check(scores)
         layers, first = [], 0
@@ -260,13 +265,12 @@ class TreePolicy(torch.nn.Module):
         if scores is None:
             return Levels(layers, None, None, [])
         own = self.index.sums(scores.rows)[-1]  # of one item, the sum is its score
-        leaf: Tensor | None = own
-        if len(layers[-1]) == 1 and not torch.is_grad_enabled():  # one layer can take the scores in
-            weight, bias = layers[-1][0]
-            own = own * scores.sharpness
-            layers[-1] = [(weight + F.pad(own[:, :-1], (0, 0, weight.size(1) - own.size(1) + 1, 0)), bias + own[:, -1])]
-            leaf = None
-        return Levels(layers, scores, leaf, level_moments(self.index, scores))
+        if not merge or len(layers[-1]) > 1:
+            return Levels(layers, scores, own, level_moments(self.index, scores))
+        weight, bias = layers[-1][0]
+        own = own * scores.sharpness
+        layers[-1] = [(weight + F.pad(own[:, :-1], (0, 0, weight.size(1) - own.size(1) + 1, 0)), bias + own[:, -1])]
+        return Levels(layers, scores, None, level_moments(self.index, scores))
 
     def _check(self, scores: ItemScores) -> None:
         if scores.weight.size(0) != self.num_items or scores.weight.size(1) > self.weights[0].size(1):
@@ -277,69 +281,66 @@ class TreePolicy(torch.nn.Module):
         return scores if isinstance(scores, Levels) else self.prepare(scores)
 
     def _gone(self, state: Tensor, gone: Tensor, levels: Levels) -> Gone:
+        scores = self._scores_of(gone, state.unsqueeze(1), levels)
+        return Gone(self.index, gone, None if scores is None else scores.squeeze(1))
+
+    def _scores_of(self, items: Tensor, states: Tensor, levels: Levels) -> Tensor | None:
+        """``[B, T, L]``, each state's (``[B, T, s]``) scores of ``items [B, L]``, where a node needs them."""
         if not levels.moments or levels.scores is None:
-            return Gone(self.index, gone)
-        with _exact(state):
-            rows = F.embedding(gone.clamp(min=0), levels.scores.rows)
-            return Gone(self.index, gone, torch.bmm(rows, levels.scores.seen(state).unsqueeze(2)).squeeze(2))
+            return None
+        with _exact(states):
+            return torch.bmm(levels.scores.seen(states), F.embedding(items.clamp(min=0), levels.scores.rows).mT)
 
     def _node(self, level: int, node: Tensor, state: Tensor, gone: Tensor | None, levels: Levels) -> Tensor:
         """``[R, c]``, log-probabilities of the children of each row's ``node`` (counted from the left on its level)."""
         past = None if gone is None else self._gone(state, gone, levels)
-        return self._masked(level, node, state, past, levels, anywhere=True).log_softmax(1)
+        grouping = self._grouping(level, node)
+        met = self._meet(level, node, grouping, state, past, levels, anywhere=True)
+        return self._logits(level, grouping, state, met, levels).log_softmax(1)
 
-    def _masked(
-        self, level: int, node: Tensor, state: Tensor, past: Past, levels: Levels, anywhere: bool = False
-    ) -> Tensor:
-        """``[R, c]``, logits, −∞ where nothing is left; of a node below which nothing is, all are kept.
+    def _grouping(self, level: int, node: Tensor) -> Grouping | None:
+        return Grouping(node, self.num_children**level) if level else None
+
+    def _meet(
+        self, level: int, node: Tensor, grouping: Grouping | None, state: Tensor, past: Past, levels: Levels,
+        anywhere: bool = False,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """(left, mean, deviation), see :class:`Choice`; of a node below which nothing is left, all children count.
 
         Args:
             anywhere: whether ``node`` may be one without items: a wide search comes by such.
         """
-        grouping = Grouping(node, self.num_children**level) if level else None
         moments = level < len(levels.moments)
         used_up = past is not None and past.most >= self.index.fewest[level + 1]
         gone = past.tally(level, node, moments) if past is not None and (moments or used_up) else None
         below = F.embedding(node, self.index.below(level))
-        logits = self._logits(level, state, grouping, levels)
-        if moments:
-            logits = logits + self._node_scores(level, state, grouping, levels, below, gone)
         left = (below if gone is None else below - gone.number) > 0.5
         if anywhere or (past is not None and past.most >= self.index.fewest[level]):  # no softmax of nothing
             left |= ~left.any(1, keepdim=True)
-        return logits.masked_fill(~left, -torch.inf)
-
-    def _logits(self, level: int, state: Tensor, grouping: Grouping | None, levels: Levels) -> Tensor:
-        """``[R, c]``, what the nodes' networks say, and at the leaves the items' scores."""
-        x = state if grouping is None else grouping.spread(state)
-        for depth, layer in enumerate(levels.layers[level]):
-            x = _linear(grouping, torch.relu(x) if depth else x, *layer)
-        if grouping is not None:
-            x = grouping.collect(x)
-        if level < self.depth - 1 or levels.scores is None or levels.leaf is None:
-            return x
-        with _exact(state):
-            scores = self._sum(grouping, levels.scores.seen(state), levels.leaf)
-        return x + levels.scores.sharpness * scores
-
-    def _node_scores(
-        self, level: int, state: Tensor, grouping: Grouping | None, levels: Levels, below: Tensor, gone: Tally | None
-    ) -> Tensor:
-        """``[R, c]``, see :class:`kgrl.nn.ItemScores`."""
-        assert levels.scores is not None
+        if levels.scores is None or not (moments or levels.leaf is not None):
+            return left, None, None
         with _exact(state):
             seen = levels.scores.seen(state)
-            first, second = (self._sum(grouping, x, table)
+            if not moments:
+                return left, None if levels.leaf is None else linear(grouping, seen, levels.leaf), None
+            first, second = (linear(grouping, x, table)
                              for x, table in zip((seen, pairs(seen)), levels.moments[level], strict=True))
-            mean, deviation = node_score(first, second, below, gone)
-        return levels.scores.sharpness * (mean + levels.scores.spread * deviation)
+            return left, *node_score(first, second, below, gone)
 
-    def _sum(self, grouping: Grouping | None, x: Tensor, table: Tensor) -> Tensor:
-        """``[R, c]``, each row of ``x`` times its node's table."""
-        nothing = table.new_zeros(table.size(0), table.size(2))
-        if grouping is None:
-            return _linear(None, x, table, nothing)
-        return grouping.collect(_linear(grouping, grouping.spread(x), table, nothing))
+    def _logits(
+        self, level: int, grouping: Grouping | None, state: Tensor, met: Sequence[Tensor | None], levels: Levels
+    ) -> Tensor:
+        """``[R, c]``, what the nodes' networks say, and the scores; −∞ where nothing is left."""
+        x = state if grouping is None else grouping.spread(state)
+        for depth, layer in enumerate(levels.layers[level]):
+            x = layer_of(grouping, torch.relu(x) if depth else x, *layer)
+        x = x if grouping is None else grouping.collect(x)
+        left, mean, deviation = met
+        assert left is not None
+        if levels.scores is not None and mean is not None:
+            score = mean if deviation is None else mean + levels.scores.spread * deviation
+            x = x + levels.scores.sharpness * score
+        return x.masked_fill(~left, -torch.inf)
 
     def _is_gone(self, gone: Tensor, rows: int) -> Tensor:
         marks = torch.zeros(rows, self.num_items + 1, dtype=torch.bool, device=gone.device)
@@ -348,11 +349,6 @@ class TreePolicy(torch.nn.Module):
     def extra_repr(self) -> str:
         sizes = "-".join(str(size) for size in (self.weights[0].size(1), *(weight.size(2) for weight in self.weights)))
         return f"{self.num_items} items, depth={self.depth}, children={self.num_children}, {sizes} a node"
-
-
-def _linear(grouping: Grouping | None, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Rows or blocks through the layers ``[nodes, in, out]`` of a level; without a grouping there is one node."""
-    return torch.addmm(bias[0], x, weight[0]) if grouping is None else grouping.linear(x, weight, bias)
 
 
 @contextmanager

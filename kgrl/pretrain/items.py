@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch_geometric.data import HeteroData
 
 from kgrl.factorization import Factors, training_epochs
 from kgrl.options import at_least, between, expected, one_of
+from kgrl.pretrain.vae import vae_vectors
 
 
 def item_vectors(
@@ -26,15 +28,17 @@ def item_vectors(
         kind: ``"mf"``: item factors :math:`\mathbf q_i` of the biased matrix factorization
             :math:`\hat r_{ui} = \mathbf p_u^\top \mathbf q_i + b_u + b_i`, which the baselines of the KGQR paper
             (section 5.1) and the variant KGQR-KG use; ``"rating"``: the users' ratings of the item, 0 where there is
-            none (TPGR section 4.2), sparse.
-        dim: length of the factors; the KGQR paper uses 50 for every method.
-        epochs: of the factorization.
-        weight_decay: L2 of the factorization.
-        seed: of the factorization.
+            none (TPGR section 4.2), sparse; ``"vae"``: the mean :math:`\boldsymbol\mu` that a variational auto-encoder
+            of these ratings, 0 where there is none, gives an item (the same section of TPGR, which is silent on the
+            rest; :class:`kgrl.pretrain.vae.RatingVAE` has the equations).
+        dim: length of the factors or of μ; the KGQR paper uses 50 for every method.
+        epochs: of the factorization or the auto-encoder.
+        weight_decay: L2 of either.
+        seed: of either.
 
     Returns:
-        ``"mf"``: ``[N, dim]``. ``"rating"``: sparse CSR ``[N, U]``, one column for each of ``users`` in their order. On
-        the device of ``users``.
+        ``"mf"`` and ``"vae"``: ``[N, dim]``. ``"rating"``: sparse CSR ``[N, U]``, one column for each of ``users`` in
+        their order. On the device of ``users``.
 
     Raises:
         ValueError: an unknown kind, no users, a user twice or unknown, or an option out of range.
@@ -43,12 +47,12 @@ def item_vectors(
     at_least("dim", dim, 1)
     at_least("epochs", epochs, 1)
     between("weight_decay", weight_decay, 0, 1)
-    column, item, value = _ratings_of(data, users)
+    column, item, value = ratings_of(data, users)
     size = data["item"].num_nodes, len(users)
     return make(column, item, value, size, dim=dim, epochs=epochs, weight_decay=weight_decay, seed=seed)
 
 
-def _ratings_of(data: HeteroData, users: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def ratings_of(data: HeteroData, users: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(position in ``users``, item, rating in [−1, 1]), each ``[R]``, of the ratings that ``users`` gave."""
     num_users = data["user"].num_nodes
     if users.dim() != 1 or not len(users) or users.min() < 0 or users.max() >= num_users:
@@ -85,4 +89,8 @@ def _rating_rows(column: Tensor, item: Tensor, value: Tensor, size: tuple[int, i
         return rows.to_sparse_csr()
 
 
-KINDS: dict[str, Callable[..., Tensor]] = {"mf": _factors, "rating": _rating_rows}
+def _codes(column: Tensor, item: Tensor, value: Tensor, size: tuple[int, int], dim: int, **options: Any) -> Tensor:
+    return vae_vectors(_rating_rows(column, item, value, size), dim, **options)
+
+
+KINDS: dict[str, Callable[..., Tensor]] = {"mf": _factors, "rating": _rating_rows, "vae": _codes}

@@ -18,7 +18,8 @@ class RatedFeedback(FeedbackModel):
     a raw rating above ``relevant_above``, whatever threshold the data set has: a middling rating may have positive
     feedback and still be no hit, as in the authors' evaluation.
 
-    Ratings are looked up by binary search among R sorted keys user·N + item: 12 bytes a rating, no U × N table.
+    A rating is looked up by binary search among its user's items, all pairs of a batch at once: 8 bytes a rating, no
+    U × N table.
 
     Args:
         data: holds ``data['user', 'rates', 'item']`` with ``rating``, and ``data.rating_scale``.
@@ -28,7 +29,8 @@ class RatedFeedback(FeedbackModel):
         ValueError: ``relevant_above`` outside the scale, a rating outside it, or an item rated twice by a user.
     """
 
-    keys: Tensor
+    start: Tensor
+    items: Tensor
     values: Tensor
 
     def __init__(self, data: HeteroData, relevant_above: float = 3.0) -> None:
@@ -44,7 +46,11 @@ class RatedFeedback(FeedbackModel):
         if twice.any():
             user, item = divmod(int(keys[1:][twice][0]), self.num_items)
             raise ValueError(expected("data", "one rating a (user, item)", f"several of user {user} for item {item}"))
-        self.register_buffer("keys", keys)
+        users = torch.arange(self.num_users + 1, device=keys.device)
+        start = torch.searchsorted(keys, users * self.num_items)
+        self._halvings = int(start.diff().max()).bit_length()
+        self.register_buffer("start", start)  # [U + 1], where each user's ratings begin
+        self.register_buffer("items", keys.remainder_(self.num_items).to(torch.int32))  # [R], ascending for each user
         self.register_buffer("values", ratings.values[order])
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
@@ -52,10 +58,16 @@ class RatedFeedback(FeedbackModel):
 
     def _look_up(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """(feedback ``[K]``, whether there is a rating ``[K]``)."""
-        wanted = users * self.num_items + items
-        at = torch.searchsorted(self.keys, wanted).clamp_(max=len(self.keys) - 1)
-        rated = self.keys[at] == wanted
-        return self.values[at] * rated, rated
+        # faster than searchsorted over keys user·N + item: the search is shorter, and steps of all pairs go together
+        at, end, wanted = self.start[users], self.start[users + 1], items.to(torch.int32)
+        last = len(self.items) - 1
+        for size in (1 << power for power in reversed(range(self._halvings))):
+            probe = at + (size - 1)
+            before = (probe < end) & (self.items[probe.clamp_(max=last)] < wanted)
+            at = at + before * size
+        found = at.clamp(max=last)
+        rated = (at < end) & (self.items[found] == wanted)
+        return self.values[found] * rated, rated
 
     def react(self, users: Tensor, items: Tensor) -> Reaction:
         feedback, rated = self._look_up(users, items)
@@ -64,7 +76,7 @@ class RatedFeedback(FeedbackModel):
     def rows(self, users: Tensor) -> Tensor:
         row, at = self._entries(users)
         out = self.values.new_zeros(len(users), self.num_items)
-        out[row, self.keys[at] % self.num_items] = self.values[at]
+        out[row, self.items[at].long()] = self.values[at]
         return out
 
     def count_relevant(self, users: Tensor) -> Tensor:
@@ -73,13 +85,13 @@ class RatedFeedback(FeedbackModel):
 
     def mean_feedback(self, users: Tensor) -> Tensor:
         _, at = self._entries(users)  # from the ratings alone: the rest is 0
-        items, values = self.keys[at] % self.num_items, self.values[at]
+        items, values = self.items[at].long(), self.values[at]
         return torch.bincount(items, weights=values, minlength=self.num_items).to(values.dtype) / len(users)
 
     def _entries(self, users: Tensor) -> tuple[Tensor, Tensor]:
-        """The ratings of ``users [B]``: (row in ``users`` ``[K]``, position among the sorted keys ``[K]``)."""
-        start = torch.searchsorted(self.keys, users * self.num_items)
-        count = torch.searchsorted(self.keys, (users + 1) * self.num_items) - start
+        """The ratings of ``users [B]``: (row in ``users`` ``[K]``, position in ``items`` ``[K]``)."""
+        start = self.start[users]
+        count = self.start[users + 1] - start
         row = torch.repeat_interleave(torch.arange(len(users), device=users.device), count)
         before = count.cumsum(0) - count
         return row, torch.arange(len(row), device=users.device) + (start - before)[row]

@@ -148,6 +148,22 @@ def test_pretraining_learns_to_recall(data, world):
     assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
 
 
+@pytest.mark.parametrize("options", [{}, {"frozen": True}, {"minibatches": 3}, {"frozen": True, "minibatches": 3}])
+def test_what_is_kept_of_the_rollout_changes_nothing(data, world, options):
+    """An update on sessions that the agent has just played, and on copies of them, of which it kept nothing."""
+    weights = []
+    for copied in (False, True):
+        agent = make(data, lr=0.1, **options)
+        for seed in range(2):
+            sessions = play(agent, world, seed=seed)
+            if copied:
+                sessions = sessions.rows(torch.arange(USERS))
+            agent.learn(sessions, torch.Generator().manual_seed(0))
+        weights.append(agent.state_dict())
+    for name, value in weights[0].items():
+        torch.testing.assert_close(value, weights[1][name], atol=1e-4, rtol=1e-3)
+
+
 @pytest.mark.parametrize("frozen", [False, True])
 def test_frozen_history_stays_and_the_policy_learns(data, world, frozen):
     agent = make(data, frozen=frozen)

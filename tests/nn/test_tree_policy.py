@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kgrl.nn import ItemScores, TreePolicy, Walk
+from kgrl.nn.walk import join_choices
 from kgrl.tree import ClusterTree
 
 STATE, SCORED = 4, 2
@@ -306,9 +307,9 @@ def test_the_log_probability_of_a_draw_has_the_right_gradient() -> None:
         case, state = make(3, 3, 11, [5], SCORED), states(30)
         gone, _ = some_gone(30, 11, 6)
         options = {"generator": torch.Generator().manual_seed(0)} if choose == "sample" else {}
-        items, log_prob = getattr(case.policy, choose)(
+        walk = getattr(case.policy, choose)(
             state, *([1] if choose == "topk" else []), gone=gone, scores=case.scores, **options)
-        items, log_prob = items.view(30), log_prob.view(30)
+        items, log_prob = walk.items.view(30), walk.log_prob.view(30)
         wanted = [state, *case.policy.parameters()]
         weight = torch.linspace(-1, 2, 30).double()
         expected = case.policy.log_prob(state, items, gone, case.scores)
@@ -487,6 +488,27 @@ def test_sessions_equal_step_by_step(depth: int, children: int, num_items: int, 
         grads = [torch.autograd.grad(loss, wanted, materialize_grads=True) for loss in losses]
         for mine, other in zip(*grads, strict=True):
             torch.testing.assert_close(mine, other)
+
+
+@pytest.mark.parametrize("scored", [None, SCORED])
+@pytest.mark.parametrize("hidden", HIDDEN[:2])
+def test_what_walks_met_saves_finding_it_out_again(hidden: list[int], scored: int | None) -> None:
+    """Sessions drawn step by step: with the walks' own choices, log-probability, entropy and gradients are the same."""
+    case, sessions, horizon = make(3, 3, 11, hidden, scored), 8, 9
+    state, shown, walks = states(horizon * sessions).view(horizon, sessions, STATE), [], []
+    for step in range(horizon):
+        gone = torch.stack(shown, 1) if shown else None
+        walks.append(case.policy.sample(state[step], gone, torch.Generator().manual_seed(step), case.scores))
+        shown.append(walks[-1].items)
+    choices = [choice.map(torch.Tensor.detach) for choice in join_choices([walk.choices for walk in walks])]
+    found, again = (case.policy.session_log_prob_and_entropy(state, torch.stack(shown, 1), case.scores, known)
+                    for known in (choices, None))
+    torch.testing.assert_close(found[0], torch.stack([walk.log_prob for walk in walks]))
+    wanted = [state, *case.policy.parameters(), *learned(case.scores)]
+    weight = torch.linspace(-1, 2, horizon * sessions).double().view(horizon, sessions)
+    grads = [torch.autograd.grad((log_prob * weight + entropy).sum(), wanted) for log_prob, entropy in (found, again)]
+    for mine, other in zip((*found, *grads[0]), (*again, *grads[1]), strict=True):
+        torch.testing.assert_close(mine, other)
 
 
 # ------------------------------------------------------------------------------------------------------------ scores

@@ -88,7 +88,7 @@ def test_global_randomness_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"kind": "mff"}, "choose from mf, rating; did you mean 'mf'"),
+        ({"kind": "mff"}, "choose from mf, rating, vae; did you mean 'mf'"),
         ({"users": torch.tensor([], dtype=torch.long)}, "`users` must be at least one user id"),
         ({"users": torch.tensor([0, USERS])}, rf"in \[0, {USERS}\)"),
         ({"users": torch.tensor([3, 3])}, "each user once"),

@@ -1,0 +1,59 @@
+"""One choice among few: drawing it, its log-probability and entropy, in few passes over the logits.
+
+Over ten children or so, softmax and its kin take several times as long as the arithmetic they do, and a policy gradient
+goes through them twice a level and step.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+LOWEST = -1e4
+"""Stands for −∞, so that 0 · −∞ is 0: its exponential is 0, too."""
+
+
+def draw(logits: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    """(digit, its log-probability), ``[R]`` each, drawn by ``logits [R, c]``; one of −∞ is never drawn."""
+    weights = (logits - logits.amax(1, keepdim=True)).exp_()
+    edges = weights.cumsum(1, dtype=torch.double)  # a masked child has no width to hit
+    drawn = torch.rand(len(edges), 1, generator=generator, device=edges.device, dtype=torch.double)
+    # just below 1, or rounding could put the largest draw past the last edge
+    digit = (edges <= drawn * edges[:, -1:] * (1 - 1e-12)).sum(1, keepdim=True)
+    return digit.squeeze(1), (weights.gather(1, digit) / edges[:, -1:]).log().squeeze(1).to(logits.dtype)
+
+
+def log_prob_and_entropy(logits: Tensor, digit: Tensor) -> tuple[Tensor, Tensor]:
+    r"""(:math:`\log \pi_d`, H), ``[R]`` each, of ``digit [R]`` and of the softmax of ``logits [R, c]``.
+
+    With :math:`\log \pi_k = z_k - \log \sum_j e^{z_j}` and :math:`H = -\sum_k \pi_k \log \pi_k`, the gradients are
+
+    .. math:: \partial \log \pi_d / \partial z_k = [k = d] - \pi_k, \qquad
+        \partial H / \partial z_k = -\pi_k (\log \pi_k + H)
+    """
+    found: tuple[Tensor, Tensor] = _LogProbAndEntropy.apply(logits, digit)
+    return found
+
+
+class _LogProbAndEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, digit: Tensor) -> tuple[Tensor, Tensor]:
+        log_prob = (logits - logits.amax(1, keepdim=True)).clamp_(min=LOWEST)
+        prob = log_prob.exp()
+        total = prob.sum(1, keepdim=True)
+        log_prob -= total.log()
+        prob /= total
+        entropy = -torch.linalg.vecdot(prob, log_prob)
+        ctx.save_for_backward(log_prob, prob, entropy, digit)
+        return log_prob.gather(1, digit.unsqueeze(1)).squeeze(1), entropy
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_log_prob: Tensor, of_entropy: Tensor) -> tuple[Tensor, None]:
+        log_prob, prob, entropy, digit = ctx.saved_tensors
+        weight = torch.addcmul((of_log_prob + of_entropy * entropy).unsqueeze(1), of_entropy.unsqueeze(1), log_prob)
+        grad = weight.mul_(prob).neg_()
+        return grad.scatter_add_(1, digit.unsqueeze(1), of_log_prob.unsqueeze(1)), None
