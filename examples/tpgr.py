@@ -107,7 +107,8 @@ def main() -> None:
                  **args.agent)
     every = max(args.interactions // 20, args.sessions * 32)
     curve = fit(agent, world, train, eval_users=valid, interactions=args.interactions, evaluate_every=every,
-                sessions=args.sessions, pretrain_interactions=args.pretrain, checkpoint=args.out, seed=args.seed, watch=show)
+                sessions=args.sessions, pretrain_interactions=args.pretrain, checkpoint=args.out, seed=args.seed,
+                watch=show)
     levels = {name: bounds.metrics(name)["reward"] for name in bounds.lines}
     plot_curve(curve, levels, args.out / "learning_curve.png",
                f"α = {args.alpha}, {len(valid)} validation users", "TPGR")

@@ -20,6 +20,7 @@ class NodeIndex(torch.nn.Module):
 
     leaves: Tensor
     ancestors: Tensor
+    digits: Tensor
 
     def __init__(self, tree: ClusterTree) -> None:
         super().__init__()
@@ -31,6 +32,8 @@ class NodeIndex(torch.nn.Module):
         widths = self.num_children ** torch.arange(self.depth, -1, -1)
         above = torch.cat([widths.new_full((self.depth + 1, 1), -1), position // widths.unsqueeze(1)], 1)
         self.register_buffer("ancestors", above, persistent=False)
+        # [D, 1 + N]: which child of that node the item lies below; "none": the first
+        self.register_buffer("digits", above[1:] % self.num_children * (above[1:] >= 0), persistent=False)
         below = (self.leaves >= 0).float()
         self.fewest = [int(tree.paths.size(0))]  # items below the smallest node of each level, at least
         for level in range(self.depth, 0, -1):
@@ -46,6 +49,10 @@ class NodeIndex(torch.nn.Module):
     def above(self, items: Tensor, level: int) -> Tensor:
         """The node above each of ``items``, of any shape; −1 above −1."""
         return self.ancestors[level].index_select(0, (items + 1).flatten()).view_as(items)
+
+    def digit(self, items: Tensor, level: int) -> Tensor:
+        """Which child of that node each of ``items`` lies below; 0 for −1."""
+        return self.digits[level].index_select(0, (items + 1).flatten()).view_as(items)
 
     def below(self, level: int) -> Tensor:
         """``[nodes, c]``, how many items lie below each child of each node of this level."""
@@ -87,9 +94,9 @@ class Gone:
 
     def tally(self, level: int, node: Tensor, moments: bool) -> Tally:
         """Below each child of ``node [R]``."""
-        parent, below = (self.index.above(self.items, at) for at in (level, level + 1))
-        digit = (below - parent * self.index.num_children).clamp_(min=0)
-        here = (parent == node.unsqueeze(1)).to(torch.float if self.scores is None else self.scores.dtype)
+        digit = self.index.digit(self.items, level)
+        here = self.index.above(self.items, level) == node.unsqueeze(1) if level else self.items >= 0
+        here = here.to(torch.float if self.scores is None else self.scores.dtype)
         empty = here.new_zeros(len(here), self.index.num_children)
 
         def add(values: Tensor) -> Tensor:
@@ -116,11 +123,10 @@ class GoneBefore:
 
     def tally(self, level: int, node: Tensor, moments: bool) -> Tally:
         """Below each child of the nodes on the way to what was shown, whichever ``node`` is."""
-        parent, below = (self.index.above(self.shown, at) for at in (level, level + 1))
+        parent = self.index.above(self.shown, level)
         same = (parent.unsqueeze(2) == parent.unsqueeze(1)) & self._before
         same = same.to(torch.float if self.scores is None else self.scores.dtype)
-        digits = (below - parent * self.index.num_children).clamp_(min=0)
-        marks = F.one_hot(digits, self.index.num_children).to(same.dtype)  # [B, T, c]
+        marks = F.one_hot(self.index.digit(self.shown, level), self.index.num_children).to(same.dtype)  # [B, T, c]
 
         def add(values: Tensor) -> Tensor:
             return torch.bmm(values, marks).transpose(0, 1).flatten(0, 1)

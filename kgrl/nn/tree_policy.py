@@ -185,7 +185,7 @@ class TreePolicy(torch.nn.Module):
         for level in range(self.depth):
             node = self.index.above(items, level)
             met = self._meet(level, node, self._grouping(level, node), state, past, levels)
-            choices.append(Choice(node, self.index.above(items, level + 1) - node * self.num_children, *met))
+            choices.append(Choice(node, self.index.digit(items, level), *met))
         return choices
 
     def _evaluate(self, state: Tensor, choices: Sequence[Choice], levels: Levels) -> tuple[Tensor, Tensor]:
