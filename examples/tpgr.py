@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from kgrl.agents import TPGR
+from kgrl.agents import TPGR, LinearGaussian
 from kgrl.datasets import BookCrossing, MovieLens1M, MovieLens10M, MovieLens20M, MovieLens100K, from_frames, split_users
 from kgrl.evaluate import METRICS, evaluate, score
 from kgrl.experiments.report import plot_curve, score_table, session_pages, tree_page
@@ -56,6 +56,7 @@ def options() -> argparse.Namespace:
     add("--pretrain", type=int, default=0, help="of these, the first, in which the recurrent state learns to remember")
     add("--sessions", type=int, default=1_024, help="sessions a rollout")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="any other option of TPGR, e.g. gamma=0.6")
+    add("--final", action="store_true", help="train on the validation users, too: for settings that are chosen")
     add("--split", type=int, default=0, help="seed of the split into training, validation and test users")
     add("--seed", type=int, default=0, help="of the agent")
     add("--out", type=Path, default=Path("runs/tpgr"), help="folder of the results")
@@ -92,6 +93,7 @@ def main() -> None:
     args = options()
     args.out.mkdir(parents=True, exist_ok=True)
     data, train, valid, test = load(args)
+    train = torch.cat([train, valid]) if args.final else train
     print(f"{data['user'].num_nodes:,} users ({len(train)} training, {len(valid)} validation, {len(test)} test), "
           f"{data['item'].num_nodes:,} items, {data['user', 'rates', 'item'].num_edges:,} ratings")
     started = time.perf_counter()
@@ -114,13 +116,16 @@ def main() -> None:
                f"α = {args.alpha}, {len(valid)} validation users", "TPGR")
 
     bounds = world.bounds(test, train)
-    scores = {"TPGR": evaluate(agent, world, test)}
+    scores = {"TPGR": evaluate(agent, world, test),
+              "linear-Gaussian": evaluate(LinearGaussian(data, train), world, test)}
     scores |= {name: score(sessions, bounds.num_relevant) for name, sessions in bounds.lines.items()}
     print(f"\n{len(test)} test users; p: paired Wilcoxon test of TPGR against the row\n{score_table(scores, 'TPGR')}")
     metrics: dict[str, Any] = {
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
         "tree": {"depth": tree.depth, "children": tree.children, "sizes": sizes}, "levels": levels, "curve": curve,
         "test": {name: {metric: getattr(row, metric) for metric in METRICS} for name, row in scores.items()},
+        "test_per_user": {name: {metric: row.per_user[metric].tolist() for metric in ("reward", "f1")}
+                          for name, row in scores.items()},
         "test_upper_bound": bounds.upper, "interactions_per_second": args.interactions / curve[-1]["seconds"],
         "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }

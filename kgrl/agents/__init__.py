@@ -1,7 +1,8 @@
 """One method a file: each agent acts in sessions and learns from them."""
 
 from kgrl.agents.kgqr import KGQR
+from kgrl.agents.linear_gaussian import LinearGaussian
 from kgrl.agents.replay import EpisodeReplay
 from kgrl.agents.tpgr import TPGR
 
-__all__ = ["KGQR", "TPGR", "EpisodeReplay"]
+__all__ = ["KGQR", "TPGR", "EpisodeReplay", "LinearGaussian"]

@@ -11,20 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from kgrl.agents.history import KGHistory, SRUHistory
 from kgrl.agents.optimizer_state import load_optimizer_tensors, optimizer_tensors
 from kgrl.agents.returns import returns, taken_steps
-from kgrl.agents.session_state import Follower, SessionState
+from kgrl.agents.session_state import Follower
+from kgrl.agents.state_parts import build_state
 from kgrl.agents.trail import Kept, Trail
 from kgrl.files import below, digest, load_tensors, save_tensors
-from kgrl.graph import knowledge_graph
-from kgrl.nn.encoder import KGEncoder
 from kgrl.nn.item_scores import ItemScores
-from kgrl.nn.taste import TasteTerms
 from kgrl.nn.tree_policy import Levels, TreePolicy
 from kgrl.options import at_least, between, expected, one_of
 from kgrl.pretrain.items import item_vectors
-from kgrl.pretrain.tastes import item_tastes
 from kgrl.seeding import fenced
 from kgrl.sessions import Sessions
 from kgrl.tree.cluster_tree import ClusterTree
@@ -33,8 +29,6 @@ PRESETS = ("default", "paper")
 """``"paper"``: REINFORCE as printed: no baseline, returns as they are, no entropy bonus, no taste state."""
 STATES = ("sru", "kg")
 OPTIMIZERS = ("optimizer", "pretrain_optimizer")
-SHARPNESS = 10.0
-"""How much a logit changes with the expected feedback, at first."""
 PAPER = {"baseline": False, "standardise": False, "entropy": 0.0, "taste_channels": 0, "clip": None}
 
 
@@ -68,6 +62,8 @@ class TPGR(nn.Module):
         item_channels: length of the item embeddings where none are given.
         state_channels: size of the recurrent state.
         taste_channels: length of the taste state; 0 for none.
+        sharpness: how much a logit changes with the expected feedback, at first. Where drawn sessions are far from
+            greedy ones, as below 20 or so on MovieLens, the gradient teaches for decisions that greedy ones never meet.
         bins: length of the one-hot reward.
         hidden: sizes of each node's hidden layers; none: one linear layer a node.
         horizon: T, which the user status is divided by.
@@ -91,19 +87,19 @@ class TPGR(nn.Module):
 
     def __init__(
         self, data: HeteroData, users: Tensor, *, tree: ClusterTree | None = None, state: str = "sru",
-        preset: str = "default", embedding: Tensor | None = None, item_channels: int = 32, state_channels: int = 32,
-        taste_channels: int = 12, bins: int = 10, hidden: Sequence[int] = (), horizon: int = 32, eta: float = 0.0,
-        gamma: float = 0.3, lr: float = 1e-4, weight_decay: float = 0.0, entropy: float = 0.01,
-        pretrain_lr: float = 1e-3, frozen: bool = False,
-        baseline: bool = True, standardise: bool = True, clip: float | None = None, epochs: int = 1,
-        minibatches: int = 1, seed: int = 0,
+        preset: str = "default", embedding: Tensor | None = None, item_channels: int = 16, state_channels: int = 16,
+        taste_channels: int = 12, sharpness: float = 30.0, bins: int = 10, hidden: Sequence[int] = (),
+        horizon: int = 32, eta: float = 0.0, gamma: float = 0.3, lr: float = 1e-3, weight_decay: float = 0.0,
+        entropy: float = 0.01, pretrain_lr: float = 1e-3, frozen: bool = False, baseline: bool = True,
+        standardise: bool = True, clip: float | None = None, epochs: int = 1, minibatches: int = 1, seed: int = 0,
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {
             "state": one_of("state", state, STATES), "preset": one_of("preset", preset, PRESETS),
             "item_channels": at_least("item_channels", item_channels, 1),
             "state_channels": at_least("state_channels", state_channels, 1),
-            "taste_channels": at_least("taste_channels", taste_channels, 0), "bins": at_least("bins", bins, 1),
+            "taste_channels": at_least("taste_channels", taste_channels, 0),
+            "sharpness": between("sharpness", sharpness, 0, float("inf")), "bins": at_least("bins", bins, 1),
             "hidden": list(hidden), "horizon": at_least("horizon", horizon, 1),
             "eta": between("eta", eta, 0, float("inf")), "gamma": between("gamma", gamma, 0, 1),
             "lr": between("lr", lr, 0, 1), "weight_decay": between("weight_decay", weight_decay, 0, 1),
@@ -117,10 +113,10 @@ class TPGR(nn.Module):
         self.tree = _tree(data, users, tree)
         self.num_items = len(self.tree.paths)
         with fenced(seed):
-            self.state = _state(data, users, embedding, self.options)
+            self.state = build_state(data, users, embedding, self.options)
             self.policy = TreePolicy(self.state.channels, self.tree, hidden)
             if self.state.taste_channels:  # the policy starts from the expected feedback alone
-                self.sharpness, self.spread = (nn.Parameter(torch.tensor(value)) for value in (SHARPNESS, 1.0))
+                self.sharpness, self.spread = (nn.Parameter(torch.tensor(value)) for value in (float(sharpness), 1.0))
                 for parameter in (self.policy.weights[-1], self.policy.biases[-1]):
                     nn.init.zeros_(parameter)
             self.memory = nn.Linear(self.state.history.channels, self.state.history.item_channels + 1)
@@ -333,22 +329,3 @@ def _tree(data: HeteroData, users: Tensor, tree: ClusterTree | None) -> ClusterT
     if len(tree.paths) != data["item"].num_nodes:
         raise ValueError(expected("tree", f"over the data set's {data['item'].num_nodes} items", len(tree.paths)))
     return tree
-
-
-def _state(data: HeteroData, users: Tensor, embedding: Tensor | None, options: Mapping[str, Any]) -> SessionState:
-    """Embeddings as given or by matrix factorization, everything else uniformly at random."""
-    dim, channels = options["item_channels"], options["state_channels"]
-    if options["state"] == "kg":
-        kg = knowledge_graph(data)
-        if embedding is None:
-            embedding = torch.empty(kg.num_nodes, dim).uniform_(-1, 1).mul_(dim**-0.5)
-        encoder = KGEncoder.from_kg(kg, channels=[embedding.size(1), dim, dim], hops=2, aggregator="mean")
-        history: nn.Module = KGHistory(embedding, encoder, dim, channels)
-    else:
-        if embedding is None:
-            embedding = item_vectors(data, users, kind="mf", dim=dim, seed=options["seed"])
-        dim = embedding.size(1)
-        history = SRUHistory(embedding, channels, options["bins"], 1 + options["eta"] * (options["horizon"] - 1))
-    count = options["taste_channels"]
-    taste = TasteTerms(*item_tastes(data, users, dim=count)) if count else None
-    return SessionState(history, options["horizon"], taste)

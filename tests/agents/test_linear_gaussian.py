@@ -1,0 +1,69 @@
+"""``LinearGaussian`` against conditioning the joint normal distribution of all feedbacks, user by user."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import torch
+from torch_geometric.data import HeteroData
+
+from kgrl.agents import LinearGaussian
+from kgrl.datasets import from_frames
+from kgrl.evaluate import evaluate
+from kgrl.rollout import rollout
+from kgrl.sessions import Sessions
+from kgrl.simulator import RatedFeedback, Simulator
+
+USERS, ITEMS = 60, 14
+
+
+@pytest.fixture(scope="module")
+def data() -> HeteroData:
+    """Each user likes the items of one half more than those of the other."""
+    generator = torch.Generator().manual_seed(0)
+    rows = [(user, item, float((user % 2 == item % 2) * 0.8 - 0.4 + 0.3 * torch.randn((), generator=generator)))
+            for user in range(USERS) for item in range(ITEMS)]
+    frame = pd.DataFrame(rows, columns=["user", "item", "rating"])
+    frame["rating"] = frame["rating"].clip(-1, 1)
+    return from_frames(frame, rating_scale=(-1.0, 1.0, 0.0))
+
+
+def test_recommends_the_highest_conditional_mean(data) -> None:
+    agent, world = LinearGaussian(data, torch.arange(40), dim=3), Simulator(RatedFeedback(data, 0.0), horizon=8)
+    sessions = rollout(agent, world, torch.arange(40, 60))
+    mean, loading = agent.expected.double(), agent.loading.double()
+    covariance = loading @ loading.T + torch.diag(agent.noise.double())
+    for row in range(20):
+        for step in range(8):
+            seen = sessions.items[row, :step]
+            surprise = sessions.feedback[row, :step].double() - mean[seen]
+            now = mean + covariance[:, seen] @ torch.linalg.solve(covariance[seen][:, seen], surprise)
+            now[seen] = -torch.inf
+            assert now[sessions.items[row, step]] >= now.max() - 1e-5
+
+
+def test_beats_the_best_fixed_list_where_tastes_differ(data) -> None:
+    world, test = Simulator(RatedFeedback(data, 0.0), horizon=6), torch.arange(40, 60)
+    bounds = world.bounds(test, torch.arange(40))
+    found = evaluate(LinearGaussian(data, torch.arange(40), dim=2), world, test).reward
+    assert found > bounds.metrics("best fixed list")["reward"] + 0.1
+    assert found <= bounds.upper
+
+
+def test_nothing_twice_and_an_end(data) -> None:
+    world = Simulator(RatedFeedback(data, 0.0), horizon=ITEMS + 3)
+    sessions = rollout(LinearGaussian(data, torch.arange(40)), world, torch.arange(5))
+    assert all(sorted(row[:ITEMS]) == list(range(ITEMS)) for row in sessions.items.tolist())
+    assert sessions.length.tolist() == [ITEMS] * 5
+    assert LinearGaussian(data, torch.arange(40)).learn(sessions) == {"gradient_steps": 0}
+
+
+def test_recommend_for_real_users(data) -> None:
+    agent = LinearGaussian(data, torch.arange(40), dim=2)
+    found = agent.recommend(Sessions.from_history([[0, 2], []], [[1.0, 0.9], []]), k=ITEMS + 1)
+    assert set(found[0, :4].tolist()) <= {4, 6, 8, 10, 12}
+    assert found[0, -3:].tolist() == [-1] * 3
+    assert found[1, -1] == -1
+    assert found[1, 0] == agent.expected.argmax()
+    with pytest.raises(ValueError, match="item ids below 14, got 14"):
+        agent.recommend(Sessions.from_history([[14]], [[1.0]]))
