@@ -19,11 +19,11 @@ LOWEST = -1e4
 def draw(logits: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
     """(digit, its log-probability), ``[R]`` each, drawn by ``logits [R, c]``; one of −∞ is never drawn."""
     weights = (logits - logits.amax(1, keepdim=True)).exp_()
-    edges = weights.cumsum(1, dtype=torch.double)  # a masked child has no width to hit
-    drawn = torch.rand(len(edges), 1, generator=generator, device=edges.device, dtype=torch.double)
+    edges = weights.cumsum(1)  # a masked child has no width to hit
+    drawn = torch.rand(len(edges), 1, generator=generator, device=edges.device, dtype=edges.dtype)
     # just below 1, or rounding could put the largest draw past the last edge
-    digit = (edges <= drawn * edges[:, -1:] * (1 - 1e-12)).sum(1, keepdim=True)
-    return digit.squeeze(1), (weights.gather(1, digit) / edges[:, -1:]).log().squeeze(1).to(logits.dtype)
+    digit = (edges <= drawn * edges[:, -1:] * (1 - 1e-6)).sum(1, keepdim=True)
+    return digit.squeeze(1), (weights.gather(1, digit) / edges[:, -1:]).log().squeeze(1)
 
 
 def log_prob_and_entropy(logits: Tensor, digit: Tensor) -> tuple[Tensor, Tensor]:

@@ -313,7 +313,8 @@ class TreePolicy(torch.nn.Module):
         moments = level < len(levels.moments)
         used_up = past is not None and past.most >= self.index.fewest[level + 1]
         gone = past.tally(level, node, moments) if past is not None and (moments or used_up) else None
-        below = F.embedding(node, self.index.below(level))
+        below = self.index.below(level)
+        below = F.embedding(node, below) if level else below.expand(len(node), -1)
         left = (below if gone is None else below - gone.number) > 0.5
         if anywhere or (past is not None and past.most >= self.index.fewest[level]):  # no softmax of nothing
             left |= ~left.any(1, keepdim=True)
