@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.pretrain import item_vectors
+from tests.pretrain.other_ratings import with_other_ratings
 
 USERS, ITEMS = 40, 12
 
@@ -21,14 +21,6 @@ def two_tastes() -> HeteroData:
     data["user", "rates", "item"].edge_index = torch.stack([user, item])
     data["user", "rates", "item"].rating = torch.where((user + item) % 2 == 0, 5.0, 2.0)
     data.rating_scale = (1.0, 5.0, 3.5)
-    return data
-
-
-def changed(data: HeteroData, users: Tensor) -> HeteroData:
-    """A copy in which these users' ratings are other ones."""
-    data = data.clone()
-    edges = data["user", "rates", "item"]
-    edges.rating[torch.isin(edges.edge_index[0], users)] = 1.0
     return data
 
 
@@ -47,7 +39,7 @@ def test_only_the_given_users_are_seen(kind: str) -> None:
     others = torch.arange(USERS)[~torch.isin(torch.arange(USERS), train)]
     vectors, same, other = (
         item_vectors(source, train, kind, epochs=3).to_dense()
-        for source in (data, changed(data, others), changed(data, train))
+        for source in (data, with_other_ratings(data, others), with_other_ratings(data, train))
     )
     assert torch.equal(vectors, same)
     assert not torch.equal(vectors, other)

@@ -14,6 +14,7 @@ from torch_geometric.data import HeteroData
 
 from kgrl.pretrain import item_vectors
 from kgrl.pretrain.vae import RatingVAE, vae_vectors
+from tests.pretrain.other_ratings import with_other_ratings
 
 USERS, ITEMS, GROUPS = 240, 90, 3
 
@@ -27,14 +28,6 @@ def planted(density: float = 0.3) -> HeteroData:
     data["user", "rates", "item"].edge_index = torch.stack([user, item])
     data["user", "rates", "item"].rating = torch.where(user % GROUPS == item % GROUPS, 5.0, 1.0)
     data.rating_scale = (1.0, 5.0, 3.5)
-    return data
-
-
-def changed(data: HeteroData, users: Tensor) -> HeteroData:
-    """A copy in which these users' ratings are other ones."""
-    data = data.clone()
-    edges = data["user", "rates", "item"]
-    edges.rating[torch.isin(edges.edge_index[0], users)] = 2.0
     return data
 
 
@@ -146,7 +139,7 @@ def test_vectors_follow_the_seed() -> None:
     assert not torch.equal(first, other)
 
 
-def test_global_randomness_is_neither_used_nor_changed() -> None:
+def test_global_randomness_is_neither_used_nor_with_other_ratings() -> None:
     vectors = []
     for seed in (0, 1):
         random.seed(seed)
@@ -162,7 +155,8 @@ def test_only_the_given_users_are_seen() -> None:
     data, train = planted(), torch.arange(0, USERS, 4)
     others = torch.arange(USERS)[~torch.isin(torch.arange(USERS), train)]
     vectors, same, other = (
-        item_vectors(source, train, "vae", epochs=3) for source in (data, changed(data, others), changed(data, train))
+        item_vectors(source, train, "vae", epochs=3)
+            for source in (data, with_other_ratings(data, others), with_other_ratings(data, train))
     )
     assert torch.equal(vectors, same)
     assert not torch.equal(vectors, other)
