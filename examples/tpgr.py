@@ -104,7 +104,8 @@ def main() -> None:
 
     world = Simulator(RatedFeedback(data), eta=args.alpha, horizon=32)
     bounds = world.bounds(valid, train)
-    print(f"{bounds}\n(on {len(valid)} validation users)")
+    watched = f"{len(valid)} validation users" + (", trained on, too" if args.final else "")
+    print(f"{bounds}\n(on {watched})")
     agent = TPGR(data, train, tree=tree, state=args.state, preset=args.preset, eta=args.alpha, seed=args.seed,
                  **args.agent)
     every = max(args.interactions // 20, args.sessions * 32)
@@ -113,7 +114,7 @@ def main() -> None:
                 watch=show)
     levels = {name: bounds.metrics(name)["reward"] for name in bounds.lines}
     plot_curve(curve, levels, args.out / "learning_curve.png",
-               f"α = {args.alpha}, {len(valid)} validation users", "TPGR")
+               f"α = {args.alpha}, {watched}", "TPGR")
 
     bounds = world.bounds(test, train)
     scores = {"TPGR": evaluate(agent, world, test),
