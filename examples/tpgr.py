@@ -125,9 +125,10 @@ def main() -> None:
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
         "tree": {"depth": tree.depth, "children": tree.children, "sizes": sizes}, "levels": levels, "curve": curve,
         "test": {name: {metric: getattr(row, metric) for metric in METRICS} for name, row in scores.items()},
+        "test_users": test.tolist(),
         "test_per_user": {name: {metric: row.per_user[metric].tolist() for metric in ("reward", "f1")}
                           for name, row in scores.items()},
-        "test_upper_bound": bounds.upper, "interactions_per_second": args.interactions / curve[-1]["seconds"],
+        "test_upper_bound": bounds.upper, "interactions_per_second": curve[-1]["interactions"] / curve[-1]["seconds"],
         "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }
     titles = data["item"].get("title") or data["item"].raw_id

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from scipy.stats import wilcoxon
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -125,3 +126,16 @@ def test_benchmark(command, rows, tmp_path, monkeypatch, capsys):
     if command.startswith("decisions"):
         assert [(row["items"], row["children"]) for row in measured] == [(17, 5), (40, 7)]
         assert measured[0]["ratio"] == 1
+
+
+def test_pool(tmp_path):
+    """Two runs with a user in common: she counts once, with her mean difference."""
+    for name, users, ours in (("a", [3, 5], [0.5, 0.75]), ("b", [3, 8], [1.0, 0.5])):
+        rows = {"TPGR": {"reward": ours, "f1": ours}, "list": {"reward": [0.25, 0.25], "f1": ours}}
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.json").write_text(json.dumps({"test_users": users, "test_per_user": rows}))
+    said = run(str(tmp_path / "a"), str(tmp_path / "b"), script="pool")
+    by_user = [(0.25 + 0.75) / 2, 0.5, 0.25]
+    p = wilcoxon(by_user, alternative="greater").pvalue
+    assert f"| list | 0.2500 | +0.4375 | {p:.2g} | 0.6875 | +0.0000 | 1 |" in said
+    assert "2 runs, 3 users" in said

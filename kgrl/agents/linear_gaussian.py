@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from kgrl.nn.taste import TasteTerms
-from kgrl.options import expected
+from kgrl.options import at_least, expected
 from kgrl.pretrain.tastes import item_tastes
 from kgrl.sessions import Sessions
 
@@ -55,7 +55,8 @@ class LinearGaussian(nn.Module):
         """
         if (past.items >= len(self.expected)).any():
             raise ValueError(expected("past.items", f"item ids below {len(self.expected)}", int(past.items.max())))
-        best, items = self._scores(past.to(self.expected.device)).topk(min(k, len(self.expected)), dim=1)
+        most = min(at_least("k", k, 1), len(self.expected))
+        best, items = self._scores(past.to(self.expected.device)).topk(most, dim=1)
         return nn.functional.pad(items.masked_fill(best == -torch.inf, -1), (0, k - items.size(1)), value=-1)
 
     def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:

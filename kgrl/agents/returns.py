@@ -28,9 +28,10 @@ def returns(sessions: Sessions, gamma: float, baseline: bool = False, standardis
     later = (steps.unsqueeze(0) - steps.unsqueeze(1)).clamp(min=0)  # [from, to]
     discount = (gamma ** later.to(sessions.rewards.dtype)).triu()
     found = (sessions.rewards[:, : sessions.step] * taken) @ discount.T
+    rounding = 1e-5 * found.abs().amax().clamp(min=1e-3)  # what is all alike but for this has no spread
     if baseline:
         found = found - (found * taken).sum(0) / taken.sum(0).clamp(min=1)
     if standardise:
         found = found - (found * taken).sum() / taken.sum()
-        found = found / ((found * taken).square().sum() / taken.sum()).sqrt().clamp(min=1e-8)
+        found = found / ((found * taken).square().sum() / taken.sum()).sqrt().clamp(min=rounding)
     return found * taken

@@ -154,7 +154,7 @@ class TPGR(nn.Module):
         levels = self._levels[1]
         if explore:
             walk = self.policy.sample(states, gone, generator, levels)
-            self._trail.note(sessions, states, walk)
+            self._trail.note(sessions, states, walk, self.version)
         else:
             walk = self.policy.greedy(states, gone, levels)
         if sessions.step < sessions.horizon:
@@ -196,7 +196,7 @@ class TPGR(nn.Module):
         """
         advantages = returns(sessions, *(self.options[name] for name in ("gamma", "baseline", "standardise")))
         total, steps = torch.zeros(2, device=self.device), 0
-        kept = self._trail.take(sessions)
+        kept = self._trail.take(sessions, self.version)
         for _ in range(self.options["epochs"]):
             order = torch.randperm(len(sessions), generator=generator, device=self.device)
             parts = order.chunk(self.options["minibatches"]) if self.options["minibatches"] > 1 else (None,)
@@ -272,15 +272,14 @@ class TPGR(nn.Module):
 
     def training_state(self) -> dict[str, Tensor]:
         """What a run needs, beside the weights, to go on exactly."""
-        state = {f"{name}.{key}": value for name in OPTIMIZERS
-                 for key, value in optimizer_tensors(getattr(self, name)).items()}
-        return state | {"version": torch.tensor(self.version)}
+        return {f"{name}.{key}": value for name in OPTIMIZERS
+                for key, value in optimizer_tensors(getattr(self, name)).items()}
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
         """Goes on from :meth:`training_state`."""
         for name in OPTIMIZERS:
             load_optimizer_tensors(getattr(self, name), below(f"{name}.", state))
-        self.version = int(state["version"])
+        self.version += 1
 
     @property
     def data_digest(self) -> str:

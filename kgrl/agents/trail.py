@@ -32,21 +32,28 @@ class Trail:
     def __init__(self) -> None:
         self._sessions: weakref.ref[Sessions] | None = None
         self._states: list[Tensor] = []
-        self._choices: list[tuple[Choice, ...]] = []
+        self._walks: list[Walk] = []
+        self._version = -1
 
     def __reduce__(self) -> tuple[type[Trail], tuple[()]]:
         return Trail, ()  # a copied or unpickled agent begins with an empty memory
 
-    def note(self, sessions: Sessions, states: Tensor, walk: Walk) -> None:
-        """One step more."""
-        if sessions.step == 0 or self._sessions is None or self._sessions() is not sessions:
-            self._sessions, self._states, self._choices = weakref.ref(sessions), [], []
+    def note(self, sessions: Sessions, states: Tensor, walk: Walk, version: int) -> None:
+        """One step more, by the agent's parameters of this version."""
+        if sessions.step == 0 or not self._follows(sessions, version):
+            self._sessions, self._version, self._states, self._walks = weakref.ref(sessions), version, [], []
         self._states.append(states)
-        self._choices.append(walk.choices)
+        self._walks.append(walk)
 
-    def take(self, sessions: Sessions) -> Kept | None:
-        """What was noted of these sessions, if every step was; it is forgotten then."""
-        known = self._sessions is not None and self._sessions() is sessions and len(self._states) == sessions.step
-        found = Kept(torch.stack(self._states), join_choices(self._choices)) if known else None
-        self._sessions, self._states, self._choices = None, [], []
+    def take(self, sessions: Sessions, version: int) -> Kept | None:
+        """What was noted of these sessions, if every step was and showed what the walk chose; it is forgotten then."""
+        found = None
+        if self._follows(sessions, version) and len(self._walks) == sessions.step > 0:
+            chosen = torch.stack([walk.items for walk in self._walks], 1)
+            if bool(((chosen == sessions.shown) | (sessions.shown < 0)).all()):
+                found = Kept(torch.stack(self._states), join_choices([walk.choices for walk in self._walks]))
+        self._sessions, self._states, self._walks = None, [], []
         return found
+
+    def _follows(self, sessions: Sessions, version: int) -> bool:
+        return self._sessions is not None and self._sessions() is sessions and self._version == version

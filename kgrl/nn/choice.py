@@ -18,6 +18,7 @@ LOWEST = -1e4
 
 def draw(logits: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
     """(digit, its log-probability), ``[R]`` each, drawn by ``logits [R, c]``; one of −∞ is never drawn."""
+    logits = _wide(logits)
     weights = (logits - logits.amax(1, keepdim=True)).exp_()
     edges = weights.cumsum(1)  # a masked child has no width to hit
     drawn = torch.rand(len(edges), 1, generator=generator, device=edges.device, dtype=edges.dtype)
@@ -41,6 +42,7 @@ def log_prob_and_entropy(logits: Tensor, digit: Tensor) -> tuple[Tensor, Tensor]
 class _LogProbAndEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, digit: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.dtype, logits = logits.dtype, _wide(logits)
         log_prob = (logits - logits.amax(1, keepdim=True)).clamp_(min=LOWEST)
         prob = log_prob.exp()
         total = prob.sum(1, keepdim=True)
@@ -56,4 +58,9 @@ class _LogProbAndEntropy(torch.autograd.Function):
         log_prob, prob, entropy, digit = ctx.saved_tensors
         weight = torch.addcmul((of_log_prob + of_entropy * entropy).unsqueeze(1), of_entropy.unsqueeze(1), log_prob)
         grad = weight.mul_(prob).neg_()
-        return grad.scatter_add_(1, digit.unsqueeze(1), of_log_prob.unsqueeze(1)), None
+        return grad.scatter_add_(1, digit.unsqueeze(1), of_log_prob.unsqueeze(1)).to(ctx.dtype), None
+
+
+def _wide(logits: Tensor) -> Tensor:
+    """At least single precision: sums over many children are too coarse in half."""
+    return logits.float() if logits.dtype.itemsize < 4 else logits

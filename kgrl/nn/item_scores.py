@@ -37,11 +37,14 @@ class ItemScores(NamedTuple):
 
     @property
     def rows(self) -> Tensor:
-        """``[N, k + 1]``, weight and bias."""
-        return torch.cat([self.weight, self.bias.unsqueeze(1)], 1).detach()
+        """``[N, k + 1]``, weight and bias, this less its mean.
+
+        No softmax notices a constant, but the small variance of large scores would drown in rounding.
+        """
+        return torch.cat([self.weight, (self.bias - self.bias.mean()).unsqueeze(1)], 1).detach()
 
     def seen(self, state: Tensor) -> Tensor:
-        """``[…, k + 1]``: what, times :attr:`rows`, gives the scores."""
+        """``[…, k + 1]``: what, times :attr:`rows`, gives the scores (less the mean bias)."""
         taken = state[..., state.size(-1) - self.weight.size(1) :].detach()
         return torch.cat([taken, taken.new_ones(*taken.shape[:-1], 1)], -1)
 
@@ -86,4 +89,5 @@ def node_score(first: Tensor, second: Tensor, below: Tensor, gone: Tally | None)
         first, second, below = first - gone.total, second - gone.squares, below - gone.number
     below = below.clamp(min=1)
     mean = first / below
-    return mean, (second / below - mean * mean).clamp_(min=0).sqrt_()
+    spread = (second / below - mean * mean).clamp_(min=0).masked_fill_(below < 2, 0)  # one item has none
+    return mean, spread.sqrt_()

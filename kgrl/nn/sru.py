@@ -70,8 +70,8 @@ class SRU(torch.nn.Module):
 
     def project(self, inputs: Tensor) -> Tensor:
         """What inputs bring in, ``[…, d]`` → ``[…, 4h]``: all that is not element by element."""
-        products = F.linear(inputs, self.weight)
-        return products if self.parts == 4 else torch.cat([products, inputs], -1)
+        products = F.linear(inputs, self.weight).to(self.bias.dtype)  # the recurrence stays out of mixed precision
+        return products if self.parts == 4 else torch.cat([products, inputs.to(self.bias.dtype)], -1)
 
     def step(self, carry: SRUCarry, inputs: Tensor) -> SRUCarry:
         """One input later; ``inputs [B, 4h]`` from :meth:`project`."""

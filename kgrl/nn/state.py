@@ -82,7 +82,8 @@ class GRUState(torch.nn.Module):
         h = self.state_channels
         update, reset = torch.sigmoid(inputs[:, : 2 * h] + F.linear(hidden, self.recurrent_gates)).chunk(2, dim=1)
         candidate = torch.tanh(inputs[:, 2 * h :] + F.linear(reset * hidden, self.recurrent_candidate))
-        return torch.lerp(hidden, candidate, update)
+        # the state stays out of mixed precision
+        return torch.lerp(hidden, candidate.to(hidden.dtype), update.to(hidden.dtype))
 
     def forward(self, items: Tensor, sequences: Tensor) -> Tensor:
         """The states after whole sequences.

@@ -98,6 +98,7 @@ class TreePolicy(torch.nn.Module):
             state: ``[R, s]``.
             gone: ``[R, L]``, items that may not be drawn, none of them twice; −1 for none.
             generator: on the states' device.
+            scores: of the items, or what :meth:`prepare` made of them.
         """
         return self._walk(state, gone, scores, lambda logits: draw(logits, generator))
 
@@ -140,7 +141,7 @@ class TreePolicy(torch.nn.Module):
     def log_prob(
         self, state: Tensor, items: Tensor, gone: Tensor | None = None, scores: ItemScores | Levels | None = None
     ) -> Tensor:
-        """``[R]``, the log-probability of ``items [R]``; other arguments as in :meth:`sample`."""
+        """``[R]``, the log-probability of ``items [R]``, none of them gone; other arguments as in :meth:`sample`."""
         return self.log_prob_and_entropy(state, items, gone, scores)[0]
 
     def log_prob_and_entropy(

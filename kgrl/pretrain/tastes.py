@@ -33,8 +33,9 @@ def item_tastes(data: HeteroData, users: Tensor, dim: int = 8, seed: int = 0) ->
         \mathbf W = \mathbf V (\boldsymbol\Lambda - \sigma^2 \mathbf I)^{1/2}
 
     with the leading eigenvalues :math:`\boldsymbol\Lambda` and eigenvectors **V** of the items' covariance over users,
-    and the mean σ² of the other eigenvalues (Tipping and Bishop, 1999, equations 7 and 8). Differs from them: an item's
-    noise is what is left of its own variance, as in factor analysis.
+    and σ² from the other eigenvalues (Tipping and Bishop, 1999, equations 7 and 8). Differs from them: an item's noise
+    is what is left of its own variance, as in factor analysis; and where there are fewer users than items, σ² is the
+    mean over min(U, N) − k eigenvalues rather than N − k, as the rest are 0 for want of users.
 
     An item that a user did not rate counts as 0, the feedback that :class:`kgrl.simulator.RatedFeedback` gives for it.
     Neither the covariance nor the centred ratings are formed: a sparse product with them is all that is needed.
@@ -53,10 +54,11 @@ def item_tastes(data: HeteroData, users: Tensor, dim: int = 8, seed: int = 0) ->
     shape = len(users), data["item"].num_nodes
     ratings = csr_matrix((value.astype(np.double), (column, item)), shape=shape)
     mean = np.asarray(ratings.mean(0)).ravel()
-    variance = np.asarray(ratings.power(2).mean(0)).ravel() - mean**2
+    squares = np.asarray(ratings.power(2).mean(0)).ravel()
+    variance = (squares - mean**2).clip(0)
     rank = min(dim, *(size - 1 for size in shape))
     loading = np.zeros((shape[1], dim))
-    if rank > 0:
+    if rank > 0 and variance.sum() > 1e-12 * squares.sum():  # else nobody differs from anybody
         values, vectors = _leading(ratings, mean, rank, seed)
         rest = max(variance.sum() - values.sum(), 0) / (min(shape) - rank)
         loading[:, :rank] = vectors * np.sqrt((values - rest).clip(0))

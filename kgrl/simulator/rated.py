@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
@@ -48,10 +50,18 @@ class RatedFeedback(FeedbackModel):
             raise ValueError(expected("data", "one rating a (user, item)", f"several of user {user} for item {item}"))
         users = torch.arange(self.num_users + 1, device=keys.device)
         start = torch.searchsorted(keys, users * self.num_items)
-        self._halvings = int(start.diff().max()).bit_length()
         self.register_buffer("start", start)  # [U + 1], where each user's ratings begin
         self.register_buffer("items", keys.remainder_(self.num_items).to(torch.int32))  # [R], ascending for each user
         self.register_buffer("values", ratings.values[order])
+        self._count_halvings()
+
+    def _count_halvings(self) -> None:
+        """How often the ratings of the most active user can be halved."""
+        self._halvings = int(self.start.diff().max()).bit_length()
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._count_halvings()
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         return self._look_up(users, items)[0]

@@ -35,6 +35,12 @@ def test_the_baseline_is_the_mean_of_the_step_and_the_spread_is_one(sessions):
     torch.testing.assert_close(returns(sessions, 0.3, False, True), (plain - plain.mean()) / plain.std(correction=0))
 
 
+def test_returns_that_are_all_alike_weigh_nothing(sessions):
+    """Rounding is not made into advantages."""
+    sessions.rewards[:] = 0.7
+    assert returns(sessions, 0.3, baseline=True, standardise=True).abs().max() < 0.01
+
+
 def test_sessions_that_ended_weigh_nothing(sessions):
     sessions.length[0] = 2
     assert taken_steps(sessions).sum(1).tolist() == [2] + [HORIZON] * (USERS - 1)

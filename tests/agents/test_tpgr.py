@@ -164,6 +164,43 @@ def test_what_is_kept_of_the_rollout_changes_nothing(data, world, options):
         torch.testing.assert_close(value, weights[1][name], atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("change", ["other items", "other weights"])
+def test_what_is_kept_is_forgotten_where_it_is_no_longer_true(data, world, change):
+    """Where something else was shown than the agent chose, or its history has learned since, all is found out anew."""
+    losses = []
+    for copied in (False, True):
+        agent = make(data, frozen=True)
+        torch.nn.init.normal_(agent.policy.weights[0], generator=torch.Generator().manual_seed(0))
+        sessions = play(agent, world)
+        if change == "other items":
+            sessions.items = sessions.items.roll(1, 0)
+        else:
+            agent.pretrain(sessions, torch.Generator().manual_seed(0))
+        losses.append(agent.learn(sessions.rows(torch.arange(USERS)) if copied else sessions)["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_a_used_agent_goes_on_from_a_checkpoint_like_a_new_one(tmp_path, data, world):
+    """Nothing that it knew of its former weights is used."""
+    agents = [make(data, lr=0.1) for _ in range(2)]
+    for seed, agent in enumerate(agents):
+        fit(agent, world, torch.arange(USERS), interactions=720, sessions=40, checkpoint=tmp_path / str(seed),
+            seed=seed, progress=False)
+        play(agent, world, False)
+    fit(agents[0], world, torch.arange(USERS), interactions=720, sessions=40, checkpoint=tmp_path / "1", seed=1,
+        progress=False)
+    assert torch.equal(play(agents[0], world, False).items, play(agents[1], world, False).items)
+
+
+@pytest.mark.parametrize("options", [{}, {"preset": "paper"}, {"state": "kg"}, {"hidden": [4]}])
+def test_learns_in_mixed_precision(data, world, options):
+    agent = make(data, **options)
+    curve = fit(agent, world, torch.arange(USERS), interactions=720, sessions=40, eval_users=torch.arange(8),
+                pretrain_interactions=240, precision="bf16-mixed", progress=False)
+    assert torch.tensor(curve[-1]["reward"]).isfinite()
+    assert all(parameter.isfinite().all() for parameter in agent.parameters())
+
+
 @pytest.mark.parametrize("frozen", [False, True])
 def test_frozen_history_stays_and_the_policy_learns(data, world, frozen):
     agent = make(data, frozen=frozen)

@@ -1,6 +1,8 @@
-"""``log_prob_and_entropy`` and ``draw`` against PyTorch's categorical distribution."""
+"""``log_prob_and_entropy`` against PyTorch's categorical distribution; ``draw`` against its own probabilities."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -49,3 +51,10 @@ def test_draws_tell_their_log_probability_and_never_hit_what_is_gone() -> None:
         digit, log_prob = draw(logits, generator)
         assert log_prob.isfinite().all()
         torch.testing.assert_close(log_prob, log_prob_and_entropy(logits, digit)[0])
+
+
+def test_draws_in_half_precision_are_as_frequent_as_they_should_be() -> None:
+    """Over many children, sums in bfloat16 would miss by half."""
+    digit, log_prob = draw(torch.zeros(100_000, 400, dtype=torch.bfloat16), torch.Generator().manual_seed(0))
+    assert digit.bincount(minlength=400).min() > 150  # of 250 expected
+    torch.testing.assert_close(log_prob, torch.full((100_000,), -math.log(400)), atol=1e-5, rtol=0)

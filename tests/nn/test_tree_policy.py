@@ -329,3 +329,19 @@ def test_scores_alone_are_a_softmax_over_items_where_the_tree_is_flat() -> None:
     state, weight, bias = states(3), torch.randn(6, 2).double(), torch.randn(6).double()
     expected = (state[:, -2:] @ weight.T + bias).softmax(1)
     torch.testing.assert_close(policy.probabilities(state, scores=ItemScores(weight, bias)), expected)
+
+
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_a_constant_in_the_scores_and_a_single_item_left_lose_no_precision(offset: float) -> None:
+    """In single precision, beside double: a variance is a small difference of large numbers, and one item has none."""
+    case = make(2, 5, 25, scored=SCORED)
+    wide = ItemScores(case.scores.weight, case.scores.bias, 30.0, 1.5)
+    state, every = states(20), torch.arange(25)
+    gone = torch.stack([every[torch.randperm(25, generator=torch.Generator().manual_seed(row))[:21]]
+                        for row in range(20)])  # of four items left, some are alone below their node
+    expected = case.policy.probabilities(state, gone, wide)
+    narrow = TreePolicy(STATE, case.tree)
+    narrow.load_state_dict(case.policy.state_dict())
+    scores = ItemScores(wide.weight.float(), wide.bias.float() + offset, 30.0, 1.5)
+    found = narrow.probabilities(state.float(), gone, scores)
+    torch.testing.assert_close(found.double(), expected, atol=2e-3, rtol=0)

@@ -74,6 +74,24 @@ def test_few_users_have_few_tastes() -> None:
     torch.testing.assert_close(alone.noise, torch.full((ITEMS,), 1e-3))
 
 
+@pytest.mark.parametrize("users", [4, 9])
+def test_fewer_users_than_items(users: int) -> None:
+    """σ² is the mean of the eigenvalues there can be."""
+    matrix = some_ratings()
+    found = item_tastes(data_of(matrix), torch.arange(users), 2)
+    values, vectors = torch.linalg.eigh(torch.cov(matrix[:users].nan_to_num().double().T, correction=0))
+    rest = values.flip(0)[2:].sum() / (users - 2)
+    loading = vectors.flip(1)[:, :2] * (values.flip(0)[:2] - rest).clamp(min=0).sqrt()
+    torch.testing.assert_close(found.loading @ found.loading.T, (loading @ loading.T).float(), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rating", [0.0, 0.5])
+def test_users_who_all_rate_alike_have_no_tastes(rating: float) -> None:
+    found = item_tastes(data_of(torch.full((USERS, ITEMS), rating)), torch.arange(USERS), 3)
+    assert not found.loading.any()
+    torch.testing.assert_close(found.expected, torch.full((ITEMS,), rating))
+
+
 def test_the_same_twice_and_the_global_state_untouched() -> None:
     data, state = data_of(some_ratings()), torch.get_rng_state()
     one, two = (item_tastes(data, torch.arange(USERS), 4) for _ in range(2))

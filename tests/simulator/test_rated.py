@@ -54,6 +54,17 @@ def test_equals_a_dictionary(ratings: dict, scale: tuple[float, float, float], a
     torch.testing.assert_close(feedback.mean_feedback(some), feedback.rows(some).mean(0))
 
 
+def test_takes_over_another_worlds_state() -> None:
+    """Also where its most active user has more ratings than one's own."""
+    few = dataset({(user, user): 4.0 for user in range(6)} | {(5, 7): 4.0, (4, 7): 2.0}, (1.0, 5.0, 3.0))
+    many = dataset({(0, item): 5.0 for item in range(8)}, (1.0, 5.0, 3.0))
+    world, other = RatedFeedback(few), RatedFeedback(many)
+    world.load_state_dict(other.state_dict())
+    assert torch.equal(world.rows(torch.arange(USERS)), other.rows(torch.arange(USERS)))
+    every = torch.arange(ITEMS)
+    assert torch.equal(world(torch.zeros_like(every), every), torch.ones(ITEMS))
+
+
 def test_middling_rating_is_positive_feedback_and_no_hit(device: torch.device) -> None:
     """TPGR's demo: 3.0 on the scale 0 to 5 counts in the streak, and is not relevant; unrated ends both streaks."""
     data = dataset({(0, 1): 3.0, (0, 2): 4.0, (0, 3): 1.0}, (0.0, 5.0, 3.5))
