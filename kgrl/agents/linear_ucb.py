@@ -1,0 +1,191 @@
+"""``LinearUCB``: the item of the highest upper confidence bound, in a ridge regression of each session's feedback."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kgrl.agents.history import Step
+from kgrl.agents.session_state import Follower
+from kgrl.files import digest, load_tensors, save_tensors
+from kgrl.nn.taste import Belief, TasteTerms
+from kgrl.options import between, expected
+from kgrl.sessions import Sessions
+
+LEAST_REGULARISATION = 1e-6
+"""With none, a regression on fewer items than features has no solution."""
+
+
+class LinearUCB(nn.Module):
+    r"""Linear upper confidence bounds (LinUCB; Li et al., WWW 2010, Algorithm 1).
+
+    Feedback is taken to be linear in an item's vector **x**; a session that has been shown items 1, …, t − 1 has the
+    ridge regression :math:`\boldsymbol\theta` of them, and is recommended
+
+    .. math::
+        \mathbf A = \lambda \mathbf I + \sum_{j < t} \mathbf x_j \mathbf x_j^\top, \qquad
+        \boldsymbol\theta = \mathbf A^{-1} \sum_{j < t} f_j \mathbf x_j, \qquad
+        a_t = \arg\max_i\ \mathbf x_i^\top \boldsymbol\theta + \alpha \sqrt{\mathbf x_i^\top \mathbf A^{-1} \mathbf x_i}
+
+    That is the inference of :class:`kgrl.nn.taste.TasteTerms` with :math:`\mu = 0`, :math:`\mathbf w = \mathbf x` and
+    :math:`\sigma^2 = \lambda`. A step of a session is a rank-one update (Sherman and Morrison), of the bounds of all
+    items too: it looks at every item, O(N d) a decision, and remembers one number a session and item.
+
+    Every session begins with :math:`\boldsymbol\theta = \mathbf 0`, as its user is new; it learns nothing from one
+    session for the next. Of what is not in the vectors, popularity above all, it knows nothing: its first item is the
+    one with the longest vector. A column of the items' mean training ratings, or of ones, is yours to add.
+
+    Differs from the paper: one **A** and :math:`\boldsymbol\theta` a user, items told apart by their vectors, where
+    Algorithm 1 has them a (news) article, told apart by the users' features, which new users do not have.
+    In Algorithm 1 λ is 1.
+
+    The KGQR paper (section 5.1.5) gives its baselines 50-dimensional item vectors of a matrix factorization of the
+    training users' ratings, ``item_vectors(data, train, kind="mf")``. Paper is silent: TPGR's on the vectors, both on
+    α and λ.
+
+    Args:
+        vectors: ``[N, d]``, the items' features **x**.
+        alpha: weight α ≥ 0 of the uncertainty.
+        regularisation: λ > 0.
+        greedy_evaluation: whether the uncertainty counts in exploring sessions alone. Both kinds follow the bound in
+            the paper, where there is no evaluation apart from learning.
+
+    Raises:
+        ValueError: vectors of another shape, or not finite, or an option outside its range.
+    """
+
+    vectors: Tensor
+
+    def __init__(
+        self, vectors: Tensor, alpha: float = 1.0, regularisation: float = 1.0, *, greedy_evaluation: bool = False
+    ) -> None:
+        super().__init__()
+        self.options: dict[str, Any] = {
+            "alpha": between("alpha", alpha, 0, float("inf")),
+            "regularisation": between("regularisation", regularisation, LEAST_REGULARISATION, float("inf")),
+            "greedy_evaluation": bool(greedy_evaluation),
+        }
+        if vectors.layout != torch.strided or vectors.dim() != 2 or not vectors.numel():
+            raise ValueError(expected("vectors", "dense [N, d]", f"{vectors.layout} {list(vectors.shape)}"))
+        if not vectors.isfinite().all():
+            raise ValueError(expected("vectors", "finite numbers", "NaN or infinity"))
+        self.register_buffer("vectors", vectors.detach().to(torch.float, copy=True))
+        self.version = 0
+        self._follower = Follower()
+
+    @torch.no_grad()
+    def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
+        """``[B]``, the item of the highest upper confidence bound; −1 where all have been shown."""
+        best, item = self._scores(sessions, explore).max(1)
+        return item.masked_fill(best == -torch.inf, -1)
+
+    @torch.no_grad()
+    def recommend(self, past: Sessions, k: int = 10) -> Tensor:
+        """``[B, k]``, the k best items of each real user, best first, padded with −1 where there are fewer.
+
+        Raises:
+            ValueError: an item id the agent does not know.
+        """
+        num_items = len(self.vectors)
+        if (past.items >= num_items).any():
+            raise ValueError(expected("past.items", f"item ids below {num_items}", int(past.items.max())))
+        best, items = self._scores(past.to(self.vectors.device)).topk(min(k, num_items), dim=1)
+        return F.pad(items.masked_fill(best == -torch.inf, -1), (0, k - items.size(1)), value=-1)
+
+    def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
+        """Nothing: what is learned is learned within a session."""
+        return {"gradient_steps": 0}
+
+    def _scores(self, sessions: Sessions, explore: bool = False) -> Tensor:
+        """``[B, N]``, −∞ for what was shown."""
+        regression: Any = _Regression(self._terms)
+        known: Any = self._follower.states(regression, sessions, self.version)
+        scores = known.belief.mean @ self._terms().loading.T
+        if explore or not self.options["greedy_evaluation"]:
+            scores += self._bonus(known)
+        scores = F.pad(scores, (1, 0))  # a column for "none"
+        return scores.scatter_(1, sessions.shown + 1, -torch.inf)[:, 1:]
+
+    def _bonus(self, known: Known) -> Tensor:
+        """``[B, N]``, what uncertainty adds."""
+        return (known.variance / self.options["regularisation"]).sqrt_().mul_(self.options["alpha"])
+
+    def _terms(self) -> TasteTerms:
+        """The ridge regression as a model of feedback."""
+        nothing = self.vectors.new_zeros(len(self.vectors))
+        return TasteTerms(nothing, self.vectors, nothing + self.options["regularisation"])
+
+    # ------------------------------------------------------------------------------------------------ saving, moving
+
+    @property
+    def data_digest(self) -> str:
+        """What a checkpoint remembers of the items: their features."""
+        return digest(self.vectors)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes features, what was learned and options to one safetensors file, whole or not at all."""
+        save_tensors(path, self.state_dict(), {"kind": f"{type(self).__name__} agent", "options": self.options})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], **options: Any) -> Self:
+        """The agent that :meth:`save` wrote, item features included.
+
+        Args:
+            path: the file.
+            **options: over those in the file.
+
+        Raises:
+            ValueError: a damaged or foreign file.
+        """
+        tensors, metadata = load_tensors(path, f"{cls.__name__} agent")
+        agent = cls(tensors["vectors"], **(metadata["options"] | options))
+        agent.load_state_dict(tensors)
+        return agent
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        self.version += 1
+        return super()._apply(*args, **kwargs)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        self.version += 1
+        return super().load_state_dict(*args, **kwargs)
+
+
+class Known(NamedTuple):
+    r"""B sessions so far.
+
+    Args:
+        belief: of θ.
+        variance: ``[B, N]``, :math:`\lambda\, \mathbf x^\top \mathbf A^{-1} \mathbf x` of every item.
+    """
+
+    belief: Belief
+    variance: Tensor
+
+
+class _Regression(NamedTuple):
+    """The regressions of running sessions, as :class:`kgrl.agents.session_state.Follower` asks for them."""
+
+    terms: Callable[[], TasteTerms]
+
+    def items(self) -> TasteTerms:
+        return self.terms()
+
+    def initial(self, num_sessions: int, items: TasteTerms) -> Known:
+        return Known(items.prior(num_sessions), items.loading.square().sum(1).expand(num_sessions, -1))
+
+    def step(self, known: Known, items: TasteTerms, step: Step) -> Known:
+        x = F.embedding(step.items.clamp(min=0), items.loading) * (step.items >= 0).unsqueeze(1)
+        spread = torch.bmm(known.belief.covariance, x.unsqueeze(2)).squeeze(2)
+        rest = items.noise[0] + (x * spread).sum(1, keepdim=True)
+        told = (spread * rest.rsqrt()) @ items.loading.T  # [B, N]; the square of it is what a variance loses
+        variance = torch.addcmul(known.variance, told, told, value=-1).clamp_(min=0)
+        return Known(items.update(known.belief, step.items, step.feedback), variance)
+
+    def read(self, known: Known) -> Known:
+        return known
