@@ -5,29 +5,102 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from kgrl.agents.ragged import ragged_argmax
+from kgrl.agents.ragged import ragged_argmax, ragged_topk
 from kgrl.candidates.k_hop import KHopCandidates
+from kgrl.options import at_least, expected
+from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
 
 
 class Random(nn.Module):
-    """Recommends a uniformly random candidate: what a set of candidates is worth without any learning.
+    """Recommends uniformly at random: a candidate, or any item.
+
+    From candidates it tells what these are worth without any learning. From all items it is the Random of the papers'
+    simulators, the floor of every table; a decision costs O(T log T) there, whatever N.
 
     Args:
         candidates: where it picks from, e.g. ``agent.candidates`` of a trained KGQR.
+        num_items: instead, N: it picks from all items that were not shown.
+
+    Raises:
+        ValueError: both or neither are given, or ``num_items`` is below 1.
     """
 
-    def __init__(self, candidates: KHopCandidates) -> None:
+    def __init__(self, candidates: KHopCandidates | None = None, *, num_items: int | None = None) -> None:
         super().__init__()
+        if (candidates is None) == (num_items is None):
+            came = "neither" if candidates is None else "both"
+            raise ValueError(expected("candidates", "given, or `num_items` instead, one of the two", came))
         self.candidates = candidates
+        self.num_items = None if num_items is None else at_least("num_items", num_items, 1)
 
+    @torch.no_grad()
     def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
-        """``[B]``, a random candidate of every session; −1 where nothing is left."""
-        items, batch = self.candidates.select(sessions.liked, sessions.shown, generator)
-        draws = torch.rand(len(items), generator=generator, device=items.device)
-        best = ragged_argmax(draws, batch, len(sessions))
-        return nn.functional.pad(items, (0, 1), value=-1)[best]
+        """``[B]``, a random candidate or item of every session, exploring or not; −1 where nothing is left.
+
+        Args:
+            sessions: the sessions so far.
+            explore: makes no difference.
+            generator: on the sessions' device; default a new one with seed 0.
+        """
+        generator = generator_for(sessions.device, 0) if generator is None else generator
+        if self.num_items is not None:
+            return unshown_items(sessions.shown, self.num_items, generator)
+        items, batch, draws = self._draws(sessions, generator)
+        return nn.functional.pad(items, (0, 1), value=-1)[ragged_argmax(draws, batch, len(sessions))]
+
+    @torch.no_grad()
+    def recommend(self, past: Sessions, k: int = 10, seed: int = 0) -> Tensor:
+        """``[B, k]``, distinct random items for each real user, padded with −1 where there are fewer.
+
+        Args:
+            past: what was shown.
+            k: how many.
+            seed: of the draws.
+
+        Raises:
+            ValueError: an item id the agent does not know.
+        """
+        at_least("k", k, 1)
+        past = past.to(next((buffer.device for buffer in self.buffers()), past.device))
+        generator = generator_for(past.device, seed)
+        if self.num_items is None:  # candidates check the ids themselves
+            items, batch, draws = self._draws(past, generator)
+            return nn.functional.pad(items, (0, 1), value=-1)[ragged_topk(draws, batch, len(past), k)]
+        if (past.items >= self.num_items).any():
+            raise ValueError(expected("past.items", f"item ids below {self.num_items}", int(past.items.max())))
+        drawn = past.shown
+        for _ in range(k):
+            drawn = torch.cat([drawn, unshown_items(drawn, self.num_items, generator).unsqueeze(1)], dim=1)
+        return drawn[:, -k:]
 
     def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
-        """Learns nothing."""
-        return {}
+        """Nothing."""
+        return {"gradient_steps": 0}
+
+    def _draws(self, sessions: Sessions, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """The candidates (``items [K]``, ``batch [K]``) and a random number for each, ``[K]``."""
+        assert self.candidates is not None
+        items, batch = self.candidates.select(sessions.liked, sessions.shown, generator)
+        return items, batch, torch.rand(len(items), generator=generator, device=items.device)
+
+
+def unshown_items(shown: Tensor, num_items: int, generator: torch.Generator) -> Tensor:
+    r"""``[B]``, an item that is not in ``shown [B, L]``, each equally likely; −1 where none is left.
+
+    A rank among the items that are left is drawn: no table of sessions × items. The item of rank r is r plus the number
+    of shown items below it: of the shown ones in ascending order, :math:`s_0 < s_1 < \dots`, those with
+    :math:`s_j - j \le r`, as :math:`s_j - j` items that are left lie below :math:`s_j`.
+
+    Args:
+        shown: distinct ids in each row; −1, anywhere, is skipped.
+        num_items: N.
+        generator: on the device of ``shown``.
+    """
+    none = (shown < 0) | (shown >= num_items)
+    left = num_items - (~none).sum(1)
+    # of 62 bits, so that the remainder favours no rank in a way that could be noticed
+    rank = torch.randint(2**62, left.shape, generator=generator, device=shown.device) % left.clamp(min=1)
+    gone = shown.masked_fill(none, num_items + shown.size(1)).sort(1).values
+    below = gone - torch.arange(shown.size(1), device=shown.device) <= rank.unsqueeze(1)
+    return (rank + below.sum(1)).masked_fill(left == 0, -1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +14,13 @@ from torch_geometric.data import HeteroData
 from kgrl.factorization import Factors, training_epochs
 from kgrl.options import at_least, between, expected, one_of
 from kgrl.pretrain.vae import vae_vectors
+
+
+class ItemFactors(NamedTuple):
+    """The items' part of a biased matrix factorization: ``vector [N, d]`` and ``bias [N]``."""
+
+    vector: Tensor
+    bias: Tensor
 
 
 def item_vectors(
@@ -44,12 +51,29 @@ def item_vectors(
         ValueError: an unknown kind, no users, a user twice or unknown, or an option out of range.
     """
     make = KINDS[one_of("kind", kind, KINDS)]
-    at_least("dim", dim, 1)
-    at_least("epochs", epochs, 1)
-    between("weight_decay", weight_decay, 0, 1)
+    _check(dim, epochs, weight_decay)
     column, item, value = ratings_of(data, users)
     size = data["item"].num_nodes, len(users)
     return make(column, item, value, size, dim=dim, epochs=epochs, weight_decay=weight_decay, seed=seed)
+
+
+def item_factors(
+    data: HeteroData, users: Tensor, *, dim: int = 50, epochs: int = 30, weight_decay: float = 1e-4, seed: int = 0
+) -> ItemFactors:
+    r"""Vectors :math:`\mathbf q_i` and biases :math:`b_i` of all items: :func:`item_vectors`' ``"mf"``, biases kept.
+
+    Args:
+        data, users, dim, epochs, weight_decay, seed: see :func:`item_vectors`.
+    """
+    _check(dim, epochs, weight_decay)
+    column, item, value = ratings_of(data, users)
+    return _factorize(column, item, value, (data["item"].num_nodes, len(users)), dim, epochs, weight_decay, seed)
+
+
+def _check(dim: int, epochs: int, weight_decay: float) -> None:
+    at_least("dim", dim, 1)
+    at_least("epochs", epochs, 1)
+    between("weight_decay", weight_decay, 0, 1)
 
 
 def ratings_of(data: HeteroData, users: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -70,15 +94,19 @@ def ratings_of(data: HeteroData, users: Tensor) -> tuple[Tensor, Tensor, Tensor]
     return position[user][seen], item[seen], value[seen]
 
 
-def _factors(
+def _factorize(
     column: Tensor, item: Tensor, value: Tensor, size: tuple[int, int], dim: int, epochs: int, weight_decay: float,
     seed: int,
-) -> Tensor:
+) -> ItemFactors:
     num_items, num_users = size
     factors = Factors(num_users, num_items, dim, seed=seed).to(value.device)
     for _ in islice(training_epochs(factors, column, item, value, weight_decay=weight_decay, seed=seed), epochs):
         pass
-    return factors.item.detach()
+    return ItemFactors(factors.item.detach(), factors.item_bias.detach())
+
+
+def _factors(column: Tensor, item: Tensor, value: Tensor, size: tuple[int, int], **options: Any) -> Tensor:
+    return _factorize(column, item, value, size, **options).vector
 
 
 def _rating_rows(column: Tensor, item: Tensor, value: Tensor, size: tuple[int, int], **_: object) -> Tensor:

@@ -1,0 +1,113 @@
+"""``FixedList``: one ranking of the items for everybody."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+
+from kgrl.files import load_tensors, save_tensors
+from kgrl.options import at_least, expected
+from kgrl.pretrain.rankings import item_ranking
+from kgrl.sessions import Sessions
+
+KIND = "FixedList agent"
+
+
+class FixedList(nn.Module):
+    """Recommends the items of a ranking in turn, the same to every user: what can be had without any personal taste.
+
+    The ranking makes the method:
+
+    - **Popularity** (TPGR, Chen et al., 2019, section 5.1: "the item with highest average rating"):
+      ``FixedList.from_ratings(data, train)``;
+    - most often rated: ``FixedList.from_ratings(data, train, by="count")``;
+    - most often liked: ``FixedList(kgrl.datasets.popular_items(data, train))``;
+    - the best fixed list of a world, a bound rather than a method, as it is chosen by the world's own feedback:
+      ``FixedList(world.feedback.mean_feedback(train).argsort(descending=True, stable=True))``.
+
+    It learns nothing. Unlike a played list, it steps over an item that the cold-start protocol has shown already.
+
+    Args:
+        ranking: ``[≤ N]``, distinct item ids, best first; items that are not in it are never recommended.
+
+    Raises:
+        ValueError: a ranking that is empty, no LongTensor ``[n]``, or holds an item twice or an id below 0.
+    """
+
+    ranking: Tensor
+    position: Tensor
+
+    def __init__(self, ranking: Tensor) -> None:
+        super().__init__()
+        if ranking.dim() != 1 or ranking.dtype != torch.long or not len(ranking):
+            came = f"{ranking.dtype} {list(ranking.shape)}"
+            raise ValueError(expected("ranking", "a non-empty int64 tensor [n] of item ids", came))
+        if ranking.min() < 0:
+            raise ValueError(expected("ranking", "item ids of at least 0", int(ranking.min())))
+        ids, count = ranking.unique(return_counts=True)
+        if len(ids) < len(ranking):
+            raise ValueError(expected("ranking", "each item once", f"item {int(ids[count > 1][0])} more than once"))
+        position = torch.full((int(ranking.max()) + 1,), len(ranking), device=ranking.device)
+        position[ranking] = torch.arange(len(ranking), device=ranking.device)
+        self.register_buffer("ranking", ranking.clone())
+        self.register_buffer("position", position)  # of every item in the ranking; its length where it is not in it
+
+    @classmethod
+    def from_ratings(
+        cls, data: HeteroData, users: Tensor, by: str = "average", *, min_ratings: int = 0, shrinkage: float = 0.0
+    ) -> FixedList:
+        """The list that training users' ratings give; TPGR's Popularity by default.
+
+        Args:
+            data: a data set.
+            users: ``[U]``, training users.
+            by, min_ratings, shrinkage: see :func:`kgrl.pretrain.rankings.item_ranking`.
+        """
+        return cls(item_ranking(data, users, by, min_ratings=min_ratings, shrinkage=shrinkage))
+
+    @torch.no_grad()
+    def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
+        """``[B]``, the first of the ranking not yet shown, exploring or not; −1 where all of it has been."""
+        return self._next(sessions.shown, 1).squeeze(1)
+
+    @torch.no_grad()
+    def recommend(self, past: Sessions, k: int = 10) -> Tensor:
+        """``[B, k]``, the first k of the ranking that each user was not shown, padded with −1 where there are fewer.
+
+        Items that the ranking does not hold may be among the past ones.
+        """
+        return self._next(past.to(self.ranking.device).shown, at_least("k", k, 1))
+
+    def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
+        """Nothing."""
+        return {"gradient_steps": 0}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the ranking to one safetensors file, whole or not at all."""
+        save_tensors(path, {"ranking": self.ranking}, {"kind": KIND})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> FixedList:
+        """The agent that :meth:`save` wrote.
+
+        Raises:
+            ValueError: a damaged or foreign file.
+        """
+        return cls(load_tensors(path, KIND)[0]["ranking"])
+
+    def _next(self, shown: Tensor, k: int) -> Tensor:
+        """``[B, k]``, the first k of the ranking that are not in ``shown [B, L]``."""
+        width = min(len(self.ranking), shown.size(1) + k)  # L can hide no more than L: k of these are left, or all are
+        known = shown.clamp(0, len(self.position) - 1)
+        place = self.position[known].masked_fill(known != shown, width).clamp(max=width)
+        gone = torch.zeros(len(shown), width + 1, dtype=torch.bool, device=shown.device)
+        gone = gone.scatter_(1, place, True)[:, :width]
+        first = gone.to(torch.uint8).sort(dim=1, stable=True).indices[:, :k]
+        items = self.ranking[first].masked_fill(gone.gather(1, first), -1)
+        return nn.functional.pad(items, (0, k - items.size(1)), value=-1)
+
+    def extra_repr(self) -> str:
+        return f"{len(self.ranking)} items"
