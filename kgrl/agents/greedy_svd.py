@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
+from kgrl.agents.picking import best_item, best_items, without_shown
 from kgrl.files import load_tensors, save_tensors
 from kgrl.nn.taste import TasteTerms
-from kgrl.options import at_least, between, expected
+from kgrl.options import between, expected
 from kgrl.pretrain.items import ItemFactors, item_factors
 from kgrl.sessions import Sessions
 
@@ -93,8 +94,7 @@ class GreedySVD(nn.Module):
     @torch.no_grad()
     def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
         """``[B]``, the item of the highest predicted feedback, exploring or not; −1 where all have been shown."""
-        best, item = self._scores(sessions).max(1)
-        return item.masked_fill(best == -torch.inf, -1)
+        return best_item(self._scores(sessions))
 
     @torch.no_grad()
     def recommend(self, past: Sessions, k: int = 10) -> Tensor:
@@ -105,9 +105,7 @@ class GreedySVD(nn.Module):
         """
         if (past.items >= len(self.bias)).any():
             raise ValueError(expected("past.items", f"item ids below {len(self.bias)}", int(past.items.max())))
-        size = min(at_least("k", k, 1), len(self.bias))
-        best, items = self._scores(past.to(self.bias.device)).topk(size, dim=1)
-        return nn.functional.pad(items.masked_fill(best == -torch.inf, -1), (0, k - size), value=-1)
+        return best_items(self._scores(past.to(self.bias.device)), k)
 
     def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
         """Nothing."""
@@ -131,8 +129,7 @@ class GreedySVD(nn.Module):
     def _scores(self, sessions: Sessions) -> Tensor:
         """``[B, N]``, the predicted feedback; −∞ for what was shown."""
         scores = torch.addmm(self.bias, self.fold_in(sessions), self.loading.T)
-        scores = nn.functional.pad(scores, (1, 0))  # a column for "none"
-        return scores.scatter_(1, sessions.shown + 1, -torch.inf)[:, 1:]
+        return without_shown(scores, sessions.shown)
 
     def extra_repr(self) -> str:
         return f"{len(self.bias)} items, {self.loading.size(1) - 1} factors, ridge={self.options['ridge']}"

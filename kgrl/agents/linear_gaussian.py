@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
+from kgrl.agents.picking import best_item, best_items, without_shown
 from kgrl.nn.taste import TasteTerms
-from kgrl.options import at_least, expected
+from kgrl.options import expected
 from kgrl.pretrain.tastes import item_tastes
 from kgrl.sessions import Sessions
 
@@ -43,9 +44,7 @@ class LinearGaussian(nn.Module):
     @torch.no_grad()
     def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
         """``[B]``, the item of the highest expected feedback, exploring or not; −1 where all have been shown."""
-        scores = self._scores(sessions)
-        best, item = scores.max(1)
-        return item.masked_fill(best == -torch.inf, -1)
+        return best_item(self._scores(sessions))
 
     def recommend(self, past: Sessions, k: int = 10) -> Tensor:
         """``[B, k]``, the k best items of each real user, best first, padded with −1 where there are fewer.
@@ -55,9 +54,7 @@ class LinearGaussian(nn.Module):
         """
         if (past.items >= len(self.expected)).any():
             raise ValueError(expected("past.items", f"item ids below {len(self.expected)}", int(past.items.max())))
-        most = min(at_least("k", k, 1), len(self.expected))
-        best, items = self._scores(past.to(self.expected.device)).topk(most, dim=1)
-        return nn.functional.pad(items.masked_fill(best == -torch.inf, -1), (0, k - items.size(1)), value=-1)
+        return best_items(self._scores(past.to(self.expected.device)), k)
 
     def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
         """Nothing."""
@@ -68,5 +65,4 @@ class LinearGaussian(nn.Module):
         terms, shown = TasteTerms(self.expected, self.loading, self.noise), sessions.shown
         mean = terms.infer(shown, sessions.feedback[:, : sessions.step])
         scores = torch.addmm(self.expected, mean, self.loading.T)
-        scores = nn.functional.pad(scores, (1, 0))  # a column for "none"
-        return scores.scatter_(1, shown + 1, -torch.inf)[:, 1:]
+        return without_shown(scores, shown)

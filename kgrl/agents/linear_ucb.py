@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kgrl.agents.history import Step
+from kgrl.agents.picking import best_item, best_items, without_shown
 from kgrl.agents.session_state import Follower
 from kgrl.files import digest, load_tensors, save_tensors
 from kgrl.nn.taste import Belief, TasteTerms
@@ -81,8 +82,7 @@ class LinearUCB(nn.Module):
     @torch.no_grad()
     def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
         """``[B]``, the item of the highest upper confidence bound; −1 where all have been shown."""
-        best, item = self._scores(sessions, explore).max(1)
-        return item.masked_fill(best == -torch.inf, -1)
+        return best_item(self._scores(sessions, explore))
 
     @torch.no_grad()
     def recommend(self, past: Sessions, k: int = 10) -> Tensor:
@@ -94,8 +94,7 @@ class LinearUCB(nn.Module):
         num_items = len(self.vectors)
         if (past.items >= num_items).any():
             raise ValueError(expected("past.items", f"item ids below {num_items}", int(past.items.max())))
-        best, items = self._scores(past.to(self.vectors.device)).topk(min(k, num_items), dim=1)
-        return F.pad(items.masked_fill(best == -torch.inf, -1), (0, k - items.size(1)), value=-1)
+        return best_items(self._scores(past.to(self.vectors.device)), k)
 
     def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
         """Nothing: what is learned is learned within a session."""
@@ -108,8 +107,7 @@ class LinearUCB(nn.Module):
         scores = known.belief.mean @ self._terms().loading.T
         if explore or not self.options["greedy_evaluation"]:
             scores += self._bonus(known)
-        scores = F.pad(scores, (1, 0))  # a column for "none"
-        return scores.scatter_(1, sessions.shown + 1, -torch.inf)[:, 1:]
+        return without_shown(scores, sessions.shown)
 
     def _bonus(self, known: Known) -> Tensor:
         """``[B, N]``, what uncertainty adds."""

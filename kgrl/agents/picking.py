@@ -1,0 +1,31 @@
+"""Picking items by scores of all of them, as every agent that looks at each item does."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kgrl.options import at_least
+
+
+def without_shown(scores: Tensor, shown: Tensor) -> Tensor:
+    """``scores [B, N]``, −∞ for what was ``shown [B, L]``; −1 for none."""
+    scores = F.pad(scores, (1, 0))  # a column for "none"
+    return scores.scatter_(1, shown + 1, -torch.inf)[:, 1:]
+
+
+def best_item(scores: Tensor) -> Tensor:
+    """``[B]``, the item of the highest score; −1 where all are −∞."""
+    best, item = scores.max(1)
+    return item.masked_fill(best == -torch.inf, -1)
+
+
+def best_items(scores: Tensor, k: int) -> Tensor:
+    """``[B, k]``, the items of the k highest scores, best first; −1 where fewer are above −∞.
+
+    Raises:
+        ValueError: ``k`` below 1.
+    """
+    best, items = scores.topk(min(at_least("k", k, 1), scores.size(1)), dim=1)
+    return F.pad(items.masked_fill(best == -torch.inf, -1), (0, k - items.size(1)), value=-1)

@@ -1,0 +1,28 @@
+"""Picking by scores against sorting one session's list."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kgrl.agents.picking import best_item, best_items, without_shown
+
+SHOWN = torch.tensor([[2, -1], [-1, -1], [0, 3]])
+
+
+def test_equals_sorting_what_is_left() -> None:
+    given = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    scores = without_shown(given, SHOWN)
+    for row, shown in enumerate(SHOWN.tolist()):
+        left = sorted(set(range(4)) - set(shown), key=lambda item: -float(given[row, item]))
+        assert best_item(scores)[row] == left[0]
+        assert best_items(scores, 6)[row].tolist() == left + [-1] * (6 - len(left))
+        assert best_items(scores, 1)[row].tolist() == left[:1]
+
+
+def test_nothing_left_and_bad_k() -> None:
+    scores = without_shown(torch.zeros(1, 2), torch.tensor([[1, 0]]))
+    assert best_item(scores).tolist() == [-1]
+    assert best_items(scores, 3).tolist() == [[-1, -1, -1]]
+    with pytest.raises(ValueError, match="`k` must be at least 1, got 0"):
+        best_items(scores, 0)
