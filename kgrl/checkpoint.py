@@ -25,6 +25,7 @@ class Run:
         interactions: items shown to training users.
         gradient_steps: made by the agent.
         seconds: of training and evaluating, over every start of the run.
+        evaluation_seconds: of these, what the evaluations took.
         curve: one dict an evaluation.
     """
 
@@ -33,6 +34,7 @@ class Run:
     interactions: int = 0
     gradient_steps: int = 0
     seconds: float = 0.0
+    evaluation_seconds: float = 0.0
     curve: list[dict[str, float]] = field(default_factory=list)
 
     def save(self, folder: Path, agent: Any, options: Mapping[str, Any]) -> None:

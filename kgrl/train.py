@@ -59,7 +59,8 @@ def fit(
 
     Returns:
         The learning curve: one dict an evaluation with ``interactions``, ``gradient_steps``, ``seconds`` (evaluations
-        included), ``reward``, ``precision``, ``recall``, ``f1`` and what ``learn`` reported last.
+        included), ``evaluation_seconds`` (of these), ``reward``, ``precision``, ``recall``, ``f1`` and what ``learn``
+        reported last.
 
     Raises:
         ValueError: no users, an option below its minimum, or a checkpoint of another data set or other options.
@@ -91,14 +92,16 @@ def fit(
             due = run.interactions // evaluate_every > before // evaluate_every
             last = interactions - run.interactions < horizon
             if eval_users is not None and (due or last):
+                trained = time.perf_counter()
                 with fabric.autocast():
                     scores = evaluate(agent, simulator, eval_users, seed=seed + EVALUATION_SEED)
+                run.evaluation_seconds += time.perf_counter() - trained
                 row = {"interactions": run.interactions, "gradient_steps": run.gradient_steps, "seconds": 0.0}
                 run.curve.append(row | {name: getattr(scores, name) for name in METRICS} | report)
                 bar.set_postfix(reward=f"{scores.reward:.3f}", refresh=False)
             run.seconds += time.perf_counter() - started
             if eval_users is not None and (due or last):
-                run.curve[-1]["seconds"] = run.seconds
+                run.curve[-1] |= {"seconds": run.seconds, "evaluation_seconds": run.evaluation_seconds}
                 _tell(run.curve[-1], fabric, watch)
             if folder is not None and (due or last):
                 run.save(folder, agent, identity)

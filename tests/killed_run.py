@@ -52,7 +52,7 @@ def main() -> None:
     curve = fit(agent, world, torch.arange(20), eval_users=torch.arange(20, 30), interactions=400, evaluate_every=50,
                 sessions=7, checkpoint=folder, seed=4, progress=False)
     for row in curve:
-        row.pop("seconds")
+        del row["seconds"], row["evaluation_seconds"]
     save_tensors(folder / "end.safetensors", agent.state_dict() | agent.training_state(),
                  {"kind": "end", "curve": curve})
 

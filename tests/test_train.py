@@ -65,6 +65,7 @@ def test_budget_turns_and_evaluations(world):
     seconds = [row["seconds"] for row in curve]
     assert seconds == sorted(seconds)
     assert seconds[0] > 0
+    assert all(0 < row["evaluation_seconds"] < row["seconds"] for row in curve)
 
 
 def test_evaluations_leave_training_alone(world):
