@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
-from scipy.stats import wilcoxon
 from torch import Tensor, nn
 
 from kgrl.options import at_least, expected, one_of
 from kgrl.rollout import World, rollout
 from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
+from kgrl.significance import ALTERNATIVES, paired_wilcoxon
 
 METRICS = ("reward", "precision", "recall", "f1")
 
@@ -100,11 +100,10 @@ def compare(a: Scores, b: Scores, metric: str = "reward", alternative: str = "tw
         ValueError: different users, an unknown metric or alternative.
     """
     one_of("metric", metric, METRICS)
-    one_of("alternative", alternative, ("two-sided", "greater", "less"))
+    one_of("alternative", alternative, ALTERNATIVES)
     users, others = a.sessions.users.cpu(), b.sessions.users.cpu()
     if not torch.equal(users, others):
         came, hint = f"{len(others)} users beside {len(users)}", "evaluate both on the same tensor of ids"
         raise ValueError(expected("b", "scores of the same users in the same order as `a`", came, hint))
-    difference = (a.per_user[metric].double() - b.per_user[metric].double()).cpu().numpy()
-    p_value = float(wilcoxon(difference, alternative=alternative).pvalue) if difference.any() else 1.0
-    return Comparison(metric, float(difference.mean()), p_value, alternative)
+    mine, theirs = a.per_user[metric].double(), b.per_user[metric].double()
+    return Comparison(metric, float((mine - theirs).mean()), paired_wilcoxon(mine, theirs, alternative), alternative)

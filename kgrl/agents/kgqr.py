@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-import math
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.data import Data
 
-from kgrl.agents.optimizer_state import load_optimizer_tensors, optimizer_tensors
-from kgrl.agents.q_network import ItemView, QNetwork
+from kgrl.agents.off_policy import OffPolicyAgent, Outlook
+from kgrl.agents.q_network import QNetwork
 from kgrl.agents.ragged import ragged_argmax, ragged_topk
-from kgrl.agents.replay import EpisodeReplay, Transitions
-from kgrl.agents.running_state import RunningState
 from kgrl.candidates.k_hop import KHopCandidates
-from kgrl.files import below, digest, load_tensors, save_tensors
+from kgrl.files import digest, load_tensors, save_tensors
 from kgrl.nn.encoder import KGEncoder
 from kgrl.options import at_least, between, expected, one_of
 from kgrl.seeding import fenced
@@ -29,7 +25,7 @@ VARIANTS = ("KGQR", "KGQR-CS", "KGQR-GCN-CS", "KGQR-KG")
 """Table 5: the whole method; without candidate selection; and without convolution; and without any KG."""
 
 
-class KGQR(nn.Module):
+class KGQR(OffPolicyAgent):
     r"""Knowledge-graph enhanced Q-learning for interactive recommendation (Zhou et al., SIGIR 2020).
 
     A graph convolution over the KG embeds the items (equations 5 and 6), a GRU over the liked items gives the state
@@ -92,47 +88,28 @@ class KGQR(nn.Module):
         gradient_steps: int = 64, tau: float = 0.01, target: str = "head", average: float = 0.1,
         replay_size: int = 100_000, seed: int = 0,
     ) -> None:
-        super().__init__()
-        self.options: dict[str, Any] = {
+        own = {
             "variant": one_of("variant", variant, VARIANTS),
             "aggregator": aggregator if isinstance(aggregator, str) else {"custom": repr(aggregator)},
             "hops": at_least("hops", hops, 1), "num_candidates": num_candidates, "backfill": backfill,
             "max_degree": max_degree, "own_candidates": None if candidates is None else repr(candidates),
             "dim": at_least("dim", dim, 1),
-            "state_channels": at_least("state_channels", state_channels, 1),
-            "hidden_channels": at_least("hidden_channels", hidden_channels, 1), "streak_state": bool(streak_state),
-            "taste_channels": at_least("taste_channels", taste_channels, 0),
-            "gamma": between("gamma", gamma, 0, 1), "lr": between("lr", lr, 0, 1),
             "embedding_lr": None if embedding_lr is None else between("embedding_lr", embedding_lr, 1e-12, 1),
-            "weight_decay": between("weight_decay", weight_decay, 0, 1), "epsilon": _checked_epsilon(epsilon),
-            "batch_size": at_least("batch_size", batch_size, 1),
-            "gradient_steps": at_least("gradient_steps", gradient_steps, 0), "tau": between("tau", tau, 0, 1),
-            "target": one_of("target", target, ("head", "all")), "average": between("average", average, 0, 1),
-            "replay_size": at_least("replay_size", replay_size, 1), "seed": seed,
         }
-        self.gamma, self.epsilon, self.tau, self.average = gamma, self.options["epsilon"], tau, average
-        self.batch_size, self.gradient_steps, self.target_kind = batch_size, gradient_steps, target
+        super().__init__(
+            own, state_channels=state_channels, hidden_channels=hidden_channels, streak_state=streak_state,
+            taste_channels=taste_channels, gamma=gamma, lr=lr, weight_decay=weight_decay, epsilon=epsilon,
+            batch_size=batch_size, gradient_steps=gradient_steps, tau=tau, target=target, average=average,
+            replay_size=replay_size, seed=seed,
+        )
         self.num_items, self.data_digest = int(kg.num_items), kg_digest(kg)
         self.register_buffer("popular", None if popular is None else popular.clone())
         with fenced(seed):
-            self.network = _network(kg, embedding, self.options, aggregator)
-        self.target = copy.deepcopy(self.network if target == "all" else self.network.head).requires_grad_(False)
-        self.averaged = copy.deepcopy(self.network).requires_grad_(False) if average else None
+            network = _network(kg, embedding, self.options, aggregator)
+        self._begin(network, [network.embedding], embedding_lr)
         self.candidates: Any = _candidates(kg, popular, self.options) if candidates is None else candidates
-        vectors, *rest = self.network.parameters()
-        groups: list[dict[str, Any]] = [{"params": [vectors], "lr": embedding_lr or lr}, {"params": rest}]
-        self.optimizer = torch.optim.Adam(groups, lr=lr, weight_decay=weight_decay, fused=True)
-        self.replay = EpisodeReplay(replay_size)
-        self.steps_taken = 0
-        self._view: ItemView | None = None
-        self._running = RunningState()
 
     # ------------------------------------------------------------------------------------------------------- acting
-
-    @property
-    def acting(self) -> QNetwork:
-        """The network that decides: the running average where there is one."""
-        return self.network if self.averaged is None else self.averaged
 
     def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
         """``[B]``, the next item of every session; −1 where nothing is left to recommend.
@@ -144,19 +121,10 @@ class KGQR(nn.Module):
         """
         items, batch, values = self._values(sessions, generator)
         if explore and any(self.epsilon):
-            chance = self._epsilons(len(sessions))
-            random = torch.rand(len(sessions), generator=generator, device=values.device) < chance
+            random = self._strays(len(sessions), generator)
             draws = torch.rand(len(values), generator=generator, device=values.device)
             values = torch.where(random[batch], draws, values)
-        best = ragged_argmax(values, batch, len(sessions))
-        return F.pad(items, (0, 1), value=-1)[best]  # position −1 is the padding: no candidate
-
-    def _epsilons(self, sessions: int) -> Tensor:
-        """``[sessions]``, each session's ε."""
-        low, high = self.epsilon
-        if low == high:
-            return torch.full((sessions,), low, device=self.device)
-        return torch.logspace(math.log10(low), math.log10(high), sessions, device=self.device)
+        return _best(items, batch, values, len(sessions))
 
     def recommend(self, past: Sessions, k: int = 10, seed: int = 0) -> Tensor:
         """``[B, k]``, the k best candidates of each real user, best first, padded with −1 where there are fewer.
@@ -169,98 +137,25 @@ class KGQR(nn.Module):
         Raises:
             ValueError: an item id the agent does not know.
         """
-        if (past.items >= self.num_items).any():
-            raise ValueError(expected("past.items", f"item ids below {self.num_items}", int(past.items.max())))
-        past = past.to(self.device)
+        past = self._of_known_items(past)
         items, batch, values = self._values(past, torch.Generator(self.device).manual_seed(seed))
         return F.pad(items, (0, 1), value=-1)[ragged_topk(values, batch, len(past), at_least("k", k, 1))]
 
     @torch.no_grad()
     def _values(self, sessions: Sessions, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
         """Candidates (``items [K]``, ``batch [K]``) and their Q-values ``[K]``."""
-        network = self.acting
-        if self._view is None:
-            self._view = network.view()
-        state = network.extend(self._running.advance(network, self._view, sessions), self._view, sessions)
+        seen = self._look(sessions)
         items, batch = self.candidates.select(sessions.liked, sessions.shown, generator)
-        return items, batch, network.values(state, self._view, items, batch)
+        return items, batch, seen.values(items, batch)
 
-    # ----------------------------------------------------------------------------------------------------- learning
-
-    def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
-        """Stores finished sessions and makes ``gradient_steps`` steps on replayed ones (Algorithm 1, lines 18 to 21).
-
-        Returns:
-            ``loss`` and ``q``, means over the gradient steps, and ``gradient_steps``.
-        """
-        self.replay.add(sessions)
-        total = torch.zeros(2, device=self.device)
-        for _ in range(self.gradient_steps):
-            total += self._gradient_step(self.replay.sample(self.batch_size, generator), generator)
-        loss, q = (total / max(self.gradient_steps, 1)).tolist()
-        return {"loss": loss, "q": q, "gradient_steps": self.gradient_steps}
-
-    def _gradient_step(self, batch: Transitions, generator: torch.Generator | None) -> Tensor:
-        network, rows = self.network, torch.arange(len(batch.items), device=self.device)
-        view = network.view(project=False)
-        state = network.states(view, batch.before)
-        values = network.values(state, view, batch.items, rows)
-        loss = F.mse_loss(values, self._targets(view, batch, generator))
-        if network.taste is not None:
-            loss = loss + F.mse_loss(network.feedback(state, view, batch.items, rows), batch.feedback)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        self._follow()
-        return torch.stack([loss.detach(), values.detach().mean()])
-
-    @torch.no_grad()
-    def _targets(self, view: ItemView, batch: Transitions, generator: torch.Generator | None) -> Tensor:
-        """``[R]``, y_t of equation 14: the online network picks among the candidates of o_{t+1}, the target values."""
-        if not self.gamma:
-            return batch.rewards
-        state = self.network.states(view, batch.after)
-        items, session = self.candidates.select(batch.after.liked, batch.after.shown, generator)
-        values = self.network.values(state, view, items, session)
-        best = ragged_argmax(values, session, len(batch.items))
-        chosen = F.pad(items, (0, 1))[best]
-        rows = torch.arange(len(chosen), device=self.device)
-        if isinstance(self.target, QNetwork):
-            view = self.target.view(project=False)
-            following = self.target.values(self.target.states(view, batch.after), view, chosen, rows)
-        else:
-            following = self.network.values(state, view, chosen, rows, head=self.target)
-        ends = batch.last | (best < 0)
-        return batch.rewards + self.gamma * following.masked_fill(ends, 0.0)
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        """Moves the target (equation 15) and the running average after a gradient step."""
-        self.steps_taken += 1
-        online = self.network if self.target_kind == "all" else self.network.head
-        _lerp(self.target, online, self.tau)
-        if self.averaged is not None:
-            # the memory grows with the run: short at first, as early weights should not linger, long when all is calm
-            _lerp(self.averaged, self.network, 1 / (1 + self.average * self.steps_taken))
-        self._view = None
+    def _following(
+        self, online: Outlook, delayed: Outlook, sessions: Sessions, generator: torch.Generator | None
+    ) -> Tensor:
+        """Equation 14: the online network picks among the candidates of o_{t+1}, and the target values the pick."""
+        items, batch = self.candidates.select(sessions.liked, sessions.shown, generator)
+        return _best(items, batch, online.values(items, batch), len(sessions))
 
     # ------------------------------------------------------------------------------------------------ saving, moving
-
-    @property
-    def device(self) -> torch.device:
-        return self.network.embedding.device
-
-    def training_state(self) -> dict[str, Tensor]:
-        """What a run needs, beside the weights, to go on exactly: optimiser, replay, counter."""
-        state = {f"optimizer.{name}": value for name, value in optimizer_tensors(self.optimizer).items()}
-        state |= {f"replay.{name}": value for name, value in self.replay.state_dict().items()}
-        return state | {"steps_taken": torch.tensor(self.steps_taken)}
-
-    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
-        """Goes on from :meth:`training_state`."""
-        load_optimizer_tensors(self.optimizer, below("optimizer.", state))
-        self.replay.load_state_dict(below("replay.", state))
-        self.steps_taken = int(state["steps_taken"])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes weights and options to one safetensors file, whole or not at all."""
@@ -294,26 +189,11 @@ class KGQR(nn.Module):
         agent.load_state_dict(tensors)
         return agent
 
-    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        self._view = None
-        return super().load_state_dict(*args, **kwargs)
-
-    def _apply(self, *args: Any, **kwargs: Any) -> KGQR:
-        self._view = None
-        return cast(KGQR, super()._apply(*args, **kwargs))
-
 
 def kg_digest(kg: Data) -> str:
     """What an agent file remembers of its KG: items, entities and every typed edge."""
     edge_type = kg.edge_type if "edge_type" in kg else torch.empty(0)
     return digest(int(kg.num_items), int(kg.num_nodes), torch.as_tensor(kg.edge_index).as_subclass(Tensor), edge_type)
-
-
-def _checked_epsilon(epsilon: float | Sequence[float]) -> list[float]:
-    """``[low, high]``."""
-    low, high = (epsilon, epsilon) if isinstance(epsilon, (int, float)) else epsilon
-    between("epsilon", high, 0, 1)
-    return [between("epsilon", low, 0 if low == high else 1e-6, high), float(high)]
 
 
 def _network(kg: Data, embedding: Tensor | None, options: Mapping[str, Any], aggregator: Any) -> QNetwork:
@@ -349,6 +229,7 @@ def _candidates(kg: Data, popular: Tensor | None, options: Mapping[str, Any]) ->
     return KHopCandidates(kg, hops=1, size=None, popular=torch.arange(count), backfill=("popular", count))
 
 
-def _lerp(target: nn.Module, online: nn.Module, share: float) -> None:
-    """Moves every parameter of ``target`` the given share of the way to ``online``'s."""
-    torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), share)
+def _best(items: Tensor, batch: Tensor, values: Tensor, sessions: int) -> Tensor:
+    """``[sessions]``, each session's candidate of the highest value; −1 where it has none."""
+    best = ragged_argmax(values, batch, sessions)
+    return F.pad(items, (0, 1), value=-1)[best]  # position −1 is the padding: no candidate

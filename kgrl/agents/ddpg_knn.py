@@ -1,0 +1,75 @@
+"""``DDPGKNN``: an actor that points near items, and a critic that picks among the nearest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kgrl.agents.ddpg import DDPG
+from kgrl.agents.nearest import FaissIndex, nearest
+from kgrl.agents.off_policy import Outlook
+from kgrl.agents.vector_agent import best
+from kgrl.options import at_least, between, one_of
+
+SEARCHES = ("exact", "faiss")
+
+
+class DDPGKNN(DDPG):
+    r"""DDPG with the nearest items (the Wolpertinger policy; Dulac-Arnold et al., 2015), a baseline of both papers.
+
+    "The actor selects a proto-action in the continuous space and then chooses the item with the max Q-value from the
+    candidate items selected via K-nearest-neighbor (KNN) according to the proto-action" (KGQR, Zhou et al., 2020,
+    section 5.1.4). Among the items not yet shown:
+
+    .. math:: \pi(s) = \arg\max_{i \in \mathrm{KNN}_k(\mu(s))} Q(s, i), \qquad
+        \mathrm{KNN}_k(\mathbf a) = \text{the } k \text{ items of least } \lVert \mathbf a - \mathbf v_i \rVert^2
+
+    The papers have k = 1, 0.1·N and N. With k = N the actor has no say, and neither has its ``noise``: only
+    ``epsilon`` explores then. The search is exact, one product O(N·d) a decision, or FAISS's approximate one for very
+    many items; Q is O(k).
+
+    Args:
+        vectors: ``[N, d]``, the items' vectors.
+        k: how many, an int; or a share of the items (of the pool, where there is one), a float in (0, 1], 1.0 for N.
+        search: ``"exact"``, or ``"faiss"``, see :class:`kgrl.agents.nearest.FaissIndex`.
+        **options: see :class:`kgrl.agents.ddpg.DDPG`.
+
+    Raises:
+        ImportError: ``search="faiss"`` without FAISS.
+        TypeError: ``k`` is not a number.
+        ValueError: vectors of another shape, or not finite, a pool that is none, or an option outside its range.
+    """
+
+    def __init__(self, vectors: Tensor, *, k: int | float = 0.1, search: str = "exact", **options: Any) -> None:
+        k = between("k", k, 1e-12, 1) if isinstance(k, float) else at_least("k", k, 1)
+        own = {"k": k, "search": one_of("search", search, SEARCHES)}
+        super().__init__(vectors, own=own, **options)
+        self.k = max(1, round(k * self.pool_size)) if isinstance(k, float) else min(k, self.pool_size)
+        self._index = FaissIndex() if search == "faiss" else None
+
+    def _answers(self, seen: Outlook, actions: Tensor, gone: Tensor, count: int) -> Tensor:
+        k = max(self.k, count)  # as many as are asked for, where someone asks for more than an agent decides among
+        if k >= self.pool_size:
+            return self._highest_q(seen, gone, count)
+        places = self._near(actions, gone, k)
+        if k == 1:
+            return places
+        rows = torch.arange(len(places), device=places.device).repeat_interleave(k)
+        values = seen.values(self._items(places.clamp(min=0)).flatten(), rows).view_as(places)
+        top = best(values.masked_fill(places < 0, -torch.inf), count)
+        return F.pad(places, (1, 0), value=-1).gather(1, top + 1)  # a column for "none"
+
+    def _near(self, actions: Tensor, gone: Tensor, k: int) -> Tensor:
+        """``[B, k]``, the places nearest to proto-actions, in no order."""
+        vectors = self.vectors
+        if self._index is not None:
+            return self._index(vectors, actions, gone, k)
+        return self._in_parts(lambda action, shown: nearest(vectors, action, shown, k), actions, gone)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        if self._index is not None:
+            self._index = FaissIndex()
+        return super().load_state_dict(*args, **kwargs)

@@ -1,0 +1,63 @@
+"""``DQNR``: deep Q-learning over item vectors, without a knowledge graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kgrl.agents.off_policy import Outlook
+from kgrl.agents.q_network import QNetwork
+from kgrl.agents.vector_agent import VectorAgent
+from kgrl.options import between
+from kgrl.seeding import fenced
+from kgrl.sessions import Sessions
+
+
+class DQNR(VectorAgent):
+    r"""Deep Q-learning over item vectors (DRN; Zheng et al., WWW 2018), a baseline of both papers.
+
+    It "learns a Q function to estimate the Q-value of all the actions at a given state" and "recommends the item with
+    highest Q-value" (KGQR, Zhou et al., 2020, section 5.1.4): the network of KGQR without its graph, which the paper
+    calls KGQR-KG. A GRU over the liked items is the state, a dueling head scores it with an item (equations 7, 8 and
+    11), and double Q-learning trains both and the vectors (12 to 15):
+
+    .. math::
+        y_t = r_t + \gamma\, Q'\bigl(s_{t+1}, \arg\max_{i \in I \setminus \{i_1 \dots i_t\}} Q(s_{t+1}, i)\bigr)
+
+    Differs from DRN: state and vectors are KGQR's, not features of news and users; ε-greedy rather than its dueling
+    bandit. Differs from the paper as :class:`kgrl.agents.KGQR` does.
+
+    It looks at every item, O(N) a decision, and B times as many at a gradient step of B steps; :math:`\gamma = 0` or a
+    ``pool`` spares the latter.
+
+    Args:
+        vectors: ``[N, d]``, the items' vectors to start from, e.g. matrix factorization's, from
+            :func:`kgrl.pretrain.item_vectors`; learned along.
+        pool: ``[P]``, the items that may be recommended, e.g. the 300 most liked; ``None``: all.
+        embedding_lr: learning rate of the vectors; ``None``: as everything else.
+        **options: see :class:`kgrl.agents.off_policy.OffPolicyAgent`.
+
+    Raises:
+        ValueError: vectors of another shape, or not finite, a pool that is none, or an option outside its range.
+    """
+
+    def __init__(
+        self, vectors: Tensor, *, pool: Tensor | None = None, embedding_lr: float | None = None, **options: Any
+    ) -> None:
+        rate = None if embedding_lr is None else between("embedding_lr", embedding_lr, 1e-12, 1)
+        super().__init__(vectors, pool, {"embedding_lr": rate}, **options)
+        width = (self.options[name] for name in ("state_channels", "hidden_channels", "streak_state", "taste_channels"))
+        with fenced(self.options["seed"]):
+            network = QNetwork(vectors.float(), len(vectors), None, vectors.size(1), *width)
+        self._begin(network, [network.embedding], rate)
+
+    def _ranked(self, seen: Outlook, gone: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
+        return self._highest_q(seen, gone, count)
+
+    def _following(
+        self, online: Outlook, delayed: Outlook, sessions: Sessions, generator: torch.Generator | None
+    ) -> Tensor:
+        """KGQR's equation 14: the online network picks, and the target values the pick."""
+        return self._items(self._highest_q(online, self._places(sessions.shown), 1).squeeze(1))
