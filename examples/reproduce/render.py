@@ -1,0 +1,91 @@
+"""Makes the tables and figures of the cells that have been run.
+
+    python examples/reproduce/render.py                          # every table that has a cell
+    python examples/reproduce/render.py kgqr-table3              # one of them
+    python examples/reproduce/render.py --out tables             # LaTeX, CSV and PNG, too, into a folder
+    python examples/reproduce/render.py --results examples/reproduce/RESULTS.md      # into that file
+
+A cell that is broken, or of other data or options than those around it, is named and refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
+from kgrl.experiments.figures import plot_curves, plot_rows
+from kgrl.experiments.render import sheet
+from kgrl.experiments.results import Results
+from kgrl.experiments.search import Tuned
+from kgrl.experiments.sheet import FORMATS, Sheet
+from kgrl.experiments.tables import TABLES, Table, table_of
+from kgrl.files import whole_file
+
+HERE = Path(__file__).resolve().parent
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("tables", nargs="*", metavar="TABLE", help=f"of {', '.join(TABLES)}; default: all")
+    add("--cells", type=Path, default=HERE / "cells", help="folder of the cells")
+    add("--tuned", type=Path, default=HERE / "tuned.json", help="what tune.py chose")
+    add("--out", type=Path, help="folder for a file a table and format; default: print Markdown")
+    add("--results", type=Path, help="a Markdown file; what stands between its marks <!-- TABLE --> and "
+        "<!-- end TABLE --> is replaced")
+    args = parser.parse_args()
+    args.tables = [table_of(name) for name in args.tables or TABLES]
+    return args
+
+
+def settings(cells: Path, table: Table) -> Iterator[str]:
+    """The settings in which any row of the table has been run, the table's own first."""
+    there = {folder.relative_to(cells).as_posix() for folder in cells.glob("*/*/eta-*")}
+    own = [f"{world}/eta-{eta:g}" for world in table.worlds for eta in table.etas]
+    kinds = {world.split("/")[1] == "logged" for world in table.worlds}
+    others = sorted(name for name in there if (name.split("/")[1] == "logged") in kinds)
+    yield from (name for name in dict.fromkeys([*own, *others]) if name in there)
+
+
+def main() -> None:
+    args = options()
+    tuned = Tuned(args.tuned)
+    texts = {table.name: [] for table in args.tables}
+    for table in args.tables:
+        for setting in settings(args.cells, table):
+            results = Results(args.cells, setting, tuned)
+            if any(results.of(method) for method in table.rows.values()):
+                made = sheet(table, results)
+                texts[table.name].append(made.markdown())
+                if args.out:
+                    write(args.out / f"{table.name}-{setting.replace('/', '-')}", table, made, results)
+    if args.results:
+        fill(args.results, texts)
+    else:
+        print("\n".join(text for sheets in texts.values() for text in sheets))
+
+
+def write(stem: Path, table: Table, made: Sheet, results: Results) -> None:
+    """A file a format, and the figure."""
+    for ending, form in FORMATS.items():
+        with whole_file(f"{stem}.{ending}") as temporary:
+            temporary.write_text(getattr(made, form)(), encoding="utf-8")
+    (plot_curves if table.rewards else plot_rows)(table, results, f"{stem}.png")
+
+
+def fill(path: Path, texts: dict[str, list[str]]) -> None:
+    """Puts the tables between their marks."""
+    page = path.read_text(encoding="utf-8")
+    for name, sheets in texts.items():
+        start, end = f"<!-- {name} -->", f"<!-- end {name} -->"
+        if start in page and end in page:
+            before, after = page.split(start)[0], page.split(end)[1]
+            page = "\n".join([f"{before}{start}", *sheets, f"{end}{after}"])
+    with whole_file(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Runs the cells of a table: method × setting × seed, one small JSON file each, and nothing twice.
+
+    python examples/reproduce/run.py kgqr-table3                                     # every data set, world, η and seed
+    python examples/reproduce/run.py kgqr-table3 --worlds ml-100k/heldout --etas 0.1 --seeds 0 1 --methods KGQR DQN-R
+    python examples/reproduce/run.py --methods TPGR --worlds netflix/logged --source FOLDER    # rows of no table
+
+What is cut off goes on where it was when the same command is given again; several machines may share the folder of
+cells. `tune.py` chooses the options beforehand, `render.py` makes the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
+from kgrl.experiments.method import METHODS, method_of
+from kgrl.experiments.runner import run_bounds, run_cell
+from kgrl.experiments.search import Tuned
+from kgrl.experiments.setting import Setting
+from kgrl.experiments.tables import TABLES, table_of
+
+HERE = Path(__file__).resolve().parent
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("table", nargs="?", help=f"one of {', '.join(TABLES)}; without one, --methods and --worlds say it all")
+    add("--worlds", nargs="+", metavar="DATASET/WORLD", help="default: the table's")
+    add("--etas", nargs="+", type=float, help="default: the table's, or 0.1")
+    add("--methods", nargs="+", metavar="METHOD", help=f"default: the table's; known: {', '.join(METHODS)}")
+    add("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    add("--cells", type=Path, default=HERE / "cells", help="folder of the cells")
+    add("--tuned", type=Path, default=HERE / "tuned.json", help="what tune.py chose")
+    add("--data", type=Path, default=HERE.parents[1] / "data", help="where data sets are kept")
+    add("--source", type=Path, help="folder that already holds the raw files")
+    add("--checkpoints", type=Path, default=Path("runs/cells"), help="where a run that is cut off leaves its state")
+    add("--device", default="cpu")
+    args = parser.parse_args()
+    if args.table is None and not (args.methods and args.worlds):
+        parser.error("name a table, or both --methods and --worlds")
+    table = args.table and table_of(args.table)
+    args.methods = [method_of(name) for name in args.methods or dict.fromkeys(table.rows.values())]
+    args.worlds = args.worlds or table.worlds
+    args.etas = args.etas or (table.etas if table else (0.1,))
+    return args
+
+
+def main() -> None:
+    args = options()
+    tuned = Tuned(args.tuned)
+    for world in args.worlds:
+        setting = Setting.load(*world.split("/"), root=args.data, source=args.source, device=args.device)
+        for at in [setting.with_eta(eta) for eta in args.etas]:
+            bounds = {cell.method: round(cell.scores["reward"], 4) for cell in run_bounds(at, args.cells)}
+            print(f"{at.name}  {bounds}", flush=True)
+            for seed in args.seeds:
+                for method in args.methods:
+                    run(args, at, method, seed, tuned.options(world, method))
+
+
+def run(args: argparse.Namespace, setting: Setting, method: Any, seed: int, chosen: dict[str, Any]) -> None:
+    started = time.perf_counter()
+    try:
+        cell = run_cell(setting, method, seed, args.cells, options=chosen, checkpoints=args.checkpoints)
+    except ValueError as error:
+        if not any(need in str(error) for need in ("needs a knowledge graph", "needs time stamps")):
+            raise
+        print(f"  {method.name}: {error}", flush=True)
+        return
+    print(f"  {method.name}, seed {seed}: reward {cell.scores['reward']:.4f}, precision "
+          f"{cell.scores['precision']:.4f}  ({time.perf_counter() - started:.0f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Chooses each method's options on validation users: a few settings a method, the same for all of a kind.
+
+    python examples/reproduce/tune.py --worlds ml-100k/heldout                 # every method that has a choice
+    python examples/reproduce/tune.py --worlds book-crossing/kgqr --source FOLDER --methods KGQR DQN-R
+
+The outcome goes into tuned.json, which run.py and render.py read; what is there already is not searched again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
+from kgrl.experiments.method import METHODS, method_of
+from kgrl.experiments.search import Tuned, search
+from kgrl.experiments.setting import Setting
+
+HERE = Path(__file__).resolve().parent
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--worlds", nargs="+", metavar="DATASET/WORLD", default=["book-crossing/kgqr", "ml-100k/heldout",
+                                                                   "ml-100k/logged", "book-crossing/taste"])
+    add("--methods", nargs="+", metavar="METHOD", help="default: every method with a search of its own")
+    add("--eta", type=float, default=0.1, help="the search is made at one η, and holds for all")
+    add("--interactions", type=int, help="of each try; default: half of the method's own")
+    add("--again", action="store_true", help="search again where there is a result")
+    add("--tuned", type=Path, default=HERE / "tuned.json")
+    add("--data", type=Path, default=HERE.parents[1] / "data", help="where data sets are kept")
+    add("--source", type=Path, help="folder that already holds the raw files")
+    add("--device", default="cpu")
+    args = parser.parse_args()
+    chosen = args.methods or [name for name, method in METHODS.items() if method.search_name == name]
+    args.methods = [method for method in map(method_of, chosen) if len(method.grid) > 1]
+    return args
+
+
+def main() -> None:
+    args = options()
+    tuned = Tuned(args.tuned)
+    for world in args.worlds:
+        setting = Setting.load(*world.split("/"), args.eta, root=args.data, source=args.source, device=args.device)
+        for method in args.methods:
+            if (tuned.searched(world, method) and not args.again) or ("kg" in method.needs and not setting.has_kg):
+                continue
+            print(f"{world}: {method.name}", flush=True)
+            result = search(setting, method, interactions=args.interactions,
+                            watch=lambda row: print(f"  {row}", flush=True))
+            tuned.add(world, method, result)
+            print(f"  chosen: {result['options']}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

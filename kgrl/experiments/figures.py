@@ -1,0 +1,95 @@
+"""Cells → PNG: learning curves, and scores against what a row stands for."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from kgrl.experiments.cell import Cell
+from kgrl.experiments.results import Results
+from kgrl.experiments.tables import METRIC_NAMES, Table
+from kgrl.files import whole_file
+
+
+def plot_curves(table: Table, results: Results, path: str | os.PathLike[str]) -> None:
+    """Reward against interactions, every row that has been run: mean over seeds, and the span between them.
+
+    KGQR's Figure 3. On the validation users of the curves, the bounds on the same users as flat lines.
+    """
+    with _axes(path, f"{table.title}\n{results.setting}") as axes:
+        for label, method in table.rows.items():
+            cells = [cell for cell in results.of(method) if cell.curve]
+            if cells:
+                _curve(axes, label, cells)
+        bounds = {name: cell.curve[0]["reward"] for name, cell in results.bounds().items() if cell.curve}
+        for (name, level), style in zip(bounds.items(), itertools.cycle(["--", ":", "-.", (0, (1, 5))])):
+            axes.axhline(level, color="gray", linestyle=style, linewidth=1, label=name)
+        axes.set(xlabel="interactions with training users", ylabel="mean reward a step")
+
+
+def plot_rows(table: Table, results: Results, path: str | os.PathLike[str]) -> None:
+    """A table's metrics against its rows, in their order, a panel each: Figures 4 of both papers.
+
+    Where training takes time, the seconds a thousand interactions take are a panel, too.
+    """
+    cells = {label: found for label, method in table.rows.items() if (found := results.of(method))}
+    panels = {METRIC_NAMES[metric]: {label: [cell.scores[metric] for cell in found] for label, found in cells.items()}
+              for metric in table.metrics}
+    panels["seconds a 1,000 interactions"] = {
+        label: [1_000 * seconds for cell in found if (seconds := _seconds_an_interaction(cell))]
+        for label, found in cells.items()}
+    with _axes(path, f"{table.title}\n{results.setting}", panels=len(panels)) as all_axes:
+        for axes, (name, values) in zip(all_axes, panels.items(), strict=True):
+            _points(axes, name, values)
+
+
+def _curve(axes: Any, label: str, cells: Sequence[Cell]) -> None:
+    steps = [row["interactions"] for row in min((cell.curve for cell in cells), key=len)]
+    seeds = [[row["reward"] for row in cell.curve[: len(steps)]] for cell in cells]
+    line, = axes.plot(steps, [statistics.mean(at) for at in zip(*seeds, strict=True)], label=label, linewidth=1.4)
+    if len(seeds) > 1:
+        low, high = ([pick(at) for at in zip(*seeds, strict=True)] for pick in (min, max))
+        axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+
+
+def _points(axes: Any, name: str, values: Mapping[str, Sequence[float]]) -> None:
+    there = {label: seeds for label, seeds in values.items() if seeds}
+    spread = [statistics.stdev(seeds) if len(seeds) > 1 else 0.0 for seeds in there.values()]
+    axes.errorbar(list(there), [statistics.mean(seeds) for seeds in there.values()], yerr=spread, marker="o", capsize=3)
+    axes.set(ylabel=name)
+    axes.tick_params(axis="x", labelrotation=30)
+
+
+def _seconds_an_interaction(cell: Cell) -> float | None:
+    """Of training, evaluations apart; ``None`` for a method that does not train."""
+    if not cell.curve:
+        return None
+    last = cell.curve[-1]
+    return (last["seconds"] - last["evaluation_seconds"]) / last["interactions"]
+
+
+@contextmanager
+def _axes(path: str | os.PathLike[str], title: str, panels: int = 0) -> Iterator[Any]:
+    """The axes of a figure that is written whole when the block ends well; a list of them for ``panels``."""
+    import matplotlib  # an extra: the package itself does not need it
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, max(panels, 1), figsize=(5 * panels if panels else 8, 5), layout="constrained",
+                                   squeeze=False)
+    try:
+        yield list(axes[0]) if panels else axes[0, 0]
+        for each in axes[0]:
+            each.grid(alpha=0.3)
+        if not panels and axes[0, 0].get_legend_handles_labels()[0]:
+            axes[0, 0].legend(loc="lower right", fontsize="small")
+        figure.suptitle(title)
+        with whole_file(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=120)
+    finally:
+        pyplot.close(figure)

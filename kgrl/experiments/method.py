@@ -1,0 +1,81 @@
+"""``Method``: a row of a table, and the register that tables look rows up in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from kgrl.experiments.setting import Setting
+from kgrl.options import expected, one_of
+
+METHODS: dict[str, Method] = {}
+"""Every known method by name; :func:`register` adds to it."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a row of a table is made.
+
+    Args:
+        name: what the row is called.
+        build: ``build(setting, seed, **options)`` → an agent.
+        grid: option settings that the hyper-parameter search tries; the first is what runs without a search.
+        training: arguments of :func:`kgrl.train.fit` (``interactions``, ``sessions``, ``evaluate_every``); empty for a
+            method that does not learn from interactions.
+        needs: ``"kg"`` or ``"time"``, what a data set must have.
+        tuned_as: the method whose search result it takes: itself unless given. Variants differ in what they are named
+            for and in nothing else.
+        note: ``note(setting)`` → a remark that every table must make on the row, or "".
+    """
+
+    name: str
+    build: Callable[..., nn.Module]
+    grid: Sequence[Mapping[str, Any]] = ({},)
+    training: Mapping[str, int] = field(default_factory=dict)
+    needs: Sequence[str] = ()
+    tuned_as: str = ""
+    note: Callable[[Setting], str] = field(default=lambda setting: "")
+
+    @property
+    def slug(self) -> str:
+        """The name as a folder."""
+        return slug(self.name)
+
+    @property
+    def search_name(self) -> str:
+        """Whose search result it takes."""
+        return self.tuned_as or self.name
+
+
+def slug(name: str) -> str:
+    """A name as a folder: letters, digits, dots and single hyphens."""
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
+
+
+def register(method: Method) -> Method:
+    """Makes a method known, so that tables can have a row of it.
+
+    Raises:
+        ValueError: another method of that name, or of that folder, is known, or the grid is empty.
+    """
+    if not method.grid:
+        raise ValueError(expected("grid", "at least one setting", method.grid, "({},) if there is nothing to choose"))
+    for other in METHODS.values():
+        if other.slug == method.slug:
+            raise ValueError(expected("name", "another than those of the known methods", method.name,
+                                      f"{other.name!r} is kept in {method.slug}/"))
+    METHODS[method.name] = method
+    return method
+
+
+def method_of(name: str) -> Method:
+    """The known method of that name.
+
+    Raises:
+        ValueError: there is none; the text lists the choices and the nearest.
+    """
+    return METHODS[one_of("method", name, METHODS)]

@@ -1,0 +1,66 @@
+"""``Results``: the cells of one setting, read and checked, ready to be put in tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kgrl.experiments.cell import Cell, same_run
+from kgrl.experiments.method import METHODS, Method, slug
+from kgrl.experiments.runner import BOUND
+from kgrl.experiments.search import Tuned, world_of
+
+
+class Results:
+    """The cells of one setting.
+
+    Every cell of a setting must be of the same data, and of the options that the search chose and the training that
+    the method asks for; one that is not is named and refused, never averaged in.
+
+    Args:
+        folder: of the cells.
+        setting: ``data set/world/eta-η``.
+        tuned: what the search chose.
+        data: digest of the data, where it is at hand; else the cells are checked against one another.
+        training: in place of the methods' own, where the cells were run so.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], setting: str, tuned: Tuned, data: str | None = None,
+        training: Mapping[str, int] | None = None,
+    ) -> None:
+        self.folder, self.setting, self.tuned = Path(folder), setting, tuned
+        self.data, self.training = data, training
+
+    def of(self, method: str | Method) -> list[Cell]:
+        """The cells of a method, one a seed; [] where none has been run.
+
+        Raises:
+            ValueError: a cell is broken, of other data, other options or other training; it is named.
+        """
+        method = METHODS[method] if isinstance(method, str) else method
+        training = self.training if self.training is not None and method.training else method.training
+        return self._read(method.slug, self.tuned.options(world_of(self.setting), method), training)
+
+    def bounds(self) -> dict[str, Cell]:
+        """The bounds by name, ``"upper"`` among them; {} where they have not been run."""
+        cells = [cell for path in sorted((self.folder / self.setting).glob(f"{slug(BOUND)}-*"))
+                 for cell in self._read(path.name, {}, {})]
+        return {cell.method.removeprefix(BOUND): cell for cell in cells}
+
+    def _read(self, folder: str, options: Mapping[str, object], training: Mapping[str, int]) -> list[Cell]:
+        paths = (self.folder / self.setting / folder).glob("seed-*.json")
+        cells = [Cell.read(path) for path in sorted(paths, key=lambda path: int(path.stem.removeprefix("seed-")))]
+        for cell in cells:
+            self.data = self.data or cell.data
+            same_run(cell, options=options, training=training, data=self.data)
+        return cells
+
+
+def user_means(cells: list[Cell], metric: str) -> Tensor:
+    """``[U]``, each test user's mean over the seeds: one number a user, as the tests of significance want it."""
+    return torch.stack([cell.per_user[metric] for cell in cells]).double().mean(0)

@@ -1,0 +1,185 @@
+"""``Setting``: what a cell of a table is measured in."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data, HeteroData
+
+from kgrl.datasets.book_crossing import BookCrossing
+from kgrl.datasets.movielens_1m import MovieLens1M
+from kgrl.datasets.movielens_10m import MovieLens10M
+from kgrl.datasets.movielens_20m import MovieLens20M
+from kgrl.datasets.movielens_100k import MovieLens100K
+from kgrl.datasets.netflix import NetflixPrize
+from kgrl.datasets.splits import popular_items, split_users
+from kgrl.datasets.synthetic import SyntheticKGRec
+from kgrl.files import digest
+from kgrl.graph import knowledge_graph
+from kgrl.options import one_of
+from kgrl.pretrain.entities import pretrain_entities
+from kgrl.pretrain.items import item_vectors
+from kgrl.simulator.feedback import FeedbackModel
+from kgrl.simulator.predicted import PredictedFeedback
+from kgrl.simulator.rated import RatedFeedback
+from kgrl.simulator.simulator import Simulator
+
+DATASETS: dict[str, Callable[..., Any]] = {
+    "book-crossing": BookCrossing, "ml-100k": MovieLens100K, "ml-1m": MovieLens1M, "ml-10m": MovieLens10M,
+    "ml-20m": MovieLens20M, "netflix": NetflixPrize, "synthetic": SyntheticKGRec,
+}
+WORLDS = ("kgqr", "taste", "heldout", "logged")
+"""``PredictedFeedback``'s presets, its choice on held-out ratings, and ``RatedFeedback``."""
+DIM = 50
+"""Length of item vectors, "fixed to 50 for all the models" (KGQR, section 5.1.5)."""
+RELEVANT_ABOVE = 3.0
+"""On the raw scale, in the logged world (TPGR, "Evaluation Metrics"); the data set's own threshold where 3 is not."""
+CURVE_USERS = 512
+"""Validation users that a learning curve is measured on, at most."""
+
+
+class Setting:
+    """A data set, a world made of it, and who is trained on, chosen by and reported on.
+
+    Everything is made when it is first asked for, and shared between settings that differ in η alone. The split and
+    the world have seed 0 in every cell; a cell's seed is its agent's.
+
+    Args:
+        data: a data set.
+        world: one of :data:`WORLDS`. In the predicted ones the cold-start protocol of KGQR opens each session, for
+            every method alike; in the logged one the agent does.
+        eta: weight of the streak term, the TPGR paper's α.
+        dataset: what the data set is called in the tables.
+        horizon: T.
+        cache: folder for pre-trained embeddings; ``None``: they are made anew.
+        device: where agents meet the world.
+
+    Raises:
+        ValueError: an unknown world.
+    """
+
+    def __init__(
+        self, data: HeteroData, world: str, eta: float = 0.1, *, dataset: str, horizon: int = 32,
+        cache: str | os.PathLike[str] | None = None, device: torch.device | str = "cpu",
+    ) -> None:
+        self.data, self.dataset, self.horizon, self.cache = data, dataset, horizon, cache
+        self.world = one_of("world", world, WORLDS)
+        self.eta, self.device = float(eta), torch.device(device)
+        self.train, self.valid, self.test = split_users(data, train=0.7, valid=0.1, seed=0)
+
+    @classmethod
+    def load(
+        cls, dataset: str, world: str, eta: float = 0.1, *, root: str | os.PathLike[str] = "data",
+        source: str | os.PathLike[str] | None = None, device: torch.device | str = "cpu",
+    ) -> Setting:
+        """The setting of a data set that is known by name.
+
+        Args:
+            dataset: one of :data:`DATASETS`.
+            world, eta: see the class.
+            root: folder that data sets are kept in.
+            source: folder that already holds the raw files; ``None``: they are downloaded.
+            device: see the class.
+
+        Raises:
+            ValueError: an unknown data set or world.
+        """
+        one_of("dataset", dataset, DATASETS)
+        folder = Path(root) / dataset
+        given = {} if dataset == "synthetic" else {"source": source}
+        data = DATASETS[dataset](folder, **given)[0]
+        return cls(data, world, eta, dataset=dataset, cache=folder / "embeddings", device=device)
+
+    def with_eta(self, eta: float) -> Setting:
+        """The same but for η."""
+        _ = self.feedback  # what is expensive is made before it is shared
+        other = copy.copy(self)
+        other.__dict__.pop("simulator", None)
+        other.eta = float(eta)
+        return other
+
+    @property
+    def name(self) -> str:
+        """``data set/world/eta-η``: where its cells are kept."""
+        return f"{self.dataset}/{self.world}/eta-{self.eta:g}"
+
+    @cached_property
+    def digest(self) -> str:
+        """Of ratings, KG and horizon: cells are of the same data if they agree in it."""
+        data = self.data
+        edges = [part for kind in sorted(data.edge_types) for part in (list(kind), data[kind].edge_index)]
+        return digest(data["user"].num_nodes, data["item"].num_nodes, data["user", "rates", "item"].rating,
+                      list(data.rating_scale), self.horizon, *edges)
+
+    @property
+    def has_time(self) -> bool:
+        """Whether ratings have time stamps."""
+        return "time" in self.data["user", "rates", "item"]
+
+    @property
+    def has_kg(self) -> bool:
+        """Whether there is a triple."""
+        return any("user" not in kind for kind in self.data.edge_types)
+
+    def require(self, what: str, of: str) -> None:
+        """Refuses a table or method that the data set cannot serve.
+
+        Args:
+            what: ``"time"`` or ``"kg"``.
+            of: which table or method needs it.
+
+        Raises:
+            ValueError: the data set lacks it.
+        """
+        there, name = {"time": (self.has_time, "time stamps"), "kg": (self.has_kg, "a knowledge graph")}[what]
+        if not there:
+            raise ValueError(f"{of} needs {name}, and {self.dataset} has none; choose another data set")
+
+    @cached_property
+    def kg(self) -> Data:
+        """Homogeneous, items first, inverse relations included."""
+        self.require("kg", "the knowledge graph")
+        return knowledge_graph(self.data)
+
+    @cached_property
+    def popular(self) -> Tensor:
+        """``[N]``, most often liked by the training users first."""
+        return popular_items(self.data, self.train)
+
+    @cached_property
+    def entities(self) -> Tensor:
+        """``[E, 50]``, of TransE."""
+        return pretrain_entities(self.kg, model="TransE", dim=DIM, seed=0, cache=self.cache, progress=False)
+
+    @cached_property
+    def vectors(self) -> Tensor:
+        """``[N, 50]``, of matrix factorization of the training users' ratings: the baselines' items (section 5.1.5)."""
+        return item_vectors(self.data, self.train, kind="mf", dim=DIM)
+
+    @cached_property
+    def feedback(self) -> FeedbackModel:
+        """The world's feedback model."""
+        if self.world == "logged":
+            low, high, threshold = self.data.rating_scale
+            return RatedFeedback(self.data, RELEVANT_ABOVE if low <= RELEVANT_ABOVE < high else threshold)
+        preset = None if self.world == "heldout" else self.world
+        return PredictedFeedback.fit(self.data, dim=20, seed=0, preset=preset)
+
+    @cached_property
+    def simulator(self) -> Simulator:
+        """The world."""
+        first = None if self.world == "logged" else self.popular
+        return Simulator(self.feedback, eta=self.eta, horizon=self.horizon, first=first).to(self.device)
+
+    @cached_property
+    def curve_users(self) -> Tensor:
+        """Validation users that learning curves are measured on, spread over all of them."""
+        count = min(CURVE_USERS, len(self.valid))
+        return self.valid[torch.linspace(0, len(self.valid) - 1, count).round().long()]

@@ -1,0 +1,99 @@
+"""What rows the papers' tables and figures have; one entry a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kgrl.experiments import paper
+from kgrl.experiments.paper import Figures
+from kgrl.options import one_of
+
+METRIC_NAMES = {"reward": "reward", "precision": "P@32", "recall": "R@32", "f1": "F1@32"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table or figure that is made of cells.
+
+    Args:
+        name: what it is asked for by.
+        title: what it is called.
+        rows: label → method, in order.
+        metrics: the columns.
+        ours: the label that is tested against the others.
+        test: ``"wilcoxon"`` or ``"welch"``, as in the paper.
+        level: of significance, for a star.
+        worlds: ``data set/world`` that it is made for unless others are asked for.
+        etas: likewise.
+        paper: data set → η → method → the metrics' values in the paper.
+        stand_in: whose figures of the paper stand beside a data set that it does not have.
+        rewards: levels of reward; given, it tells the interactions that they take rather than the scores.
+        note: what is to be said below it.
+    """
+
+    name: str
+    title: str
+    rows: Mapping[str, str]
+    metrics: tuple[str, ...]
+    ours: str
+    test: str = "wilcoxon"
+    level: float = 0.05
+    worlds: tuple[str, ...] = ("book-crossing/kgqr", "ml-100k/heldout")
+    etas: tuple[float, ...] = (0.1,)
+    paper: Mapping[str, Mapping[float, Figures]] = field(default_factory=dict)
+    stand_in: Mapping[str, str] = field(default_factory=lambda: paper.STAND_IN)
+    rewards: tuple[float, ...] = ()
+    note: str = ""
+
+
+def _itself(*methods: str) -> dict[str, str]:
+    return {method: method for method in methods}
+
+
+_BASELINES = _itself("Random", "Popularity", "Most rated", "GreedySVD", "Linear-Gaussian", "GRU4Rec", "LinearUCB",
+                     "HLinearUCB", "DDPG-R", "DDPG-KNN (k=1)", "DDPG-KNN (k=0.1N)", "DDPG-KNN (k=N)", "DQN-R")
+_KGQR = ("reward", "precision", "recall")
+
+TABLES = {table.name: table for table in (
+    Table("kgqr-table3", "KGQR Table 3: overall performance",
+          _BASELINES | _itself("DQN-R (paper's state)", "KGQR (paper's state)", "KGQR (random backfill)", "KGQR"),
+          _KGQR, "KGQR", worlds=("book-crossing/kgqr", "ml-100k/heldout", "book-crossing/taste"), etas=(0.0, 0.1, 0.2),
+          paper=paper.KGQR_TABLE3),
+    Table("kgqr-table4", "KGQR Table 4: interactions to reach a reward",
+          _itself("DDPG-R", "DDPG-KNN (k=N)", "DQN-R", "KGQR-CS", "KGQR (random backfill)", "KGQR",
+                  "DDPG-R in the backfill", "DDPG-KNN (k=N) in the backfill", "DQN-R in the backfill",
+                  "KGQR-GCN-CS in the backfill", "KGQR-CS in the backfill"),
+          ("reward",), "KGQR", rewards=(0.5, 1.0, 1.5, 2.0),
+          paper={name: {0.1: rows} for name, rows in paper.KGQR_TABLE4.items()},
+          note="from backfill to KGQR, one part after the other: DQN-R; in the backfill (the most liked items alone); "
+               "with KG vectors (KGQR-GCN-CS); with graph convolution (KGQR-CS); with k-hop candidates (KGQR)"),
+    Table("kgqr-table6", "KGQR Tables 5 and 6: ablation",
+          {"KGQR-KG (DQN-R)": "DQN-R"} | _itself("KGQR-GCN-CS", "KGQR-CS", "KGQR"), ("reward", "precision"), "KGQR",
+          paper=paper.KGQR_TABLE6),
+    Table("kgqr-figure4", "KGQR Figure 4: candidate size",
+          {f"{size:,} candidates": f"KGQR ({size} candidates)" for size in (1_000, 2_000, 3_000, 5_000, 10_000)},
+          ("reward", "precision"), "1,000 candidates", worlds=("book-crossing/kgqr",),
+          note="two hops reach few items here: candidates are filled up at random to the size"),
+    Table("tpgr-table2", "TPGR Table 2: overall performance",
+          _BASELINES | _itself("TPGR (as printed)", "TPGR (KG tree)", "TPGR (KG tree and state)", "TPGR"),
+          ("reward", "precision", "recall", "f1"), "TPGR", "welch", 1e-6, ("ml-100k/logged",), (0.0, 0.1, 0.2),
+          paper.TPGR_TABLE2, paper.TPGR_STAND_IN),
+    Table("tpgr-figure4-left", "TPGR Figure 4, left: clustering and item representation",
+          {"K-means, rating": "TPGR (kmeans, rating)", "K-means, VAE": "TPGR (kmeans, vae)",
+           "K-means, MF": "TPGR (kmeans, mf)", "PCA, VAE": "TPGR (pca, vae)", "PCA, MF": "TPGR (pca, mf)",
+           "PCA, rating": "TPGR"},
+          ("reward",), "PCA, rating", "welch", 1e-6, ("ml-100k/logged",)),
+    Table("tpgr-figure4-right", "TPGR Figure 4, right: depth of the tree",
+          {"depth 1": "TPGR (depth 1)", "depth 2": "TPGR", "depth 3": "TPGR (depth 3)", "depth 4": "TPGR (depth 4)"},
+          ("reward",), "depth 2", "welch", 1e-6, ("ml-100k/logged",)),
+)}
+
+
+def table_of(name: str) -> Table:
+    """The table of that name.
+
+    Raises:
+        ValueError: there is none; the text lists the choices and the nearest.
+    """
+    return TABLES[one_of("table", name, TABLES)]

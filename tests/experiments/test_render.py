@@ -1,0 +1,107 @@
+import pytest
+
+from kgrl.experiments.method import METHODS, Method
+from kgrl.experiments.render import efficiency_sheet, score_sheet, sheet
+from kgrl.experiments.results import Results
+from kgrl.experiments.search import Tuned
+from kgrl.experiments.tables import Table
+from tests.experiments.made_cells import SETTING, TRAINING, made_cell, write_bounds
+
+TABLE = Table("t", "Table 9", {"ours": "A", "theirs": "B", "not yet": "C"}, ("reward", "precision"), "ours",
+              paper={"book-crossing": {0.1: {"A": (2.0, 0.9), "C": (1.25, 0.5)}}}, note="by hand")
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    for name in "ABC":
+        monkeypatch.setitem(METHODS, name, Method(name, lambda setting, seed: None, training=TRAINING))
+    return Results(tmp_path, SETTING, Tuned(tmp_path / "tuned.json"))
+
+
+def test_scores_as_written_by_hand(results):
+    made_cell("A", 0, [2.0, 1.0, 3.0, 2.5, 1.5]).write(results.folder)
+    made_cell("A", 1, [2.2, 1.2, 3.2, 2.7, 1.7]).write(results.folder)
+    made_cell("B", 0, [1.0, 0.5, 1.5, 1.75, 0.25], note="in random order").write(results.folder)
+    write_bounds(results.folder)
+    # p: all five users are better with A, whose means over seeds are 0.1 above those of seed 0: 1/32 on one side
+    assert score_sheet(TABLE, results).markdown() == """### Table 9; book-crossing, kgqr world, η = 0.1
+
+| method | reward | P@32 | seeds | p (reward) | paper's reward | paper's P@32 |
+|---|---|---|---|---|---|---|
+| ours* | 2.1000 ± 0.1414 | 1.0500 ± 0.0707 | 2 | – | 2.0000 | 0.9000 |
+| theirs | 1.0000 | 0.5000 | 1 | 0.062 | – | – |
+| not yet | missing | missing | missing | – | 1.2500 | 0.5000 |
+| all-knowing | 3.0000 | 1.5000 | – | – | – | – |
+| best fixed list | 1.5000 | 0.7500 | – | – | – | – |
+| upper | 3.5000 | 1.7500 | – | – | – | – |
+
+- mean ± deviation over seeds; p: paired two-sided Wilcoxon test over users of ours against the row; *: above every \
+row that has been run, one-sided p < 0.05
+- missing, not run yet: not yet
+- interactions of training: 40
+- theirs: in random order
+- by hand
+"""
+
+
+def test_a_star_is_earned_against_every_row(results):
+    made_cell("A", 0, [2.0, 1.0, 3.0, 2.5, 1.5]).write(results.folder)
+    made_cell("B", 0, [1.0, 0.5, 1.5, 1.75, 0.25]).write(results.folder)
+    made_cell("C", 0, [1.9, 1.1, 2.9, 2.6, 1.5]).write(results.folder)
+    rows = score_sheet(TABLE, results).rows
+    assert [row[0] for row in rows if row] == ["ours", "theirs", "not yet"]
+
+
+def test_no_star_without_opponents_and_bounds_are_missed(results):
+    made_cell("A", 0, [2.0, 1.0, 3.0, 2.5, 1.5]).write(results.folder)
+    made = score_sheet(TABLE, results)
+    assert made.rows[0][0] == "ours"
+    assert "missing: the bounds of this setting" in made.notes
+
+
+def test_interactions_as_written_by_hand(results):
+    table = Table("t", "Table 8", TABLE.rows, ("reward",), "ours", rewards=(1.0, 2.0),
+                  paper={"book-crossing": {0.1: {"A": (0.06, 0.17), "B": (0.2,)}}})
+    for seed, curve in enumerate([(0.5, 1.0, 0.9, 1.0, 1.1, 1.5), (1.1, 1.2, 1.3, 2.0, 2.0, 2.0), (1.0, 1.0, 1.0)]):
+        made_cell("A", seed, [1.0] * 5, curve=curve).write(results.folder)
+    made_cell("B", 0, [1.0] * 5, curve=(1.0, 1.0, 0.5, 1.0, 1.0)).write(results.folder)
+    write_bounds(results.folder)
+    made = sheet(table, results)
+    assert made.columns == ["method", "1", "2", "best fixed list (1.400)", "seeds", "paper (book-crossing)"]
+    # 1.0 is held from 40, 10 and 10; 2.0 never, from 40, never; 1.4 never, from 40, never: the median is of the three
+    assert made.rows == [["ours", "10", "–", "–", "3", "0.06M / 0.17M"], ["theirs", "–", "–", "–", "1", "0.20M"],
+                         ["not yet", "missing", "missing", "missing", "missing", "–"]]
+    assert efficiency_sheet(table, results).notes[-1] == "paper: to rewards 1, 2"
+
+
+def test_another_data_sets_figures_are_marked(results):
+    setting = "ml-100k/heldout/eta-0.1"
+    table = Table("t", "T", {"A": "A"}, ("reward",), "A", paper={"ml-20m": {0.1: {"A": (1.0,)}}})
+    made_cell("A", 0, [1.0] * 5, setting=setting).write(results.folder)
+    assert score_sheet(table, Results(results.folder, setting, results.tuned)).columns[-1] == "paper's reward (ml-20m)"
+    taste = "ml-100k/taste/eta-0.1"  # a world that the paper does not have
+    made_cell("A", 0, [1.0] * 5, setting=taste).write(results.folder)
+    assert score_sheet(table, Results(results.folder, taste, results.tuned)).columns[-1] == "p (reward)"
+
+
+@pytest.mark.parametrize(("changed", "named"), [({"data": "e"}, "data"), ({"options": {"lr": 1}}, "options"),
+                                                ({"training": {"interactions": 80}}, "training")])
+def test_a_cell_that_does_not_belong_is_named_and_not_averaged_in(results, changed, named):
+    made_cell("A", 0, [1.0] * 5).write(results.folder)
+    made_cell("A", 1, [1.0] * 5, **changed).write(results.folder)
+    with pytest.raises(ValueError, match=rf"a/seed-1\.json is of another run(.|\n)*{named}: in the cell"):
+        score_sheet(TABLE, results)
+
+
+def test_a_cell_of_other_data_than_another_methods_is_named(results):
+    made_cell("A", 0, [1.0] * 5).write(results.folder)
+    made_cell("B", 0, [1.0] * 5, data="e").write(results.folder)
+    with pytest.raises(ValueError, match=r"b/seed-0\.json is of another run(.|\n)*data: in the cell 'e'"):
+        score_sheet(TABLE, results)
+
+
+def test_a_broken_cell_is_named(results):
+    path = made_cell("A", 0, [1.0] * 5).write(results.folder)
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(ValueError, match=r"seed-0\.json is not a whole cell"):
+        score_sheet(TABLE, results)

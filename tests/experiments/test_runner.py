@@ -1,0 +1,145 @@
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from kgrl.agents import Random
+from kgrl.evaluate import evaluate
+from kgrl.experiments.cell import Cell
+from kgrl.experiments.method import Method
+from kgrl.experiments.runner import BOUND, run_bounds, run_cell
+
+TRAINING = {"interactions": 64, "sessions": 4, "evaluate_every": 32}
+
+
+class Counting(Random):
+    """Random, and says how often it was asked to learn."""
+
+    learned = 0
+
+    def learn(self, sessions, generator=None):
+        type(self).learned += 1
+        return {"gradient_steps": 2}
+
+
+class Cheat(nn.Module):
+    """Reads the world and recommends each user's best items."""
+
+    def __init__(self, feedback):
+        super().__init__()
+        self.feedback = feedback
+
+    def act(self, sessions, explore=False, generator=None):
+        scores = self.feedback.rows(sessions.users)
+        scores = torch.cat([scores, scores.new_zeros(len(scores), 1)], 1).scatter(1, sessions.shown, -2.0)[:, :-1]
+        return scores.argmax(1)
+
+    def learn(self, sessions, generator=None):
+        return {"gradient_steps": 0}
+
+
+class Stubborn(Cheat):
+    def act(self, sessions, explore=False, generator=None):
+        return torch.full_like(sessions.users, 7)
+
+
+COUNTING = Method("Counting", lambda setting, seed: Counting(num_items=40), training=TRAINING)
+
+
+def test_a_cell_holds_what_was_measured_and_is_not_run_twice(setting, tmp_path):
+    Counting.learned = 0
+    cell = run_cell(setting, COUNTING, 2, tmp_path, checkpoints=tmp_path / "checkpoints")
+    assert Counting.learned == 2
+    scores = evaluate(Random(num_items=40), setting.simulator, setting.test, seed=2)
+    assert cell.scores["reward"] == pytest.approx(scores.reward)
+    assert torch.allclose(cell.per_user["f1"], scores.per_user["f1"])
+    assert [row["interactions"] for row in cell.curve] == [32, 64]
+    assert cell.setting == "synthetic/kgqr/eta-0.1"
+    assert cell.made["seconds"]["training"] > 0
+    assert not list((tmp_path / "checkpoints").iterdir())
+    again = run_cell(setting, COUNTING, 2, tmp_path)
+    assert Counting.learned == 2
+    assert again.scores == cell.scores
+
+
+def test_seeds_differ(setting, tmp_path):
+    cells = [run_cell(setting, COUNTING, seed, tmp_path) for seed in (0, 1)]
+    assert cells[0].scores != cells[1].scores
+
+
+def test_a_cell_of_other_options_or_broken_is_not_taken_for_this_run(setting, tmp_path):
+    run_cell(setting, COUNTING, 0, tmp_path)
+    with pytest.raises(ValueError, match="training: in the cell"):
+        run_cell(setting, COUNTING, 0, tmp_path, training=TRAINING | {"interactions": 96})
+    with pytest.raises(ValueError, match="options: in the cell"):
+        run_cell(setting, Method("Counting", COUNTING.build, grid=({"seeds": 1},), training=TRAINING), 0, tmp_path)
+    path = tmp_path / "synthetic/kgqr/eta-0.1/counting/seed-0.json"
+    fields = json.loads(path.read_text())
+    path.write_text(json.dumps(fields | {"data": "of another set"}))
+    with pytest.raises(ValueError, match="data: in the cell 'of another set'"):
+        run_cell(setting, COUNTING, 0, tmp_path)
+    path.write_text("{")
+    with pytest.raises(ValueError, match=r"seed-0\.json is not a whole cell"):
+        run_cell(setting, COUNTING, 0, tmp_path)
+
+
+def test_a_run_that_is_cut_off_goes_on(setting, tmp_path):
+    class Stopped(Exception):
+        pass
+
+    def stop(row):
+        raise Stopped
+
+    Counting.learned = 0
+    with pytest.raises(Stopped):
+        run_cell(setting, COUNTING, 0, tmp_path, training=TRAINING | {"interactions": 160},
+                 checkpoints=tmp_path / "checkpoints", watch=lambda row: row["interactions"] > 64 and stop(row))
+    assert not (tmp_path / "synthetic").exists()
+    learned = Counting.learned
+    cell = run_cell(setting, COUNTING, 0, tmp_path, training=TRAINING | {"interactions": 160},
+                    checkpoints=tmp_path / "checkpoints")
+    assert Counting.learned - learned == 3  # the third rollout again, as its checkpoint was not written, and two more
+    assert [row["interactions"] for row in cell.curve] == [32, 64, 96, 128, 160]
+
+
+def test_who_reads_the_world_reaches_the_all_knowing_line_and_nobody_passes_the_upper(setting, tmp_path):
+    open_world = setting.with_eta(0.0)
+    open_world.simulator.register_buffer("first", torch.empty(0, dtype=torch.long))  # no item is prescribed
+    bounds = {cell.method.removeprefix(BOUND): cell for cell in run_bounds(open_world, tmp_path)}
+    cheat = run_cell(open_world, Method("Cheat", lambda setting, seed: Cheat(setting.feedback)), 0, tmp_path)
+    assert cheat.scores["reward"] == pytest.approx(bounds["all-knowing"].scores["reward"])
+    assert all(cell.scores["reward"] <= bounds["upper"].scores["reward"] + 1e-6 for cell in [*bounds.values(), cheat])
+    assert bounds["random"].scores["reward"] < bounds["best fixed list"].scores["reward"]
+
+
+def test_bounds_are_measured_once(setting, tmp_path, monkeypatch):
+    first = run_bounds(setting, tmp_path)
+    assert {cell.method for cell in first} == {
+        f"{BOUND}{name}" for name in ("all-knowing", "best fixed list", "most liked list", "random", "upper")}
+    measured = setting.simulator.bounds(setting.test, setting.train)
+    by_name = {cell.method.removeprefix(BOUND): cell for cell in first}
+    assert by_name["best fixed list"].scores == pytest.approx(measured.metrics("best fixed list"))
+    curve = setting.simulator.bounds(setting.curve_users, setting.train).metrics("most liked list")
+    assert by_name["most liked list"].curve[0]["reward"] == pytest.approx(curve["reward"])
+    monkeypatch.setattr(type(setting.simulator), "bounds", None)
+    assert {cell.method: cell.scores for cell in run_bounds(setting, tmp_path)} == {
+        cell.method: cell.scores for cell in first}
+
+
+def test_an_item_shown_twice_stops_the_run(setting, tmp_path):
+    stubborn = Method("Stubborn", lambda setting, seed: Stubborn(setting.feedback))
+    with pytest.raises(ValueError, match=r"not yet shown in its session, got 7; session 0 \(user \d+\), step 2"):
+        run_cell(setting, stubborn, 0, tmp_path)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_missing_knowledge_graph_is_said_before_anything_runs(setting, tmp_path, monkeypatch):
+    monkeypatch.setattr(type(setting), "has_kg", False)
+    with pytest.raises(ValueError, match="Needy needs a knowledge graph, and synthetic has none"):
+        run_cell(setting, Method("Needy", COUNTING.build, needs=("kg",)), 0, tmp_path)
+
+
+def test_a_cell_is_read_as_it_was_run(setting, tmp_path):
+    cell = run_cell(setting, COUNTING, 1, tmp_path)
+    assert Cell.read(tmp_path / cell.path).scores == cell.scores

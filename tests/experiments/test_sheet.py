@@ -1,0 +1,46 @@
+from kgrl.experiments.sheet import Sheet
+
+SHEET = Sheet("Table 1; η = 0.1", ["method", "reward", "R@32"],
+              [["KGQR*", "2.3451 ± 0.0010", "0.81%"], ["a_b | c", "missing", "–"], [], ["random", "−0.4", "0"]],
+              ["p < 0.05"])
+
+
+def test_markdown_as_written_by_hand():
+    assert SHEET.markdown() == """### Table 1; η = 0.1
+
+| method | reward | R@32 |
+|---|---|---|
+| KGQR* | 2.3451 ± 0.0010 | 0.81% |
+| a_b \\| c | missing | – |
+| random | −0.4 | 0 |
+
+- p < 0.05
+"""
+
+
+def test_latex_as_written_by_hand():
+    assert SHEET.latex() == r"""\begin{table}
+\centering
+\caption{Table 1; $\eta$ = 0.1}
+\begin{tabular}{lrr}
+\toprule
+method & reward & R@32 \\
+\midrule
+KGQR* & 2.3451 $\pm$ 0.0010 & 0.81\% \\
+a\_b | c & missing & -- \\
+\midrule
+random & $-$0.4 & 0 \\
+\bottomrule
+\end{tabular}
+\\[2pt] {\footnotesize p $<$ 0.05}
+\end{table}
+"""
+
+
+def test_csv_as_written_by_hand():
+    sheet = Sheet("", ["method", "levels"], [["KGQR", "4,096"], [], ['the "best"', "–"]])
+    assert sheet.comma_separated() == 'method,levels\nKGQR,"4,096"\n"the ""best""",–\n'
+
+
+def test_without_notes():
+    assert Sheet("T", ["a"], [["1"]]).markdown() == "### T\n\n| a |\n|---|\n| 1 |\n"
