@@ -1,0 +1,95 @@
+"""What the papers tell of their data: KGQR's Table 2, TPGR's Table 1 and its Figure 3, for any data set.
+
+    python examples/reproduce/data_statistics.py                                              # MovieLens-100K
+    python examples/reproduce/data_statistics.py --dataset book-crossing --source FOLDER
+    python examples/reproduce/data_statistics.py --dataset netflix --source FOLDER --longest 30
+
+Prints a row beside the papers' own, as Markdown, and draws tpgr-figure3-<data set>.png. What the data set cannot serve,
+without a KG or time stamps, is said. (Not called statistics.py: it would hide Python's module of that name from every
+script in this folder.)
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from torch_geometric.data import HeteroData
+
+from kgrl.experiments.setting import DATASETS
+from kgrl.experiments.statistics import (
+    CountAverages,
+    consecutive_count_averages,
+    kgqr_statistics,
+    plot_consecutive_counts,
+    tpgr_statistics,
+)
+
+HERE = Path(__file__).resolve().parent
+KGQR = ("users", "linked_items", "interactions", "entities", "relations", "triples")
+KGQR_PAPER = {"Book-Crossing": (17_860, 14_910, 139_746, 77_903, 25, 151_500),
+              "MovieLens-20M": (16_525, 16_426, 6_711_013, 101_769, 32, 489_758)}
+TPGR = ("users", "items", "ratings", "ratings_per_user", "ratings_per_item")
+TPGR_PAPER = {"MovieLens-10M": (69_878, 10_677, 10_000_054, 143, 936),
+              "Netflix": (480_189, 17_770, 100_498_277, 209, 5_655)}
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--dataset", choices=DATASETS, default="ml-100k")
+    add("--source", type=Path, help="folder that already holds the raw files; default: download them")
+    add("--data", type=Path, default=HERE.parents[1] / "data", help="where data sets are kept")
+    add("--above", type=float, default=3.0, help="Figure 3: a rating above it is positive")
+    add("--longest", type=int, default=20, help="Figure 3: counts up to it")
+    add("--out", type=Path, default=HERE, help="folder of the figure")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = options()
+    given = {} if args.dataset == "synthetic" else {"source": args.source}
+    data = DATASETS[args.dataset](args.data / args.dataset, **given)[0]
+    for title, count, columns, paper in (("KGQR Table 2", kgqr_statistics, KGQR, KGQR_PAPER),
+                                         ("TPGR Table 1", tpgr_statistics, TPGR, TPGR_PAPER)):
+        print(f"{title}\n")
+        served(lambda: print(table(args.dataset, count(data), columns, paper)))  # noqa: B023 (called here)
+        print()
+    print("TPGR Figure 3: average rating after so many positive (negative) ratings in a row\n")
+    served(lambda: figure3(args, data))
+
+
+def served(show: Callable[[], object]) -> None:
+    """Shows it, or says why not."""
+    try:
+        show()
+    except ValueError as error:
+        print(error)
+
+
+def table(name: str, counts: Mapping[str, int], columns: tuple[str, ...], paper: Mapping[str, tuple[int, ...]]) -> str:
+    rows = {name: [counts[column] for column in columns]} | {f"paper: {other}": row for other, row in paper.items()}
+    lines = [["", *(column.replace("_", " ") for column in columns)], ["---"] * (len(columns) + 1),
+             *([name, *(f"{count:,}" for count in row)] for name, row in rows.items())]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def figure3(args: argparse.Namespace, data: HeteroData) -> None:
+    found, shuffled = (consecutive_count_averages(data, args.above, args.longest, seed) for seed in (None, 0))
+    print("| count | after positive | shuffled | after negative | shuffled |\n|---|---|---|---|---|")
+    for count in range(args.longest + 1):
+        cells = [cell(each[sign], count) for sign in ("positive", "negative") for each in (found, shuffled)]
+        print(f"| {count} | {' | '.join(cells)} |")
+    path = args.out / f"tpgr-figure3-{args.dataset}.png"
+    plot_consecutive_counts(found, path, shuffled)
+    print(f"\naverage ± standard error (ratings); shuffled: each user's ratings in a random order\nwrote {path}")
+
+
+def cell(averages: CountAverages, count: int) -> str:
+    average, error, ratings = (float(part[count]) for part in averages)
+    return f"{average:.3f} ± {error:.3f} ({ratings:,.0f})" if ratings else "–"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Seconds of deciding and training: TPGR's Table 3, and how the time of a decision grows with the number of items.
+
+    python examples/reproduce/timing.py table3                          # MovieLens-10M's and Netflix's numbers of items
+    python examples/reproduce/timing.py scaling                         # 1,000 to 1,000,000 items
+    python examples/reproduce/timing.py scaling --methods TPGR DQN-R --sizes 1000 100000 --threads 2
+
+Plain networks with hidden layers of 32 and 16, synthetic items and states, nothing masked; see
+`kgrl.experiments.deciders`. Prints Markdown, and writes timing-table3.json, or timing-scaling.json and .png. Take a
+machine that does nothing else; on one core table3 takes half an hour, most of it DDPG-KNN, and scaling 10 minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kgrl.experiments.deciders import METHODS, make_decider
+from kgrl.experiments.timing import decision_times, fitted_exponent, plot_decision_times, training_step_seconds
+from kgrl.files import whole_file
+
+HERE = Path(__file__).resolve().parent
+PAPER_ITEMS = {10_677: "MovieLens", 17_770: "Netflix"}
+PAPER = {  # seconds per training step and per 10⁶ decisions, over each of these numbers of items
+    "DQN-R": ((13.1, 15.3), (19.6, 34.6)), "DDPG-R": ((44.6, 58.6), (29.4, 49.6)),
+    "DDPG-KNN (k=1)": ((1.3, 1.3), (1.8, 1.8)), "DDPG-KNN (k=0.1N)": ((24.2, 40.3), (200.4, 313.0)),
+    "DDPG-KNN (k=N)": ((248.4, 323.9), (1_875.0, 3_073.2)), "TPGR": ((3.0, 3.1), (3.4, 3.9)),
+}
+MARK = "\\*"
+
+Row = dict[str, Any]
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    add = commands.add_parser("table3", help="TPGR's Table 3").add_argument
+    add("--items", nargs="+", type=int, default=list(PAPER_ITEMS), help="numbers of items")
+    add("--episodes", type=int, default=1_000, help="of a training step")
+    add = commands.add_parser("scaling", help="time of a decision against the number of items").add_argument
+    add("--sizes", nargs="+", type=int, default=[1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000])
+    for name, command in commands.choices.items():
+        add = command.add_argument
+        add("--methods", nargs="+", choices=METHODS, metavar="METHOD", default=list(PAPER if name == "table3" else
+                                                                                     METHODS))
+        add("--batch", type=int, default=1_000 if name == "table3" else 16_384, help="states at once, at most")
+        add("--limit", type=float, default=20.0 if name == "table3" else 2.0, help="seconds a repeat may take; what "
+            "would take longer is measured on fewer decisions")
+        add("--repeats", type=int, default=3)
+        add("--threads", type=int, default=1)
+        add("--device", default="cpu")
+        add("--seed", type=int, default=0)
+        add("--out", type=Path, default=HERE, help="folder of the files")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = options()
+    torch.set_num_threads(args.threads)
+    rows = decision_times(args.items if args.command == "table3" else args.sizes, args.methods, args.seed, args.device,
+                          watch=show, batch=args.batch, limit=args.limit, repeats=args.repeats)
+    trained = training_times(args) if args.command == "table3" else []
+    result = {"options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
+              "torch": torch.__version__, "decisions": rows, "training": trained}
+    with whole_file(args.out / f"timing-{args.command}.json") as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if args.command == "scaling":
+        plot_decision_times(rows, args.out / "timing-scaling.png")
+    print(f"\n{table3(rows, trained) if args.command == 'table3' else scaling(rows)}")
+    print(f"\nMedians of {args.repeats}; {args.threads} thread(s), {args.device}. "
+          f"{MARK} in proportion, from fewer than 10⁶ decisions.")
+
+
+def training_times(args: argparse.Namespace) -> list[Row]:
+    rows = []
+    for method in args.methods:
+        for size in args.items:
+            decider = make_decider(method, size, args.seed).to(args.device)
+            timing = training_step_seconds(decider, args.episodes, repeats=args.repeats, seed=args.seed)
+            rows.append({"method": method, "items": size, **timing._asdict()})
+            show(rows[-1])
+    return rows
+
+
+def show(row: Any) -> None:
+    print(f"{row['method']}, {row['items']:,} items: {row['seconds']:.3g} s", flush=True)
+
+
+def table3(rows: list[Row], trained: list[Row]) -> str:
+    """Ours and the paper's, side by side."""
+    lines = {method: [method] for method in dict.fromkeys(row["method"] for row in rows)}
+    head = ["seconds"]
+    for place, (what, timed) in enumerate({"training step": trained, "10⁶ decisions": rows}.items()):
+        for size in dict.fromkeys(row["items"] for row in rows):
+            head += [f"{what}, {size:,} items", f"paper, {PAPER_ITEMS.get(size, 'no such size')}"]
+            for row in (row for row in timed if row["items"] == size):
+                known = row["method"] in PAPER and size in PAPER_ITEMS
+                paper = f"{PAPER[row['method']][place][list(PAPER_ITEMS).index(size)]:,}" if known else "–"
+                lines[row["method"]] += [cell(row), paper]
+    return markdown(head, list(lines.values()))
+
+
+def scaling(rows: list[Row]) -> str:
+    """Seconds for 10⁶ decisions by number of items, and the exponent of their growth."""
+    sizes, lines = list(dict.fromkeys(row["items"] for row in rows)), []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        own = [row for row in rows if row["method"] == method]
+        exponent, since = fitted_exponent([row["items"] for row in own], [row["seconds"] for row in own])
+        grows = "–" if since is None else f"N^{exponent:.2f} from {since:,} on"
+        lines.append([method, *map(cell, own), grows])
+    return markdown(["seconds for 10⁶ decisions", *(f"{size:,}" for size in sizes), "grows like"], lines)
+
+
+def cell(row: Row) -> str:
+    return f"{row['seconds']:,.3g}{MARK * row['extrapolated']}"
+
+
+def markdown(head: list[str], lines: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines])
+
+
+if __name__ == "__main__":
+    main()
