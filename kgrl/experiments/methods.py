@@ -20,6 +20,7 @@ from kgrl.agents.ddpg_r import DDPGR
 from kgrl.agents.dqn_r import DQNR
 from kgrl.agents.fixed_list import FixedList
 from kgrl.agents.greedy_svd import GreedySVD
+from kgrl.agents.gru4rec import GRU4Rec
 from kgrl.agents.h_linear_ucb import HLinearUCB
 from kgrl.agents.kgqr import KGQR
 from kgrl.agents.linear_gaussian import LinearGaussian
@@ -72,6 +73,9 @@ register(Method("GreedySVD", lambda setting, seed, **options:
 register(Method("Linear-Gaussian", lambda setting, seed, **options:
                 LinearGaussian(setting.data, setting.train, seed=seed, **options),
                 grid=grid(dim=(12, 4, 8, 16, 24, 32))))
+register(Method("GRU4Rec", lambda setting, seed, **options:
+                GRU4Rec.from_ratings(setting.data, setting.train, seed=seed, **options),
+                grid=grid(loss=("cross-entropy", "bpr-max", "top1-max"), lr=(3e-3, 1e-3)), note=untimed))
 register(Method("LinearUCB", lambda setting, seed, **options: LinearUCB(with_ones(setting.vectors), **options),
                 grid=grid(alpha=(0.1, 0.5, 1.0), regularisation=(1.0, 0.1))))
 register(Method("HLinearUCB", lambda setting, seed, **options:
@@ -114,7 +118,7 @@ def kgqr_in_pool(setting: Setting, **options: Any) -> KGQR:
     return kgqr(setting, candidates=pool, **options)
 
 
-PLAIN = {"streak_state": False, "taste_channels": 0}
+PLAIN: dict[str, Any] = {"streak_state": False, "taste_channels": 0}
 deep("DDPG-R", over_vectors(DDPGR))
 deep("DDPG-KNN (k=1)", over_vectors(DDPGKNN), k=1)
 deep("DDPG-KNN (k=0.1N)", over_vectors(DDPGKNN), k=0.1)

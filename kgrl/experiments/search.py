@@ -38,11 +38,11 @@ def search(
         ``options`` (the best), ``tried`` (``options``, ``reward`` and ``seconds`` of each), and what they were tried
         with: ``eta``, ``users``, ``training``, ``seed``.
     """
-    training = dict(method.training)
+    training: dict[str, Any] = dict(method.training)
     if training:
         training["interactions"] = training["interactions"] // 2 if interactions is None else interactions
         training["evaluate_every"] = max(training["interactions"] // (2 * LAST), 1)
-    tried = []
+    tried: list[dict[str, Any]] = []
     for options in method.grid:
         started = time.perf_counter()
         agent = method.build(setting, seed, **options).to(setting.device)
