@@ -1,0 +1,222 @@
+"""``GRU4Rec``: the item that a recurrent network expects to be liked next."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+
+from kgrl.agents.history import Step
+from kgrl.agents.next_item_fit import fit_next_item
+from kgrl.agents.picking import best_item, best_items, without_shown
+from kgrl.agents.session_state import Follower
+from kgrl.files import digest, load_tensors, save_tensors
+from kgrl.nn.next_item import NextItem
+from kgrl.nn.ranking_loss import LOSSES
+from kgrl.options import at_least, between, expected, one_of
+from kgrl.pretrain.items import item_vectors
+from kgrl.pretrain.sequences import LikedSequences
+from kgrl.seeding import fenced
+from kgrl.sessions import Sessions
+
+KIND = "GRU4Rec agent"
+
+
+class GRU4Rec(nn.Module):
+    r"""Recommends the item most likely to be liked next (Hidasi et al., ICLR 2016; Hidasi and Karatzoglou, CIKM 2018).
+
+    A baseline of the KGQR paper, "to predict what the user will click at the next timestep based on the browsing
+    histories" (Zhou et al., 2020, section 5.1.4). A recurrent network (:class:`kgrl.nn.next_item.NextItem`) learns from
+    the training users' logged sequences of positive items which of them follows; a session's state is that of the
+    positive items in it so far, and
+
+    .. math:: a_t = \arg\max_j\ \mathbf w_j^\top \mathbf h_t + b_j + \beta \log p_j
+
+    with :math:`p_j` the popularity of an item, its share of all positive ratings. In training the negatives are other
+    sequences' items and so drawn by p (with ``alpha`` = 1 those drawn besides, too): what the network can learn is how
+    much likelier than usual an item is, which is why :math:`\beta \log p_j` is left out of the loss and added to what
+    comes out (at β = 1 and for cross-entropy, log P(j | **h**) but for a constant). Before anything is liked, **h** is
+    zero and b + β log p ranks; an item no training user liked is last.
+
+    Differs from the papers: β (0 is theirs); session-parallel mini-batches go on for ``steps`` items between gradient
+    steps, with back-propagation through these, where the first paper makes a gradient step an item; Adam, as KGQR has
+    it, rather than Adagrad; see also :class:`~kgrl.nn.next_item.NextItem`. Sequences are cut into sessions of at most
+    ``longest`` items, as a user's whole log is no session. All N scores are looked at: O(N) a decision. It learns
+    nothing from interactions.
+
+    Paper is silent (KGQR's): on the loss, on what a sequence is where nothing was timed (Book-Crossing; here a random
+    order, and ``ordered`` is ``False``), on everything but the item vectors: 50 long, from a matrix factorization.
+
+    Args:
+        likes: ``[N]``, how often each item was liked by the training users.
+        ordered: whether the sequences it is trained on are in the order of time.
+        dim: length of an item vector.
+        state_channels: width of the GRU; ``None``: ``dim``.
+        tied: one vector an item for input and output, which takes ``state_channels`` = ``dim``.
+        loss: one of :data:`kgrl.nn.ranking_loss.LOSSES`.
+        regularisation: λ ≥ 0 of ``"bpr-max"``.
+        prior: β ≥ 0.
+        negatives: items drawn besides those of the mini-batch, n ≥ 0.
+        alpha: they are drawn by likes\ :sup:`α`; 0: evenly.
+        dropout: of the state on its way to the scores.
+        epochs, batch_size: passes over the sequences, and how many go side by side.
+        steps: items of each of them between gradient steps.
+        longest: items a session.
+        lr, weight_decay: of Adam.
+        seed: of weights, order, cuts, drawn negatives and dropout.
+
+    Raises:
+        ValueError: ``likes`` that are no counts, or an option outside its range.
+    """
+
+    likes: Tensor
+    offset: Tensor
+
+    def __init__(
+        self, likes: Tensor, ordered: bool = True, *, dim: int = 50, state_channels: int | None = None,
+        tied: bool = True, loss: str = "cross-entropy", regularisation: float = 0.02, prior: float = 1.0,
+        negatives: int = 256, alpha: float = 0.5, dropout: float = 0.2, epochs: int = 10, batch_size: int = 32,
+        steps: int = 16, longest: int = 32, lr: float = 3e-3, weight_decay: float = 1e-4, seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if likes.dim() != 1 or likes.dtype != torch.long or not len(likes) or likes.min() < 0:
+            came = f"{likes.dtype} {list(likes.shape)}" + (f" from {int(likes.min())}" if likes.numel() else "")
+            raise ValueError(expected("likes", "an int64 tensor [N] of counts, N > 0", came))
+        self.ordered, inf = bool(ordered), float("inf")
+        self.options: dict[str, Any] = {
+            "dim": at_least("dim", dim, 1), "state_channels": dim if state_channels is None else state_channels,
+            "tied": bool(tied), "loss": one_of("loss", loss, LOSSES),
+            "regularisation": between("regularisation", regularisation, 0, inf),
+            "prior": between("prior", prior, 0, inf),
+            "negatives": at_least("negatives", negatives, 0), "alpha": between("alpha", alpha, 0, inf),
+            "dropout": between("dropout", dropout, 0, 0.99), "epochs": at_least("epochs", epochs, 1),
+            "batch_size": at_least("batch_size", batch_size, 1), "steps": at_least("steps", steps, 1),
+            "longest": at_least("longest", longest, 1), "lr": between("lr", lr, 0, 1),
+            "weight_decay": between("weight_decay", weight_decay, 0, 1), "seed": seed,
+        }
+        with fenced(seed):
+            network = (self.options[name] for name in ("dim", "state_channels", "tied", "dropout"))
+            self.network = NextItem(len(likes), *network)
+        self.register_buffer("likes", likes.clone())
+        share = (likes + 1) / (likes.sum() + len(likes))  # one more like for each, as log 0 ranks nothing
+        self.register_buffer("offset", self.options["prior"] * share.log(), persistent=False)
+        self.network.to(likes.device)
+        self.version = 0
+        self._follower = Follower()
+
+    @classmethod
+    def from_ratings(
+        cls, data: HeteroData, users: Tensor, *, pretrained: bool = True, seed: int = 0, **options: Any
+    ) -> GRU4Rec:
+        """Trained on what the training users liked, on the device of ``users``.
+
+        Args:
+            data: a data set.
+            users: ``[U]``, training users, whose ratings alone are looked at.
+            pretrained: whether item vectors start from the matrix factorization of :func:`kgrl.pretrain.item_vectors`,
+                as KGQR's section 5.1.5 has it for all baselines, or at random.
+            seed: of everything.
+            **options: of the class.
+
+        Raises:
+            ValueError: no users, a user twice or unknown, none who likes anything, or an option outside its range.
+            TypeError: an option the class does not have.
+        """
+        sequences = LikedSequences.of(data, users, seed)
+        if not len(sequences.items):
+            what = f"training users who rated something above {data.rating_scale[2]}"
+            raise ValueError(expected("users", what, f"{len(users)} who did not"))
+        agent = cls(sequences.likes(), sequences.ordered, seed=seed, **options)
+        if pretrained:
+            vectors = item_vectors(data, users, "mf", dim=agent.options["dim"], seed=seed)
+            with torch.no_grad():
+                agent.network.embedding.copy_(vectors)
+        fit_next_item(agent.network, sequences, agent.options)
+        agent.version += 1
+        return agent
+
+    # ------------------------------------------------------------------------------------------------------- acting
+
+    @torch.no_grad()
+    def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
+        """``[B]``, the likeliest item to be liked next, exploring or not; −1 where all have been shown."""
+        return best_item(self._scores(sessions))
+
+    @torch.no_grad()
+    def recommend(self, past: Sessions, k: int = 10) -> Tensor:
+        """``[B, k]``, the k best items of each real user, best first, padded with −1 where there are fewer.
+
+        Raises:
+            ValueError: an item id the agent does not know.
+        """
+        if (past.items >= len(self.likes)).any():
+            raise ValueError(expected("past.items", f"item ids below {len(self.likes)}", int(past.items.max())))
+        return best_items(self._scores(past.to(self.likes.device)), k)
+
+    def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
+        """Nothing."""
+        return {"gradient_steps": 0}
+
+    def _scores(self, sessions: Sessions) -> Tensor:
+        """``[B, N]``, −∞ for what was shown."""
+        running: Any = _Running(self.network)
+        hidden = self._follower.states(running, sessions, self.version)
+        return without_shown(self.network.scores(hidden).add_(self.offset), sessions.shown)
+
+    # ------------------------------------------------------------------------------------------------ saving, moving
+
+    @property
+    def data_digest(self) -> str:
+        """What a checkpoint remembers of the training: all that came of it."""
+        return digest(*(tensor for _, tensor in sorted(self.state_dict().items())))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes weights, likes and options to one safetensors file, whole or not at all."""
+        save_tensors(path, self.state_dict(), {"kind": KIND, "options": self.options, "ordered": self.ordered})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> GRU4Rec:
+        """The agent that :meth:`save` wrote.
+
+        Raises:
+            ValueError: a damaged or foreign file.
+        """
+        tensors, metadata = load_tensors(path, KIND)
+        agent = cls(tensors["likes"], metadata["ordered"], **metadata["options"])
+        agent.load_state_dict(tensors)
+        return agent
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        self.version += 1
+        return super()._apply(*args, **kwargs)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        self.version += 1
+        return super().load_state_dict(*args, **kwargs)
+
+    def extra_repr(self) -> str:
+        return f"{len(self.likes)} items, loss={self.options['loss']}, ordered={self.ordered}"
+
+
+class _Running(NamedTuple):
+    """The states of running sessions, as :class:`kgrl.agents.session_state.Follower` asks for them."""
+
+    network: NextItem
+
+    def items(self) -> Tensor:
+        """``[N, 3h]``, what each item brings into the gates."""
+        return self.network.gru.project(self.network.embedding)
+
+    def initial(self, num_sessions: int, items: Tensor) -> Tensor:
+        return self.network.gru.initial(num_sessions)
+
+    def step(self, hidden: Tensor, items: Tensor, step: Step) -> Tensor:
+        stepped = self.network.gru.step(hidden, F.embedding(step.items.clamp(min=0), items))
+        return torch.where((step.positive & (step.items >= 0)).unsqueeze(1), stepped, hidden)
+
+    def read(self, hidden: Tensor) -> Tensor:
+        return hidden
