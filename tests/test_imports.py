@@ -42,7 +42,7 @@ MAY_IMPORT["experiments"] = set(MAY_IMPORT)
 MAY_IMPORT["__init__"] = set(MAY_IMPORT)
 
 # too slow or too rarely needed to come along with an import: loaded by the functions that need them
-LATE = {"gymnasium", "lightning", "matplotlib", "optuna", "pykeen", "sklearn", "tensorboard"}
+LATE = {"faiss", "gymnasium", "lightning", "matplotlib", "optuna", "pykeen", "sklearn", "tensorboard"}
 
 
 def module_name(file: Path, root: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +13,12 @@ from kgrl.agents.q_network import ItemView, QNetwork
 class ActorCritic(QNetwork):
     r"""State and critic as in :class:`kgrl.agents.q_network.QNetwork`, and an actor that answers with a vector.
 
-    .. math:: \mu(\mathbf s) = \mathbf c \circ
-        \tanh\bigl(\mathbf W_3\, \sigma(\mathbf W_2\, \sigma(\mathbf W_1 \mathbf s + \mathbf b_1) + \mathbf b_2)
-        + \mathbf b_3\bigr), \qquad c_j = \max_i |v_{ij}|
+    .. math::
+        \mathbf x &= \mathbf W_3\, \sigma(\mathbf W_2\, \sigma(\mathbf W_1 \mathbf s + \mathbf b_1) + \mathbf b_2)
+        + \mathbf b_3 \\
+        \mu(\mathbf s) &= \mathbf c \circ \tanh(\mathbf x), \qquad c_j = \max_i |v_{ij}|
 
-    with σ the ReLU: a *proto-action* as large as the items' vectors are. The critic takes a vector for an item, and so
+    with σ the ReLU: a *proto-action* in the range of the items' vectors. The critic takes a vector for an item, and so
     values proto-actions as it values items.
 
     Args:
@@ -41,11 +41,11 @@ class ActorCritic(QNetwork):
         self.register_buffer("scale", reached.abs().amax(0))
         widths = (self.head.state_channels, hidden_channels, hidden_channels, size)
         first, second, last = (nn.Linear(*pair) for pair in pairwise(widths))
-        self.actor = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last, nn.Tanh())
+        self.actor = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last)
 
-    def propose(self, state: Tensor, actor: nn.Module | None = None) -> Tensor:
-        """``[B, d]``, μ of the states ``[B, s]``, by its own actor or another one."""
-        return cast(Tensor, (self.actor if actor is None else actor)(state)) * self.scale
+    def bounded(self, aims: Tensor) -> Tensor:
+        """μ of the actor's answers **x**."""
+        return self.scale * aims.tanh()
 
     def worth(self, state: Tensor, actions: Tensor) -> Tensor:
         """``[B]``, Q of the states ``[B, s]`` with one vector each, ``[B, d]``."""

@@ -26,16 +26,17 @@ class DDPG(VectorAgent):
     .. math::
         y_t &= r_t + \gamma\, Q'\bigl(s_{t+1}, \pi'(s_{t+1})\bigr), \qquad
         L_Q = \mathbb E\,\bigl(y_t - Q(s_t, i_t)\bigr)^2 \\
-        L_\mu &= -\mathbb E\, Q\bigl(s_t, \mu(s_t)\bigr)
+        L_\mu &= -\mathbb E\, Q\bigl(s_t, \mu(s_t)\bigr) + \lambda\, \mathbb E\, \overline{\mathbf x_t^2}
 
-    where Q′ and π′ are of target copies that follow slowly. Actor and critic share KGQR's state (a GRU over the liked
-    items), which the critic's loss alone trains; the actor's loss leaves the critic as it is. The item vectors stay as
-    they are, too: in them the actor's answers have their meaning.
+    where Q′ and π′ are of target copies that follow slowly, and **x** is what μ's tanh is taken of. Actor and critic
+    share KGQR's state (a GRU over the liked items), which the critic's loss alone trains; the actor's loss leaves the
+    critic as it is. The item vectors stay as they are, too: in them the actor's answers have their meaning.
 
-    Differs from DDPG: one Adam step moves both, the actor by the critic as it was before; noise is white, not an
-    Ornstein-Uhlenbeck process, and beside it exploring is ε-greedy. KGQR's and TPGR's papers are silent on all of
-    this, but on the two fully connected ReLU layers; between them and the proto-action there is a linear one here, with
-    a tanh that keeps it in the vectors' range.
+    Differs from DDPG: λ, for the critic knows items alone, promises more the further from them, and would drive the
+    actor to where its tanh no longer moves (at λ = 0 it answers all users alike there); one Adam step for both, the
+    actor's by the critic as it was before; white noise, not an Ornstein-Uhlenbeck process, and ε-greedy beside it.
+    Paper is silent (KGQR's and TPGR's): on all of this but two fully connected ReLU layers. Between these and the
+    proto-action there is a linear one here, and a tanh that keeps it in the vectors' range.
 
     Args:
         vectors: ``[N, d]``, the items' vectors, e.g. matrix factorization's, from
@@ -43,6 +44,7 @@ class DDPG(VectorAgent):
         own: the subclass's own options, checked.
         pool: ``[P]``, the items that may be recommended, e.g. the 300 most liked; ``None``: all.
         actor_lr: learning rate of the actor; ``None``: as everything else.
+        restraint: λ ≥ 0.
         noise: standard deviation of the noise on the proto-action while exploring, in those of the vectors.
         **options: see :class:`kgrl.agents.off_policy.OffPolicyAgent`; with ``target="head"`` the target is a copy of
             actor and dueling head, with ``"all"`` of the state, too.
@@ -57,12 +59,13 @@ class DDPG(VectorAgent):
 
     def __init__(
         self, vectors: Tensor, *, own: Mapping[str, Any] | None = None, pool: Tensor | None = None,
-        actor_lr: float | None = None, noise: float = 0.1, **options: Any,
+        actor_lr: float | None = None, restraint: float = 0.3, noise: float = 0.1, **options: Any,
     ) -> None:
         checked = {"actor_lr": None if actor_lr is None else between("actor_lr", actor_lr, 0, 1),
+                   "restraint": between("restraint", restraint, 0, float("inf")),
                    "noise": between("noise", noise, 0, float("inf"))}
         super().__init__(vectors, pool, {**(own or {}), **checked}, **options)
-        vectors = vectors.float()
+        vectors = vectors.detach().float()
         reached = vectors if pool is None else vectors[pool]
         width = (self.options[name] for name in ("state_channels", "hidden_channels", "streak_state", "taste_channels"))
         with fenced(self.options["seed"]):
@@ -81,7 +84,8 @@ class DDPG(VectorAgent):
         return self.network.embedding if self.pool is None else self.network.embedding[self.pool]
 
     def _ranked(self, seen: Outlook, gone: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
-        actions = cast(ActorCritic, seen.network).propose(seen.state)
+        network = cast(ActorCritic, seen.network)
+        actions = network.bounded(network.actor(seen.state))
         if generator is not None and self.options["noise"]:
             draws = torch.randn(actions.shape, generator=generator, device=actions.device)
             actions = actions + self.options["noise"] * self.spread * draws
@@ -96,12 +100,14 @@ class DDPG(VectorAgent):
     ) -> Tensor:
         """π′: what target actor and target critic would pick."""
         network = cast(ActorCritic, delayed.network)
-        actions = network.propose(delayed.state, cast(nn.Module, self.target.actor))
+        actions = network.bounded(cast(nn.Module, self.target.actor)(delayed.state))
         return self._items(self._answers(delayed, actions, self._places(sessions.shown), 1).squeeze(1))
 
     def _backward_more(self, seen: Outlook) -> Sequence[Tensor]:
         """The actor's gradients, and nobody else's."""
         network, state = self.network, seen.state.detach()
-        worth = network.worth(state, network.propose(state)).mean()
-        (-worth).backward(inputs=list(network.actor.parameters()))
+        aims = network.actor(state)
+        worth = network.worth(state, network.bounded(aims)).mean()
+        loss = self.options["restraint"] * aims.square().mean() - worth
+        loss.backward(inputs=list(network.actor.parameters()))
         return [worth.detach()]

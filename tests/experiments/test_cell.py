@@ -47,7 +47,7 @@ BREAKS = {
     "another method": lambda text: text.replace("DDPG-KNN (k=0.1N)", "DQN-R"),
     "another seed": lambda text: text.replace('"seed": 3', '"seed": 4'),
     "users cut off": lambda text: json.dumps(
-        (fields := json.loads(text)) | {"per_user": {name: packed[:-5] for name, packed in fields["per_user"].items()}}),
+        (cell := json.loads(text)) | {"per_user": {name: packed[:-5] for name, packed in cell["per_user"].items()}}),
     "a list": lambda text: "[]",
 }
 

@@ -1,0 +1,77 @@
+"""An agent of one's own enters the table: write it, name it, run its cells, print the table.
+
+    python examples/your_own_agent.py                              # MovieLens-100K, beside what is quick to run
+    python examples/your_own_agent.py --cells examples/reproduce/cells      # beside all that has been run there
+
+An agent is an `nn.Module` with `act` and `learn`; of the world it sees the sessions, and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+import kgrl.experiments.methods  # noqa: F401 (makes the papers' methods known)
+from kgrl.experiments.method import Method, method_of, register
+from kgrl.experiments.render import sheet
+from kgrl.experiments.results import Results
+from kgrl.experiments.runner import run_bounds, run_cell
+from kgrl.experiments.search import Tuned
+from kgrl.experiments.setting import Setting
+from kgrl.experiments.tables import Table
+from kgrl.sessions import Sessions
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class MoreOfTheSame(nn.Module):
+    """Recommends what is near the items that were received well, and far from the others."""
+
+    def __init__(self, vectors: Tensor, popular: Tensor, near: float = 1.0) -> None:
+        super().__init__()
+        self.near = near
+        self.register_buffer("vectors", nn.functional.normalize(vectors))
+        rank = torch.empty(len(popular)).scatter_(0, popular, torch.arange(len(popular)).float())
+        self.register_buffer("prior", -torch.log1p(rank))
+
+    @torch.no_grad()
+    def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
+        shown = sessions.shown                                              # [B, t], −1 where a session has ended
+        feedback = sessions.feedback[:, : sessions.step].unsqueeze(2)       # [B, t, 1]
+        taste = (self.vectors[shown] * feedback).sum(1)                     # [B, d]
+        scores = self.prior + self.near * taste @ self.vectors.T            # [B, N]
+        scores.scatter_(1, shown.clamp(min=0), -torch.inf)                  # nothing twice
+        return scores.argmax(1)
+
+    def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
+        return {"gradient_steps": 0}                                        # nothing to learn from interactions
+
+
+MINE = Method("More of the same", lambda setting, seed, near: MoreOfTheSame(setting.vectors, setting.popular, near),
+              grid=({"near": 1.0}, {"near": 0.3}, {"near": 3.0}))           # the first, until tune.py has searched
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--world", default="ml-100k/heldout", metavar="DATASET/WORLD")
+    parser.add_argument("--source", type=Path, help="folder that already holds the raw files; default: download them")
+    parser.add_argument("--data", type=Path, default=ROOT / "data", help="where data sets are kept")
+    parser.add_argument("--cells", type=Path, default=Path("runs/my-cells"), help="folder of the cells")
+    args = parser.parse_args()
+    register(MINE)
+    methods = [MINE.name, "Random", "Popularity", "Most rated", "GreedySVD", "Linear-Gaussian", "LinearUCB"]
+    setting = Setting.load(*args.world.split("/"), eta=0.1, root=args.data, source=args.source)
+    tuned = Tuned(ROOT / "examples/reproduce/tuned.json")
+    run_bounds(setting, args.cells)
+    for name in methods:
+        method = method_of(name)
+        run_cell(setting, method, 0, args.cells, options=tuned.options(args.world, method))
+    table = Table("mine", "My agent in the table", {name: name for name in methods}, ("reward", "precision"), MINE.name)
+    print(sheet(table, Results(args.cells, setting.name, tuned, setting.digest)).markdown())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""DDPG-KNN: the best of the k nearest, item by item; k = N against an argmax over all; FAISS."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kgrl.agents import DDPGKNN, DQNR
+from kgrl.rollout import rollout
+from kgrl.sessions import Sessions
+from kgrl.train import fit
+from tests.agents.planted_items import ITEMS, USERS, make, predicted, vectors
+
+USERS_HERE = torch.arange(9)
+
+
+def learned(k: int | float, **options) -> DDPGKNN:
+    given = {"state_channels": 8, "hidden_channels": 16, "gradient_steps": 4, "batch_size": 32, "seed": 1}
+    agent, generator = DDPGKNN(vectors(), k=k, **(given | options)), torch.Generator().manual_seed(0)
+    agent.learn(rollout(agent, predicted(), torch.arange(USERS), True, generator), generator)
+    return agent
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 0.5])
+@pytest.mark.parametrize("pool", [None, torch.tensor([3, 20, 11, 6, 9, 14, 17])])
+def test_takes_the_best_of_the_k_nearest_item_by_item(k, pool) -> None:
+    agent = learned(k, pool=pool, taste_channels=2)
+    sessions, net, told = rollout(agent, predicted(), USERS_HERE), agent.acting, 0
+    for step in range(1, 6):
+        then = sessions.before(step)
+        state = net.states(net.view(), then)
+        for row in range(len(USERS_HERE)):
+            left = [item for item in (range(ITEMS) if pool is None else pool.tolist())
+                    if item not in then.items[row].tolist()]
+            action = net.bounded(net.actor(state[row : row + 1]))[0]
+            near = sorted(left, key=lambda i: float((action - vectors()[i]).square().sum()))[: agent.k]
+            q = {item: float(net.worth(state[row : row + 1], vectors()[item][None])) for item in left}
+            chosen = int(sessions.items[row, step])
+            assert chosen in near
+            assert q[chosen] == pytest.approx(max(q[item] for item in near), abs=1e-6)
+            told += max(q.values()) > q[chosen] + 1e-4
+    assert told  # elsewhere something better was too far away
+
+
+def test_with_k_of_n_it_is_the_argmax_over_all_items() -> None:
+    """Also a DQN-R of the same critic takes these, and the actor has no say."""
+    agent = learned(1.0, taste_channels=2, streak_state=True)
+    dqn = DQNR(vectors(), state_channels=8, hidden_channels=16, taste_channels=2, streak_state=True, average=0.0)
+    dqn.network.load_state_dict({name: value for name, value in agent.acting.state_dict().items()
+                                 if not name.startswith(("actor.", "scale"))})
+    sessions, net = rollout(agent, predicted(), USERS_HERE), agent.acting
+    assert torch.equal(rollout(dqn, predicted(), USERS_HERE).items, sessions.items)
+    for step in range(1, 6):
+        then = sessions.before(step)
+        state = net.states(net.view(), then)
+        for row in range(len(USERS_HERE)):
+            q = {item: float(net.worth(state[row : row + 1], vectors()[item][None])) for item in range(ITEMS)
+                 if item not in then.items[row].tolist()}
+            assert q[int(sessions.items[row, step])] == pytest.approx(max(q.values()), abs=1e-6)
+    with torch.no_grad():
+        agent.acting.actor[4].bias.add_(3.0)
+    assert torch.equal(rollout(agent, predicted(), USERS_HERE).items, sessions.items)
+
+
+def test_fewer_left_than_neighbours_asked_for() -> None:
+    agent = learned(5)
+    past = Sessions.from_history([list(range(22)), list(range(24))], [[1.0] * 22, [1.0] * 24])
+    assert sorted(agent.recommend(past, 4)[0].tolist()) == [-1, -1, 22, 23]
+    assert agent.recommend(past, 4)[1].tolist() == [-1] * 4
+    assert agent.act(past)[1] == -1
+
+
+@pytest.mark.parametrize(("k", "count"), [(1, 1), (7, 7), (100, 24), (0.1, 2), (1.0, 24), (0.001, 1), (0.5, 12)])
+def test_how_many_neighbours_k_means(k, count) -> None:
+    assert DDPGKNN(vectors(), k=k).k == count
+    assert DDPGKNN(vectors(), k=k).options["k"] == k
+    assert DDPGKNN(vectors(), k=0.5, pool=torch.tensor([4, 8, 9, 1])).k == 2
+
+
+@pytest.mark.parametrize(("options", "error", "message"), [
+    ({"k": 0}, ValueError, "`k` must be at least 1, got 0"), ({"k": 0.0}, ValueError, "`k` must be a finite number"),
+    ({"k": 1.5}, ValueError, "`k` must be a finite number"), ({"k": "N"}, TypeError, "`k` must be a whole number"),
+    ({"k": True}, TypeError, "`k` must be"), ({"search": "fais"}, ValueError, "did you mean 'faiss'"),
+])
+def test_bad_options_are_named(options, error, message) -> None:
+    with pytest.raises(error, match=message):
+        DDPGKNN(vectors(), **options)
+
+
+def test_a_share_is_still_a_share_after_loading(tmp_path) -> None:
+    for k in (1, 1.0):
+        agent = DDPGKNN(vectors(), k=k)
+        agent.save(tmp_path / "agent.safetensors")
+        assert DDPGKNN.load(tmp_path / "agent.safetensors").k == agent.k
+
+
+# ------------------------------------------------------------------------------------------------------- FAISS
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_faiss_finds_the_same_neighbours_of_few_items(k, tmp_path) -> None:
+    pytest.importorskip("faiss", reason="FAISS is not installed (the extra [faiss])")
+    pool = torch.tensor([3, 20, 11, 6, 9, 14, 17, 0])
+    exact, found = (learned(k, pool=pool, search=search) for search in ("exact", "faiss"))
+    assert torch.equal(rollout(exact, predicted(), USERS_HERE).items, rollout(found, predicted(), USERS_HERE).items)
+    found.save(tmp_path / "agent.safetensors")
+    again = DDPGKNN.load(tmp_path / "agent.safetensors")
+    assert torch.equal(rollout(again, predicted(), USERS_HERE).items, rollout(found, predicted(), USERS_HERE).items)
+
+
+def test_other_vectors_make_another_faiss_index() -> None:
+    pytest.importorskip("faiss", reason="FAISS is not installed (the extra [faiss])")
+    agent, exact = (learned(1, search=search) for search in ("faiss", "exact"))
+    rollout(agent, predicted(), USERS_HERE)
+    other = DDPGKNN(vectors().flip(0), k=1, state_channels=8, hidden_channels=16).state_dict()
+    for each in (agent, exact):
+        each.load_state_dict(other)
+    assert torch.equal(rollout(agent, predicted(), USERS_HERE).items, rollout(exact, predicted(), USERS_HERE).items)
+
+
+def test_faiss_resumed_ends_as_uninterrupted(tmp_path) -> None:
+    pytest.importorskip("faiss", reason="FAISS is not installed (the extra [faiss])")
+
+    def run(folder: str, interactions: int) -> dict[str, torch.Tensor]:
+        agent = DDPGKNN(vectors(), k=2, search="faiss", gradient_steps=2, batch_size=16)
+        fit(agent, predicted(), torch.arange(20), interactions=interactions, evaluate_every=60, sessions=5,
+            checkpoint=tmp_path / folder, seed=3, progress=False)
+        return agent.state_dict()
+
+    run("parts", 120)
+    parts, whole = run("parts", 240), run("whole", 240)
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_without_faiss_the_search_is_refused(monkeypatch) -> None:
+    monkeypatch.setattr("kgrl.agents.nearest.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="needs FAISS"):
+        DDPGKNN(vectors(), search="faiss")
+    assert make("DDPGKNN 1")._index is None  # nothing else asks for it

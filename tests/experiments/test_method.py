@@ -1,0 +1,48 @@
+import pytest
+from torch import nn
+
+from kgrl.experiments.method import METHODS, Method, method_of, register, slug
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """A register that forgets."""
+    monkeypatch.setattr("kgrl.experiments.method.METHODS", {})
+
+
+def build(setting, seed):
+    return nn.Identity()
+
+
+def test_slugs():
+    assert slug("DDPG-KNN (k=0.1N)") == "ddpg-knn-k-0.1n"
+    assert slug("bound: all-knowing") == "bound-all-knowing"
+
+
+@pytest.mark.usefixtures("known")
+def test_a_registered_method_is_found_by_name():
+    mine = register(Method("Mine", build))
+    assert method_of("Mine") is mine
+    assert (mine.search_name, Method("B", build, tuned_as="A").search_name) == ("Mine", "A")
+    with pytest.raises(ValueError, match="choose from Mine; did you mean 'Mine'"):
+        method_of("Mine!")
+
+
+@pytest.mark.usefixtures("known")
+def test_two_methods_never_share_a_folder():
+    register(Method("KGQR (a)", build))
+    with pytest.raises(ValueError, match=r"`name` must be another.*'KGQR \(a\)' is kept in kgqr-a/"):
+        register(Method("kgqr-a", build))
+    with pytest.raises(ValueError, match="`grid` must be at least one setting"):
+        register(Method("B", build, grid=()))
+
+
+def test_the_papers_methods_have_a_fair_search():
+    import kgrl.experiments.methods  # noqa: F401
+
+    for method in METHODS.values():
+        assert len(method.grid) in (1, 6), method.name
+        assert len({str(options) for options in method.grid}) == len(method.grid), method.name
+        assert method.search_name in METHODS
+    deep = [METHODS[name] for name in ("DDPG-R", "DDPG-KNN (k=1)", "DDPG-KNN (k=N)", "DQN-R", "KGQR")]
+    assert all(method.grid == deep[0].grid and method.training == deep[0].training for method in deep)

@@ -1,0 +1,48 @@
+import pytest
+
+import kgrl.experiments.methods  # noqa: F401
+from kgrl.experiments import paper
+from kgrl.experiments.method import METHODS
+from kgrl.experiments.tables import TABLES, table_of
+
+
+def test_every_row_is_a_known_method():
+    for table in TABLES.values():
+        assert set(table.rows.values()) <= set(METHODS), table.name
+        assert table.ours in table.rows
+        for worlds in table.paper.values():
+            for eta, rows in worlds.items():
+                assert eta in table.etas
+                assert set(rows) <= set(table.rows.values())
+                if not table.rewards:
+                    assert {len(row) for row in rows.values()} == {len(table.metrics)}
+
+
+def test_an_unknown_table_is_refused():
+    with pytest.raises(ValueError, match="did you mean 'kgqr-table3'"):
+        table_of("kgqr-tabel3")
+
+
+def test_the_papers_figures_agree_with_one_another():
+    for dataset, tables in paper.KGQR_TABLE6.items():
+        for method in ("DQN-R", "KGQR"):  # they stand in both tables
+            assert tables[0.1][method] == paper.KGQR_TABLE3[dataset][0.1][method][:2]
+    for figures in (paper.KGQR_TABLE3, paper.TPGR_TABLE2):
+        for etas in figures.values():
+            for rows in etas.values():
+                best = max(rows, key=lambda name: rows[name][0])
+                assert best in ("KGQR", "TPGR")  # each paper's own method leads its table
+    # 17.3 % and 13.6 % of the second best's interactions (KGQR, section 5.3), to the last printed digit
+    for dataset, share in (("book-crossing", 0.173), ("ml-20m", 0.136)):
+        reached = paper.KGQR_TABLE4[dataset]
+        second = min(row[3] for name, row in reached.items() if name != "KGQR" and len(row) == 4)
+        assert reached["KGQR"][3] / second == pytest.approx(share, abs=0.01)
+
+
+def test_what_stands_beside():
+    assert paper.beside(paper.KGQR_TABLE3, "book-crossing", 0.2, paper.STAND_IN)[1]["KGQR"] == (3.7661, 0.9966, 0.0081)
+    assert paper.beside(paper.KGQR_TABLE3, "ml-100k", 0.0, paper.STAND_IN)[0] == "ml-20m"
+    assert paper.beside(paper.KGQR_TABLE3, "ml-100k", 0.3, paper.STAND_IN) == ("", {})
+    assert paper.beside(paper.KGQR_TABLE3, "mine", 0.1, paper.STAND_IN) == ("", {})
+    assert paper.beside(paper.TPGR_TABLE2, "ml-100k", 0.1, paper.TPGR_STAND_IN)[1]["TPGR"] == (
+        0.2472, 0.2726, 0.1697, 0.1665)

@@ -1,0 +1,87 @@
+"""The scripts of examples/reproduce and the agent of one's own, one after the other, on the synthetic data set."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from kgrl.experiments.method import METHODS
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+@pytest.fixture
+def script(monkeypatch, capsys):
+    """Runs a script here, as the imports would take longer than all the rest; gives what it printed."""
+
+    def run(name, *arguments):
+        path = str(EXAMPLES / f"{name}.py")
+        monkeypatch.setattr(sys, "argv", [path, *map(str, arguments)])
+        runpy.run_path(path, run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_tune_run_render(script, tmp_path):
+    pytest.importorskip("matplotlib")
+    where = ["--worlds", "synthetic/logged", "--data", tmp_path / "data", "--tuned", tmp_path / "tuned.json"]
+    said = script("reproduce/tune", *where, "--methods", "Popularity", "Random")
+    assert said.count("'shrinkage'") == 7  # six tries and the choice; Random has none
+    chosen = json.loads((tmp_path / "tuned.json").read_text())["synthetic/logged"]["Popularity"]
+    assert script("reproduce/tune", *where, "--methods", "Popularity") == ""  # not again
+
+    run = ["reproduce/run", "tpgr-table2", *where, "--cells", tmp_path / "cells", "--etas", 0, 0.1, "--seeds", 0, 1]
+    said = script(*run, "--methods", "Popularity", "Random")
+    assert said.count("Random, seed") == 4
+    cell = tmp_path / "cells/synthetic/logged/eta-0/popularity/seed-1.json"
+    assert json.loads(cell.read_text())["options"] == chosen["options"]
+    before = cell.stat().st_mtime_ns
+    script(*run, "--methods", "Popularity")
+    assert cell.stat().st_mtime_ns == before
+
+    render = ["reproduce/render", "--cells", tmp_path / "cells", "--tuned", tmp_path / "tuned.json"]
+    said = script(*render, "tpgr-table2", "kgqr-table3", "--out", tmp_path / "tables")
+    assert said.count("### TPGR Table 2") == 2
+    assert "KGQR Table 3" not in said  # there is no predicted world among the cells
+    assert "| TPGR | missing |" in said
+    made = sorted(path.name for path in (tmp_path / "tables").iterdir())
+    assert made == [f"tpgr-table2-synthetic-logged-eta-{eta}.{form}" for eta in ("0.1", "0")
+                    for form in ("csv", "md", "png", "tex")]
+    page = tmp_path / "RESULTS.md"
+    page.write_text("before\n<!-- tpgr-table2 -->\nold\n<!-- end tpgr-table2 -->\nafter\n")
+    script(*render, "--results", page)
+    text = page.read_text()
+    assert text.startswith("before\n<!-- tpgr-table2 -->\n### TPGR Table 2")
+    assert text.endswith("<!-- end tpgr-table2 -->\nafter\n")
+    assert "old" not in text
+    script(*render, "--results", page)
+    assert page.read_text() == text
+
+    cell.write_text(cell.read_text().replace('"shrinkage": ', '"shrinkage": 7'))
+    with pytest.raises(ValueError, match=r"popularity/seed-1\.json is of another run"):
+        script(*render, "tpgr-table2")
+
+
+def test_what_is_not_known_is_said(script, tmp_path):
+    with pytest.raises(ValueError, match="did you mean 'kgqr-table3'"):
+        script("reproduce/run", "kgqr-tabel3")
+    with pytest.raises(SystemExit):
+        script("reproduce/run", "--methods", "Random")
+    with pytest.raises(ValueError, match="did you mean 'Popularity'"):
+        script("reproduce/run", "--worlds", "synthetic/logged", "--methods", "Popularty")
+
+
+def test_an_agent_of_ones_own_enters_the_table(script, tmp_path, monkeypatch):
+    monkeypatch.setattr("kgrl.experiments.method.METHODS", known := dict(METHODS))
+    monkeypatch.setattr("kgrl.experiments.results.METHODS", known)
+    said = script("your_own_agent", "--world", "synthetic/kgqr", "--data", tmp_path / "data", "--cells",
+                  tmp_path / "cells")
+    rows = {line.split(" | ")[0].strip("|* "): line for line in said.splitlines() if line.startswith("| ")}
+    assert "missing" not in rows["More of the same"]
+    assert float(rows["More of the same"].split(" | ")[1]) > float(rows["Random"].split(" | ")[1])
+    assert "all-knowing" in rows
