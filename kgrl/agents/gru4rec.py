@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.agents.history import Step
 from kgrl.agents.next_item_fit import fit_next_item
 from kgrl.agents.picking import best_item, best_items, without_shown
 from kgrl.agents.session_state import Follower
+from kgrl.agents.versioned import Versioned
 from kgrl.files import digest, load_tensors, save_tensors
 from kgrl.nn.next_item import NextItem
 from kgrl.nn.ranking_loss import LOSSES
@@ -26,7 +27,7 @@ from kgrl.sessions import Sessions
 KIND = "GRU4Rec agent"
 
 
-class GRU4Rec(nn.Module):
+class GRU4Rec(Versioned):
     r"""Recommends the item most likely to be liked next (Hidasi et al., ICLR 2016; Hidasi and Karatzoglou, CIKM 2018).
 
     A baseline of the KGQR paper, "to predict what the user will click at the next timestep based on the browsing
@@ -105,7 +106,6 @@ class GRU4Rec(nn.Module):
         share = (likes + 1) / (likes.sum() + len(likes))  # one more like for each, as log 0 ranks nothing
         self.register_buffer("offset", self.options["prior"] * share.log(), persistent=False)
         self.network.to(likes.device)
-        self.version = 0
         self._follower = Follower()
 
     @classmethod
@@ -189,14 +189,6 @@ class GRU4Rec(nn.Module):
         agent = cls(tensors["likes"], metadata["ordered"], **metadata["options"])
         agent.load_state_dict(tensors)
         return agent
-
-    def _apply(self, *args: Any, **kwargs: Any) -> Any:
-        self.version += 1
-        return super()._apply(*args, **kwargs)
-
-    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        self.version += 1
-        return super().load_state_dict(*args, **kwargs)
 
     def extra_repr(self) -> str:
         return f"{len(self.likes)} items, loss={self.options['loss']}, ordered={self.ordered}"

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from kgrl.agents.history import Step
 from kgrl.agents.picking import best_item, best_items, without_shown
 from kgrl.agents.session_state import Follower
+from kgrl.agents.versioned import Versioned
 from kgrl.files import digest, load_tensors, save_tensors
 from kgrl.nn.taste import Belief, TasteTerms
 from kgrl.options import between, expected
@@ -22,7 +23,7 @@ LEAST_REGULARISATION = 1e-6
 """With none, a regression on fewer items than features has no solution."""
 
 
-class LinearUCB(nn.Module):
+class LinearUCB(Versioned):
     r"""Linear upper confidence bounds (LinUCB; Li et al., WWW 2010, Algorithm 1).
 
     Feedback is taken to be linear in an item's vector **x**; a session that has been shown items 1, …, t − 1 has the
@@ -76,7 +77,6 @@ class LinearUCB(nn.Module):
         if not vectors.isfinite().all():
             raise ValueError(expected("vectors", "finite numbers", "NaN or infinity"))
         self.register_buffer("vectors", vectors.detach().to(torch.float, copy=True))
-        self.version = 0
         self._follower = Follower()
 
     @torch.no_grad()
@@ -144,14 +144,6 @@ class LinearUCB(nn.Module):
         agent = cls(tensors["vectors"], **(metadata["options"] | options))
         agent.load_state_dict(tensors)
         return agent
-
-    def _apply(self, *args: Any, **kwargs: Any) -> Any:
-        self.version += 1
-        return super()._apply(*args, **kwargs)
-
-    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        self.version += 1
-        return super().load_state_dict(*args, **kwargs)
 
 
 class Known(NamedTuple):

@@ -16,6 +16,7 @@ from kgrl.agents.returns import returns, taken_steps
 from kgrl.agents.session_state import Follower
 from kgrl.agents.state_parts import build_state
 from kgrl.agents.trail import Kept, Trail
+from kgrl.agents.versioned import Versioned
 from kgrl.files import below, digest, load_tensors, save_tensors
 from kgrl.nn.item_scores import ItemScores
 from kgrl.nn.tree_policy import Levels, TreePolicy
@@ -32,7 +33,7 @@ OPTIMIZERS = ("optimizer", "pretrain_optimizer")
 PAPER = {"baseline": False, "standardise": False, "entropy": 0.0, "taste_channels": 0, "clip": None}
 
 
-class TPGR(nn.Module):
+class TPGR(Versioned):
     r"""Tree-structured policy gradient recommendation (Chen et al., AAAI 2019).
 
     The policy walks a balanced clustering tree over the items, one small network a node, and learns by REINFORCE
@@ -125,7 +126,6 @@ class TPGR(nn.Module):
         policy = rest if frozen else [*history, *rest]
         self.optimizer = torch.optim.Adam(policy, lr=lr, weight_decay=weight_decay, fused=True)
         self.pretrain_optimizer = torch.optim.Adam([*history, *memory], lr=pretrain_lr, fused=True)
-        self.version = 0
         self._follower = Follower()
         self._trail = Trail()
         self._levels: tuple[tuple[int, bool], Levels] | None = None
@@ -310,14 +310,6 @@ class TPGR(nn.Module):
         agent = cls(data, users, tree=tree, embedding=embedding, **(metadata["options"] | options))
         agent.load_state_dict(tensors)
         return agent
-
-    def _apply(self, *args: Any, **kwargs: Any) -> Any:
-        self.version += 1
-        return super()._apply(*args, **kwargs)
-
-    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        self.version += 1
-        return super().load_state_dict(*args, **kwargs)
 
 
 def _tree(data: HeteroData, users: Tensor, tree: ClusterTree | None) -> ClusterTree:
