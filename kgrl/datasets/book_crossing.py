@@ -88,7 +88,7 @@ def read_bx_ratings(path: Path) -> Table:
         ValueError: a line of another form.
     """
     with open(existing(path), encoding="utf-8", errors="replace", newline="\n") as handle:
-        lines = pd.Series(handle.read().splitlines()[1:])
+        lines = pd.Series([line.rstrip("\r\n") for line in handle if line.strip()][1:])  # only "\n" ends one
     fields = lines.str.extract(r'^"(?P<user>\d+)";"(?P<item>.*)";"(?P<rating>\d+)"$')
     table = Table(fields.assign(line=lines), path.name, lambda row: f"{path}, line {line_number(path, row + 1)}")
     table.complain(fields["user"].isna(), "line", 'of the form "user";"isbn";"rating"')

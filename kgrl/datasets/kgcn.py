@@ -75,8 +75,6 @@ def read_raw(folder: Path, ratings: Table, ratings_file: str) -> Raw:
     triples = read_delimited(paths[2], {"head": "id", "relation": "id", "tail": "id"})
     _numbers_where_possible((ratings, "item"), (links, "item"))
     _numbers_where_possible((links, "entity"), (triples, "head"), (triples, "tail"))
-    _numbers_where_possible((triples, "relation"))
-    _numbers_where_possible((ratings, "user"))
     items = Table(links.frame[["item"]].drop_duplicates(), links.name, links.locate)
     return Raw(ratings, triples, links, items, {path.name: sha256(path) for path in paths})
 

@@ -53,7 +53,7 @@ class Ratings:
 
     def of_active_users(self, min_ratings: int) -> Ratings:
         """The ratings of the users who have at least ``min_ratings`` of them."""
-        return self[np.bincount(self.user)[self.user] >= min_ratings] if len(self) else self
+        return self[np.bincount(self.user)[self.user] >= min_ratings]
 
 
 def rating_column(table: Table) -> pd.Series:

@@ -102,9 +102,9 @@ def _only_name(folder: Path) -> str:
 
 
 def _same_types(tables: dict[str, Table]) -> dict[str, Table]:
-    """Makes ids numbers where a whole id space is written in numbers: users, items, entities, relations."""
-    for space in (("user",), ("item",), ("entity", "head", "tail"), ("relation",)):
-        places = [(table.frame, column) for table in tables.values() for column in space if column in table.frame]
+    """Makes ids numbers where an id space of several files is written in numbers throughout: items, entities."""
+    for space in (("item",), ("entity", "head", "tail")):
+        places = [(table.frame, column) for kind, table in tables.items() for column in space if column in NEEDED[kind]]
         for (frame, column), ids in zip(places, same_type([frame[column] for frame, column in places]), strict=True):
             frame[column] = ids
     return tables

@@ -55,10 +55,20 @@ def test_other_options_are_another_file(tmp_path):
     assert Toy.times == 2
 
 
-def test_replaced_raw_file_is_read_again(tmp_path):
+def test_another_class_is_another_file(tmp_path):
+    class Other(Toy):
+        pass
+
+    assert [kind(tmp_path)[0].provenance["name"] for kind in (Toy, Other, Toy)] == ["Toy", "Other", "Toy"]
+
+
+@pytest.mark.parametrize(("text", "later"), [("user,item\n0,3\n1,4\n", 1), ("user,item\n0,3\n1,4\n2,4\n", 0)])
+def test_replaced_raw_file_is_read_again(tmp_path, text, later):
     Toy(tmp_path)
-    (tmp_path / "raw" / "toy.csv").write_text("user,item\n0,3\n1,4\n")
-    os.utime(tmp_path / "raw" / "toy.csv", ns=(1, 1))
+    path = tmp_path / "raw" / "toy.csv"
+    time = path.stat().st_mtime_ns + later
+    path.write_text(text)
+    os.utime(path, ns=(time, time))
     assert Toy(tmp_path)[0]["item"].raw_id.tolist() == [3, 4]
 
 
@@ -66,8 +76,17 @@ def test_another_source_is_read(tmp_path):
     Toy(tmp_path / "toy")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "toy.csv").write_text("user,item\n0,8\n1,9\n")
+    time = (tmp_path / "toy" / "raw" / "toy.csv").stat().st_mtime_ns
+    os.utime(tmp_path / "mine" / "toy.csv", ns=(time, time))  # size and time alone do not tell the two apart
     assert Toy(tmp_path / "toy", source=tmp_path / "mine")[0]["item"].raw_id.tolist() == [8, 9]
     assert sorted(os.listdir(tmp_path / "mine")) == ["toy.csv"]
+
+
+def test_source_may_be_below_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "toy.csv").write_text("user,item\n0,8\n1,9\n")
+    assert Toy(tmp_path / "toy", source="~")[0]["item"].raw_id.tolist() == [8, 9]
 
 
 def test_newer_format_is_read_again(tmp_path, monkeypatch):
@@ -85,6 +104,18 @@ def test_pre_transform_is_part_of_the_key(tmp_path):
     assert "raw_id" in Toy(tmp_path)[0]["item"]
     assert "raw_id" not in Toy(tmp_path, pre_transform=drop)[0]["item"]
     assert "raw_id" in Toy(tmp_path)[0]["item"]
+    assert all(name.startswith("data-") for name in os.listdir(tmp_path / "processed"))
+
+
+def test_transform_is_applied_at_every_access(tmp_path):
+    def count(data):
+        data.times = data.get("times", 0) + 1
+        return data
+
+    dataset = Toy(tmp_path, transform=count)
+    assert [dataset[0].times, dataset[0].times] == [1, 1]
+    assert "times" not in Toy(tmp_path)[0]
+    assert Toy.times == 1
 
 
 def test_force_reload(tmp_path):

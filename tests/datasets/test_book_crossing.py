@@ -10,6 +10,10 @@ RAW = {
     "item_index2entity_id_rehashed.txt": "0002\t0\n034X\t1\n0777\t2\n",
     "kg_rehashed.txt": "0\tbook.author\t3\n1\tbook.author\t3\n2\tbook.author\t4\n",
 }
+FINAL = {
+    "ratings_final.txt": "0\t0\t1\n0\t1\t0\n", "kg_final.txt": "0\t0\t2\n1\t0\t2\n",
+    "item_index2entity_id.txt": "a\t0\nb\t1\n",
+}
 
 
 def test_published_counts(shared, tmp_path):
@@ -27,6 +31,11 @@ def test_environment_variable(shared, tmp_path, monkeypatch):
     assert BookCrossing(tmp_path)[0]["item"].num_nodes == 14_967
 
 
+def test_source_goes_before_the_environment_variable(write, tmp_path, monkeypatch):
+    monkeypatch.setenv("KGRL_BOOK_CROSSING", str(tmp_path / "elsewhere"))
+    assert BookCrossing(tmp_path / "root", source=write(RAW))[0]["item"].num_nodes == 3
+
+
 def test_raw_form(write, tmp_path):
     folder = write(RAW)
     data = BookCrossing(tmp_path / "root", source=folder)[0]
@@ -38,6 +47,20 @@ def test_raw_form(write, tmp_path):
     assert {(0, 1, 1.0), (1, 0, 1.0)} <= found
     assert data.provenance["before"]["ratings"] == 4
     assert data.rating_scale == (0.0, 1.0, 0.5)
+
+
+@pytest.mark.parametrize("form", ["raw", "processed"])
+def test_options_reach_both_forms(write, tmp_path, form):
+    folder = write(RAW if form == "raw" else FINAL)
+    options = BookCrossing(tmp_path / "root", source=folder, linked_only=False, min_ratings=2)[0].provenance["options"]
+    assert (options["linked_only"], options["min_ratings"]) == (False, 2)
+
+
+def test_replaced_index_is_read_again(write, tmp_path):
+    folder = write(FINAL)
+    assert BookCrossing(tmp_path / "root", source=folder)[0]["item"].raw_id == ["a", "b"]
+    write({"item_index2entity_id.txt": "aa\t0\nbb\t1\n"})
+    assert BookCrossing(tmp_path / "root", source=folder)[0]["item"].raw_id == ["aa", "bb"]
 
 
 def test_seed_decides_the_negatives(write, tmp_path):
@@ -53,9 +76,10 @@ def test_seed_decides_the_negatives(write, tmp_path):
 
 
 def test_isbns_may_hold_anything(write):
-    frame = read_bx_ratings(write(RAW) / "BX-Book-Ratings.csv").frame
-    assert frame["item"].tolist() == ["034X", 'odd";"quo"te', "0002", "9999"]
-    assert frame["rating"].tolist() == [0, 5, 10, 3]
+    text = RAW["BX-Book-Ratings.csv"] + '\r\n"9";"a\x0cb\u2028c\rd";"1"\r\n'
+    frame = read_bx_ratings(write({"BX-Book-Ratings.csv": text}) / "BX-Book-Ratings.csv").frame
+    assert frame["item"].tolist() == ["034X", 'odd";"quo"te', "0002", "9999", "a\x0cb\u2028c\rd"]
+    assert frame["rating"].tolist() == [0, 5, 10, 3, 1]
 
 
 @pytest.mark.parametrize(("new", "what"), [

@@ -5,6 +5,7 @@ import subprocess
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -49,7 +50,8 @@ def url(monkeypatch):
     server.server_close()
 
 
-def test_download_once(url, tmp_path):
+def test_download_once(url, tmp_path, monkeypatch):
+    monkeypatch.setattr("kgrl.datasets.download.BLOCK", 1000)
     for _ in range(2):
         assert download(f"{url}/file", tmp_path / "deep" / "file", SHA).read_bytes() == CONTENT
     assert Handler.requests == ["/file None"]
@@ -102,12 +104,13 @@ def test_unreachable(url, tmp_path):
         download(f"{url}/none", tmp_path / "file", SHA)
 
 
-def test_unzip(tmp_path):
+def test_unzip(tmp_path, monkeypatch):
+    monkeypatch.setattr("kgrl.datasets.download.BLOCK", 1000)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr("deep/a.txt", "A")
+        archive.writestr("deep/a.txt", "A" * 2500)
         archive.writestr("deep/b.txt", "B")
     unzip(tmp_path / "a.zip", ["deep/a.txt"], tmp_path / "out")
-    assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == {"a.txt": "A"}
+    assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == {"a.txt": "A" * 2500}
     with pytest.raises(ValueError, match=r"a\.zip: expected a zip archive with deep/c\.txt"):
         unzip(tmp_path / "a.zip", ["deep/c.txt"], tmp_path / "out")
 
@@ -123,27 +126,31 @@ def test_unzip_damaged_archive(tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def fake_pip(monkeypatch, folder, returncode, content=None):
+def fake_pip(monkeypatch, returncode, content=None):
     def run(command, **kwargs):
-        if content is not None:
-            (folder / "x.whl").write_bytes(content)
+        assert "--no-deps" in command
+        path = Path(command[command.index("--dest") + 1]) / "x.whl"
+        if content is not None and not path.exists():  # pip leaves alone what is there
+            path.write_bytes(content)
         return subprocess.CompletedProcess(command, returncode, "", "No module named pip")
 
     monkeypatch.setattr(subprocess, "run", run)
 
 
-def test_wheel_without_pip(monkeypatch, tmp_path):
-    fake_pip(monkeypatch, tmp_path, 1)
+@pytest.mark.parametrize(("returncode", "content"), [(1, None), (1, CONTENT), (0, None)])
+def test_wheel_without_pip(monkeypatch, tmp_path, returncode, content):
+    fake_pip(monkeypatch, returncode, content)
     with pytest.raises(RuntimeError, match=r"x==1: No module named pip\nBy hand: run `python -m pip download"):
         download_wheel("x==1", "x.whl", SHA, tmp_path)
 
 
 def test_wheel_is_checked_and_reused(monkeypatch, tmp_path):
-    fake_pip(monkeypatch, tmp_path, 0, b"other")
+    fake_pip(monkeypatch, 0, b"other")
     with pytest.raises(ValueError, match=f"expected sha256 {SHA}"):
         download_wheel("x==1", "x.whl", SHA, tmp_path)
     assert list(tmp_path.iterdir()) == []
-    fake_pip(monkeypatch, tmp_path, 0, CONTENT)
+    fake_pip(monkeypatch, 0, CONTENT)
+    (tmp_path / "x.whl").write_bytes(b"spoilt")
     assert download_wheel("x==1", "x.whl", SHA, tmp_path).read_bytes() == CONTENT
-    fake_pip(monkeypatch, tmp_path, 1)
+    fake_pip(monkeypatch, 1)
     assert download_wheel("x==1", "x.whl", SHA, tmp_path).name == "x.whl"

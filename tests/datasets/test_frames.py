@@ -40,6 +40,8 @@ def test_hand_worked_case(frames):
     assert data.provenance["after"] == {
         "ratings": 4, "users": 2, "items": 3, "entities": 5, "triples": 5, "relations": 2}
     assert data.provenance["relations"] == ["film.genre", "film.sequel"]
+    rates = data["user", "rates", "item"]
+    assert (rates.rating.dtype, rates.time.dtype, rates.edge_index.dtype) == (torch.float, torch.long, torch.long)
 
 
 def test_unlinked_items_may_stay(frames):
@@ -48,12 +50,17 @@ def test_unlinked_items_may_stay(frames):
     assert len(rated(data)) == 5
     assert triples_of(data) == triples_of(from_frames(**frames))
     assert data.provenance["after"]["entities"] == 6
+    first = from_frames(**frames, linked_only=False, items=pd.DataFrame({"item": ["d", "a"]}))
+    assert first["item"].raw_id == ["d", "a", "b", "c"]
+    assert triples_of(first) == triples_of(data)
 
 
-def test_row_order_does_not_matter(frames):
-    backwards = {name: frame[::-1] for name, frame in frames.items()}
-    first, second = from_frames(**frames), from_frames(**backwards)
-    assert first["user"].raw_id == second["user"].raw_id
+@pytest.mark.parametrize("order", [[4, 3, 2, 1, 0], [1, 2, 3, 4, 0]])
+def test_row_order_does_not_matter(frames, order):
+    others = {name: frame.iloc[[row for row in order if row < len(frame)]] for name, frame in frames.items()}
+    first, second = from_frames(**frames), from_frames(**others)
+    for kind in ("user", "item", "entity"):
+        assert first[kind].raw_id == second[kind].raw_id
     assert rated(first) == rated(second)
     assert triples_of(first) == triples_of(second)
 
@@ -65,8 +72,11 @@ def test_integer_ids_that_are_numbers_already(frames):
     assert torch.equal(data["item"].raw_id, torch.tensor([0, 1]))
     assert torch.equal(data["entity"].raw_id, torch.tensor([2, 3]))
     assert data.relation_names == ["relation_0", "relation_1"]
+    items = pd.DataFrame({"item": pd.Series([1, 0], dtype="category")})
+    assert torch.equal(from_frames(ratings, items=items)["item"].raw_id, torch.tensor([1, 0]))
 
 
+@pytest.mark.filterwarnings("error")
 def test_ratings_alone():
     data = from_frames(pd.DataFrame({"user": [5, 5], "item": ["b", "a"]}))
     assert data["entity"].num_nodes == 0
@@ -93,6 +103,7 @@ def test_duplicates_are_counted(frames):
     frames["ratings"] = pd.concat([frames["ratings"], frames["ratings"][:1].assign(rating=3.0, time=99)])
     data = from_frames(**frames)
     assert data.provenance["before"]["duplicate_ratings"] == 1
+    assert data.provenance["before"]["ratings"] == 6
     assert ("u2", "a", 3.0, 99) in rated(data)
 
 
@@ -103,6 +114,21 @@ def test_binary_treatment(frames):
     assert rates.rating.sum() == 2
     assert len(rates.rating) == 4
     assert "time" not in rates
+
+
+def test_options_are_taken_and_recorded(frames):
+    options = {"rating_scale": (1, 5, 3), "linked_only": False, "min_ratings": 2, "bad_links": "drop",
+               "positive_from": 4, "seed": 7}
+    provenance = from_frames(**frames, **options, name="mine").provenance
+    assert provenance["options"] == options
+    assert provenance["name"] == "mine"
+
+
+def test_what_comes_out_is_validated(frames, monkeypatch):
+    edges = {("item", "film_genre", "entity"): torch.tensor([[0], [99]])}
+    monkeypatch.setattr("kgrl.datasets.assemble.typed_edges", lambda *args: edges)
+    with pytest.raises(ValueError, match="edge_index"):
+        from_frames(**frames)
 
 
 def test_pyg_accepts_it(frames):
@@ -127,11 +153,26 @@ def test_to_hetero_accepts_the_edge_types(frames):
     assert {kind: len(value) for kind, value in out.items()} == {"user": 2, "item": 3, "entity": 2}
 
 
+COLUMNS = {"ratings": ["user", "item"], "triples": ["head", "relation", "tail"], "links": ["item", "entity"],
+           "items": ["item"]}
+
+
+@pytest.mark.parametrize(("name", "column"), [(name, each) for name, columns in COLUMNS.items() for each in columns])
+def test_missing_ids_and_columns_are_named(frames, name, column):
+    frames["items"] = pd.DataFrame({"item": ["a", "b"]})
+    whole = frames[name]
+    frames[name] = whole.assign(**{column: whole[column].where(whole.index != 1)})
+    with pytest.raises(ValueError, match=f"`{name}`, row 1: {column} must be an id"):
+        from_frames(**frames)
+    frames[name] = whole.rename(columns={column: "other"})
+    with pytest.raises(ValueError, match=f"`{name}` must have the columns .*; missing: {column}$"):
+        from_frames(**frames)
+
+
 @pytest.mark.parametrize(("change", "what"), [
-    ({"ratings": ("user", [None, "u", "u", "u", "u"])}, "`ratings`, row 0: user must be an id"),
     ({"ratings": ("rating", [1, 2, 3, 4, 6])}, r"`ratings`, row 4: rating must be a number in \[1, 5\], got"),
     ({"ratings": ("time", [1, 2, float("nan"), 4, 6])}, "`ratings`, row 2: time must be a finite number"),
-    ({"triples": ("tail", ["g1", None, "g2", "z", "g2"])}, "`triples`, row 1: tail must be an id"),
+    ({"ratings": ("time", [1, 2, 3, float("inf"), 6])}, "`ratings`, row 3: time must be a finite number"),
     ({"triples": ("relation", ["a.b", "a_b", "a", "a", "a"])}, "relation names must stay distinct"),
     ({"links": ("item", ["a", "q", "c"])}, "`links`, row 1: item must be a known item"),
     ({"links": ("item", ["a", "a", "c"])}, "`links`, row 1: item must be an item not linked before"),

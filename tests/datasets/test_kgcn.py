@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import re
+
 import numpy as np
 import pytest
 
@@ -11,7 +14,7 @@ RAW = {
     "ratings.csv": "userId,movieId,rating,timestamp\n5,10,4.5,1\n5,30,1.0,2\n6,20,4.0,3\n6,99,5.0,4\n",
 }
 KG = [[0, 0, 3], [1, 0, 3], [2, 1, 4]]
-RATINGS = [[0, 2, 1], [0, 0, 0], [1, 1, 1], [1, 2, 0]]
+RATINGS = [[0, 2, 1], [0, 0, 0], [1, 0, 1], [1, 2, 0]]  # nobody rated item 1
 
 
 def text(rows: list[list[int]]) -> str:
@@ -39,10 +42,29 @@ def test_raw_form_with_sampled_negatives(write):
     assert data.rating_scale == (0.0, 1.0, 0.5)
 
 
-@pytest.mark.parametrize("line", ["user,item,rating\n", ""])
-def test_header_is_found_out(write, line):
-    data = from_kgcn(write({**RAW, "r.csv": line + "5,10,4\n6,20,1\n"}), "r.csv", ",")
+@pytest.mark.parametrize("header", ["user,item,rating\n", ""])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_header_and_quotes_are_found_out(write, header, quote):
+    lines = re.sub(r"(\w+)", rf"{quote}\1{quote}", header + "5,10,4\n6,20,1\n")
+    data = from_kgcn(write({**RAW, "r.csv": lines}), "r.csv", ",")
     assert data.provenance["before"]["ratings"] == 2
+
+
+def test_ids_of_one_kind_have_one_type(write):
+    folder = write({"item_index2entity_id.txt": "10\t1\n20\t2\nx\t3\n", "kg.txt": "1\tr\tg\n2\tr\tg\n3\tr\t1\n",
+                    "ratings.csv": RAW["ratings.csv"]})
+    data = from_kgcn(folder, "ratings.csv", ",")
+    assert data["item"].raw_id == ["10", "20", "x"]
+    assert data["user", "rates", "item"].edge_index.tolist() == [[0, 1], [0, 1]]
+    assert data["item", "r", "item"].edge_index.tolist() == [[2], [0]]
+
+
+def test_options_are_taken_and_recorded(write, tmp_path):
+    options = {"rating_scale": (0, 5, 2), "linked_only": False, "min_ratings": 2}
+    raw = {**options, "bad_links": "drop", "seed": 3}
+    assert from_kgcn(write(RAW), "ratings.csv", ",", 4, **raw).provenance["options"] == {**raw, "positive_from": 4}
+    write({"kg_final.txt": text(KG), "ratings_final.txt": text(RATINGS)})
+    assert from_kgcn(tmp_path, **options).provenance["options"].items() >= options.items()
 
 
 @pytest.mark.parametrize("suffix", ["npy", "txt"])
@@ -63,16 +85,24 @@ def test_processed_form(write, tmp_path, suffix):
 def test_processed_form_takes_item_ids_from_the_index(write):
     folder = write({"kg_final.txt": text(KG), "ratings_final.txt": text(RATINGS),
                     "item_index2entity_id_rehashed.txt": "007\t0\n08\t1\nx\t2\n"})
-    assert from_kgcn(folder)["item"].raw_id == ["007", "08", "x"]
+    data = from_kgcn(folder)
+    assert data["item"].raw_id == ["007", "08", "x"]
+    assert len(data.provenance["files"]) == 3
+
+
+def test_item_may_be_nothing_but_a_tail(write):
+    data = from_kgcn(write({"kg_final.txt": "0\t0\t1\n", "ratings_final.txt": "0\t1\t1\n"}))
+    assert data["item", "relation_0", "item"].edge_index.tolist() == [[0], [1]]
 
 
 @pytest.mark.parametrize(("files", "what"), [
-    ({"ratings_final.txt": text([*RATINGS, [0, 9, 1]])}, r"s_final\.txt, line 5: item must be an entity of the KG"),
+    ({"ratings_final.txt": text([*RATINGS, [0, 5, 1]])}, r"s_final\.txt, line 5: item must be an entity of the KG"),
     ({"ratings_final.txt": text([*RATINGS, [-1, 0, 1]])}, r"s_final\.txt, line 5: user must be at least 0, got -1"),
     ({"ratings_final.txt": text([*RATINGS, [2, 1, 3]])}, r"ratings_final\.txt, line 5: rating must be a number in"),
     ({"kg_final.txt": text(KG) + "1\t2\n"}, r"kg_final\.txt, line 4: expected 3 fields"),
     ({"kg_final.txt": text(KG) + "1\tx\t2\n"}, r"kg_final\.txt, line 4: relation must be a whole number, got 'x'"),
-    ({"item_index2entity_id.txt": "a\t0\n"}, r"expected one line for each of the 3 items"),
+    ({"item_index2entity_id.txt": "a\t0\n"}, r"expected one line for each of the 3 items .* got 1"),
+    ({"item_index2entity_id.txt": "a\t0\nb\t1\nc\t2\nd\t3\n"}, r"expected one line for each of the 3 items .* got 4"),
 ])
 def test_bad_processed_files_are_named(write, files, what):
     folder = write({"kg_final.txt": text(KG), "ratings_final.txt": text(RATINGS), **files})
@@ -80,12 +110,37 @@ def test_bad_processed_files_are_named(write, files, what):
         from_kgcn(folder)
 
 
-@pytest.mark.parametrize("array", [np.zeros((3, 2), int), np.zeros((3, 3)), np.zeros((0, 3), int)])
+@pytest.mark.parametrize("array", [np.zeros((3, 2), int), np.zeros((3, 3)), np.zeros((0, 3), int), np.zeros(3, int)])
 def test_arrays_of_another_form(write, array):
     folder = write({"ratings_final.txt": text(RATINGS)})
     np.save(folder / "kg_final.npy", array)
     with pytest.raises(ValueError, match=r"kg_final\.npy: expected an array of whole numbers .* got"):
         from_kgcn(folder)
+
+
+def test_row_of_an_array_is_named(write):
+    folder = write({"ratings_final.txt": text(RATINGS)})
+    np.save(folder / "kg_final.npy", np.array([[0, 0, 3], [1, -1, 3]]))
+    with pytest.raises(ValueError, match=r"kg_final\.npy, row 1: relation must be at least 0, got -1"):
+        from_kgcn(folder)
+
+
+class Trap:
+    """What a pickle may hold: a call of anything."""
+
+    def __init__(self, path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_array_runs_no_code(write, tmp_path):
+    folder = write({"ratings_final.txt": text(RATINGS)})
+    np.save(folder / "kg_final.npy", np.array([[Trap(tmp_path / "trap")] * 3]), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"kg_final\.npy: expected an array of whole numbers"):
+        from_kgcn(folder)
+    assert not (tmp_path / "trap").exists()
 
 
 def test_truncated_array(write):
@@ -103,6 +158,7 @@ def test_truncated_array(write):
     ("item_index2entity_id.txt", "20\te2", "20\te9", "line 3: entity must be an entity of some triple"),
     ("kg.txt", "film.star", "film_genre", r"relation names must stay distinct.*'film\.genre' and 'film_genre'"),
     ("ratings.csv", "6,20,4.0,3", "6,20,4.0", r"ratings\.csv, line 4: expected 4 fields"),
+    ("ratings.csv", "6,20,4.0,3", "6,20,4.0,x", r"ratings\.csv, line 4: time must be a number, got 'x'"),
     ("ratings.csv", "6,20,4.0,3", "6,20,9.0,3", r"line 4: rating must be a number in \[0\.5, 5\], got 9\.0"),
 ])
 def test_bad_raw_files_are_named(write, name, old, new, what):

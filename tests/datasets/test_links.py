@@ -47,6 +47,12 @@ def test_link_that_cannot_stand_is_dropped_on_request(row):
     assert links.dropped == 1
 
 
+def test_dropped_link_stands_in_nobodys_way():
+    links = link_items(TRIPLES, table(("q", "x"), ("a", "w"), ("a", "x"), ("b", "x")), ITEMS, drop_bad=True)
+    assert links.entity.tolist() == [0, -1, -1]
+    assert links.dropped == 3
+
+
 def test_kg_without_the_items():
     with pytest.raises(ValueError, match="triples must have the items among its 3 entities, got none of the 3"):
         link_items(TRIPLES, None, ITEMS, drop_bad=False)

@@ -36,11 +36,17 @@ def test_1m_titles_are_latin(write, tmp_path):
     assert MovieLens1M(tmp_path / "root", source=folder)[0]["item"].title == ["Café", ""]
 
 
+def test_10m_titles_are_utf8(write, tmp_path):
+    folder = write({**DAT, "movies.dat": "1::Café::X\n"})
+    assert MovieLens10M(tmp_path / "root", source=folder)[0]["item"].title[0] == "Café"
+
+
 def test_10m_is_ratings_alone(write, tmp_path):
     data = MovieLens10M(tmp_path / "root", source=write(DAT))[0]
     assert data["item"].title == ["Toy Story (1995)", "Alien: Two", "Three (1999)"]
     assert data["entity"].num_nodes == 0
     assert data.rating_scale == (0.5, 5.0, 3.5)
+    assert sorted(data.provenance["files"]) == sorted(DAT)
 
 
 def test_10m_with_the_kg_of_a_later_release(write, tmp_path):
@@ -73,6 +79,8 @@ def test_20m_default_is_the_papers(write, tmp_path):
     ("ratings.dat", "1::2::3::978300761", "1::x::6::978300761", "line 2: item must be a whole number, got 'x'"),
     ("ratings.dat", "1::2::3::978300761", "1::2::3::978300761::9", r"ratings\.dat, line 2: expected 4 fields .* got 5"),
     ("movies.dat", "2::Alien: Two::Horror", "2::Alien", r"movies\.dat, line 2: expected film::title::genres"),
+    ("movies.dat", "2::Alien", "x::Alien", r"movies\.dat, line 2: expected film::title::genres"),
+    ("movies.dat", "2::Alien: Two", "\n1::Alien", r"movies\.dat, line 3: item must be listed once, got 1"),
     ("item_index2entity_id.txt", "3\t1", "9\t1", "line 2: item must be a known item"),
 ])
 def test_bad_files_are_named(write, tmp_path, name, old, new, what):
@@ -107,3 +115,11 @@ def test_archive_is_unpacked(write, tmp_path, monkeypatch):
     assert fetched == [("ml-1m.zip", MovieLens1M.sha256), ("item_index2entity_id.txt", None), ("kg.txt", None)]
     MovieLens1M(tmp_path / "root")
     assert len(fetched) == 3
+    (tmp_path / "root" / "raw" / "kg.txt").unlink()
+    MovieLens1M(tmp_path / "root")
+    assert [name for name, _ in fetched[3:]] == ["item_index2entity_id.txt", "kg.txt"]
+
+
+@pytest.mark.parametrize("release", [MovieLens1M, MovieLens20M])
+def test_archive_has_a_checksum(release):
+    assert len(bytes.fromhex(release.sha256)) == 32

@@ -23,6 +23,7 @@ def test_treatment_against_its_rules():
         assert positive == set(ratings.item[(ratings.user == user) & (ratings.rating >= 4)].tolist())
         assert len(negative) == len(set(negative)) == len(positive)
         assert not seen & set(negative)
+    assert (np.diff(treated.user) >= 0).all()
 
 
 def test_same_seed_same_draw():
@@ -45,4 +46,5 @@ def test_draws_are_uniform():
     pairs = draw_distinct(np.full(20_000, 2), 5, lambda user: rng.integers(5, size=len(user)), np.arange(20_000) * 5)
     share = np.bincount(pairs % 5, minlength=5) / 20_000
     assert share[0] == 0
+    assert len(np.unique(pairs)) == len(pairs) == 40_000
     assert np.abs(share[1:] - 0.5).max() < 0.02  # five standard errors

@@ -25,6 +25,7 @@ def test_last_of_duplicates_is_kept():
 def test_latest_of_duplicates_is_kept_where_times_are_known():
     assert make([0, 0, 0], [1, 1, 1], [5, 9, 7]).without_duplicates().rating.tolist() == [1]
     assert make([0, 0], [1, 1], [5, 5]).without_duplicates().rating.tolist() == [1]
+    assert make([0, 0, 1], [1, 1, 1], [9, 5, 2]).without_duplicates().rating.tolist() == [0, 2]  # in the file's order
 
 
 def test_active_users():
@@ -40,6 +41,11 @@ def test_items_are_renumbered():
 def test_scale_from_the_ratings():
     assert checked_scale(None, table([1, 5, 2])) == (1.0, 5.0, 3.0)
     assert checked_scale(None, table([1, 1])) == (0.0, 1.0, 0.5)
+    assert checked_scale(None, table([])) == (0.0, 1.0, 0.5)
+
+
+def test_threshold_may_be_the_lowest_rating():
+    assert checked_scale((1, 5, 1), table([3])) == (1.0, 5.0, 1.0)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0, 6, "x"])
@@ -53,7 +59,7 @@ def test_rating_that_is_no_number_without_a_scale():
         checked_scale(None, table([np.nan, 1]))
 
 
-@pytest.mark.parametrize("scale", [(5, 1, 3), (1, 5, 5), (1, 5, 0), (1, 5), (1, 5, np.nan)])
+@pytest.mark.parametrize("scale", [(5, 1, 3), (1, 5, 5), (1, 5, 0), (1, 5), (1, 5, np.nan), (1, np.inf, 3)])
 def test_scale_that_makes_no_sense(scale):
     with pytest.raises(ValueError, match="`rating_scale` must be"):
         checked_scale(scale, table([3]))

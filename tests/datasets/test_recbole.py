@@ -9,10 +9,14 @@ FILES = {
     "toy.inter": "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
                  "10\t1\t4\t100\n9\t2\t1\t101\n9\t3\t5\t102\n",
     "toy.item": "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n1\tOne\t1991\tx y\n"
-                "2\tTwo\t\t\n3\tÜber\t1993\tz\n",
+                "2\tTwo\t\t\n\n3\tÜber\t1993\tz\n",
     "toy.link": "item_id:token\tentity_id:token\n1\tm.1\n3\tm.3\n",
     "toy.kg": "head_id:token\trelation_id:token\ttail_id:token\nm.1\tfilm.genre\tm.g\nm.3\tfilm.genre\tm.g\n",
     "toy.user": "user_id:token\tage:token\n9\t30\n",
+}
+NUMBERED = {
+    "toy.link": "item_id:token\tentity_id:token\n1\t11\n3\t13\n",
+    "toy.kg": "head_id:token\trelation_id:token\ttail_id:token\n11\tr\t14\n13\tr\t11\n",
 }
 
 
@@ -32,6 +36,30 @@ def test_titles_without_a_year(write):
     assert from_recbole(write(FILES), linked_only=False)["item"].title == ["One (1991)", "Two", "Über (1993)"]
 
 
+def test_name_for_a_title(write):
+    items = FILES["toy.item"].replace("movie_title", "artist_name")
+    assert from_recbole(write({**FILES, "toy.item": items}))["item"].title == ["One (1991)", "Über (1993)"]
+
+
+def test_byte_order_mark(write):
+    data = from_recbole(write({name: "\ufeff" + text for name, text in FILES.items()}))
+    assert data["user"].raw_id.tolist() == [9, 10]
+
+
+def test_field_of_its_own_called_user(write):
+    items = FILES["toy.item"].replace("release_year", "user").replace("class", "tail")
+    data = from_recbole(write({**FILES, **NUMBERED, "toy.item": items}))
+    assert data["user"].raw_id.tolist() == [9, 10]
+    assert data["entity"].raw_id.tolist() == [14]
+    folder = write({"a.inter": "user:token\tuser_id:token\titem_id:token\nx\t1\t1\ny\t2\t2\n"})
+    assert from_recbole(folder, "a")["user"].raw_id.tolist() == [1, 2]
+
+
+def test_options_are_taken_and_recorded(write):
+    options = {"rating_scale": (0, 5, 2), "linked_only": False, "min_ratings": 2, "bad_links": "drop"}
+    assert from_recbole(write(FILES), **options).provenance["options"].items() >= options.items()
+
+
 def test_interactions_alone(write):
     data = from_recbole(write({"a.inter": "user_id:token\titem_id:token\nx\t1\ny\t2\n"}))
     assert data["user"].raw_id == ["x", "y"]
@@ -42,6 +70,9 @@ def test_ids_of_one_kind_have_one_type(write):
     links = FILES["toy.link"].replace("3\tm.3", "03\tm.3")
     with pytest.raises(ValueError, match=r"toy\.link, line 3: item must be a known item .* got '03'"):
         from_recbole(write({**FILES, "toy.link": links}))
+    kg = NUMBERED["toy.kg"].replace("14", "x")
+    data = from_recbole(write({**FILES, **NUMBERED, "toy.kg": kg}))
+    assert data["item", "r", "item"].edge_index.tolist() == [[1], [0]]
 
 
 @pytest.mark.parametrize(("name", "old", "new", "what"), [
@@ -50,6 +81,9 @@ def test_ids_of_one_kind_have_one_type(write):
     ("toy.inter", "9\t2\t1\t101", "9\t2\tnan\t101", r"toy\.inter, line 3: rating must be a number, got 'nan'"),
     ("toy.inter", "user_id:token", "user_id", r"toy\.inter, line 1: expected distinct tab-separated field:type"),
     ("toy.inter", "user_id:token", "user:token", r"toy\.inter, line 1: expected user_id:token"),
+    ("toy.inter", "user_id:token", "user_id:float", r"toy\.inter, line 1: expected user_id:token"),
+    ("toy.inter", "rating:float", "rating:double", r"toy\.inter, line 1: expected distinct tab-separated field:type"),
+    ("toy.inter", "rating:float", "user_id:token", r"toy\.inter, line 1: expected distinct tab-separated field:type"),
     ("toy.link", "3\tm.3", "4\tm.3", r"toy\.link, line 3: item must be a known item .* got 4"),
     ("toy.link", "3\tm.3", "3\tm.9", r"toy\.link, line 3: entity must be an entity of some triple .* got 'm\.9'"),
     ("toy.link", "3\tm.3", "1\tm.3", r"toy\.link, line 3: item must be an item not linked before"),

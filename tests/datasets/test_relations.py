@@ -30,4 +30,5 @@ def test_edges_against_a_loop():
         expected.setdefault(kind, []).append([h - 4 * (h >= 4), t - 4 * (t >= 4)])
     edges = typed_edges(head, relation, tail, 4, ["r", "s", "t"])
     assert {kind: value.T.tolist() for kind, value in edges.items()} == expected
+    assert all(value.is_contiguous() for value in edges.values())
     assert [kind[1] for kind in edges] == sorted(kind[1] for kind in edges)

@@ -12,7 +12,8 @@ def users(count: int):
     return from_frames(pd.DataFrame({"user": range(count), "item": 0}))
 
 
-@pytest.mark.parametrize(("count", "sizes"), [(10, (7, 1, 2)), (943, (660, 94, 189)), (17860, (12502, 1786, 3572))])
+@pytest.mark.parametrize(("count", "sizes"), [(7, (5, 1, 1)), (10, (7, 1, 2)), (943, (660, 94, 189)),
+                                              (17860, (12502, 1786, 3572))])
 def test_split_covers_all_users_once(count, sizes):
     parts = split_users(users(count))
     assert tuple(map(len, parts)) == sizes
@@ -30,12 +31,14 @@ def test_split_depends_on_the_seed_alone():
 
 
 def test_split_may_leave_out_a_part_on_purpose():
-    train, valid, test = split_users(users(4), train=1, valid=0)
-    assert (len(train), len(valid), len(test)) == (4, 0, 0)
+    for train, valid in ((1, 0), (0.9, 0.1), (0.7, 0.3)):  # in floats 1 - 0.9 - 0.1 < 0 < 1 - 0.7 - 0.3
+        sizes = tuple(map(len, split_users(users(10), train=train, valid=valid)))
+        assert sizes == (round(10 * train), round(10 * valid), 0)
 
 
-@pytest.mark.parametrize("shares", [{"train": 0}, {"train": 0.9, "valid": 0.2}, {"train": 0.99},
-                                    {"train": 0.5, "valid": 0.01}, {"train": float("nan")}, {"train": -0.1}])
+@pytest.mark.parametrize("shares", [{"train": 0}, {"train": 0.9, "valid": 0.2}, {"train": 0.99, "valid": 0},
+                                    {"train": 0.5, "valid": 0.01}, {"train": float("nan")},
+                                    {"train": -0.1, "valid": 0}, {"valid": -0.1}])
 def test_split_refuses_empty_parts(shares):
     with pytest.raises(ValueError, match=r"train|valid|test"):
         split_users(users(10), **shares)
@@ -44,7 +47,7 @@ def test_split_refuses_empty_parts(shares):
 def test_popularity_of_a_hand_worked_case(device):
     rows = [(0, 1, 5), (1, 1, 4), (0, 2, 4), (2, 0, 5), (2, 2, 5), (2, 3, 5), (1, 0, 3)]
     ratings = pd.DataFrame(rows, columns=["user", "item", "rating"])
-    data = from_frames(ratings, rating_scale=(1, 5, 3.5), items=pd.DataFrame({"item": [0, 1, 2, 3]}))
+    data = from_frames(ratings, rating_scale=(1, 5, 3), items=pd.DataFrame({"item": [0, 1, 2, 3]}))
     assert popular_items(data, torch.tensor([0, 1], device=device)).tolist() == [1, 2, 0, 3]
     assert popular_items(data, torch.tensor([0, 1, 2], device=device)).tolist() == [1, 2, 0, 3]
     assert popular_items(data, torch.tensor([2], device=device)).tolist() == [0, 2, 3, 1]

@@ -14,12 +14,20 @@ def test_numbers_are_read_as_numbers(write):
     assert table.frame["user"].tolist() == [7, 10]
     assert table.frame["user"].dtype == np.int64
     assert table.frame["rating"].tolist() == [0.5, 3.0]
+    assert table.frame["rating"].dtype == np.float64  # times are floats, too, where RecBole wrote them
 
 
-@pytest.mark.parametrize("other", ["07", "+7", "7 ", "seven"])
-def test_ids_written_in_another_way_stay_apart(write, other):
-    frame = read_delimited(write({"r.txt": f"7\t1\t1\n{other}\t1\t1\n"}) / "r.txt", RATING).frame
-    assert frame["user"].tolist() == ["7", other]
+@pytest.mark.parametrize("other", ["07", "+7", "7 ", "seven", "7" * 20])
+@pytest.mark.parametrize("column", ["user", "item"])
+def test_ids_written_in_another_way_stay_apart(write, column, other):
+    text = f"{other}\t1\t1\n7\t1\t1\n" if column == "user" else f"1\t{other}\t1\n1\t7\t1\n"
+    frame = read_delimited(write({"r.txt": text}) / "r.txt", RATING).frame
+    assert frame[column].tolist() == [other, "7"]
+
+
+def test_negative_numbers_are_numbers(write):
+    frame = read_delimited(write({"r.txt": "-7\t0\t1\n7\t1\t1\n"}) / "r.txt", RATING).frame
+    assert frame[["user", "item"]].to_numpy().tolist() == [[-7, 0], [7, 1]]
 
 
 def test_leading_zero_on_a_block_border_is_seen(write, monkeypatch):
@@ -32,6 +40,14 @@ def test_words_that_pandas_takes_for_missing_are_ids(write):
     frame = read_delimited(write({"r.txt": "NA\tnull\t1\nnan\tNaN\t2\n"}) / "r.txt", RATING).frame
     assert frame["user"].tolist() == ["NA", "nan"]
     assert frame["item"].tolist() == ["null", "NaN"]
+
+
+def test_what_fits_nothing_is_kept_or_replaced(write):
+    folder = write({})
+    (folder / "r.txt").write_bytes(b'"a"\t1\t1\ncaf\xe9\t"\t2\n')
+    frame = read_delimited(folder / "r.txt", RATING).frame
+    assert frame["user"].tolist() == ['"a"', "caf\ufffd"]
+    assert frame["item"].tolist() == ["1", '"']
 
 
 def test_many_chunks_make_one_frame(write, monkeypatch):
@@ -76,6 +92,13 @@ def test_malformed_line_is_named(write, text, line, what):
         read_delimited(path, RATING)
 
 
+@pytest.mark.parametrize("quoted", [False, True])
+def test_field_too_many_does_not_make_up_for_one_too_few(write, quoted):
+    path = write({"f.csv": "id,title\n1,A,B\n2\n"}) / "f.csv"
+    with pytest.raises(ValueError, match=r"f\.csv, line 2: expected 2 fields .* got 3"):
+        read_delimited(path, {"item": "id", "title": "text"}, ",", header=True, quoted=quoted)
+
+
 def test_missing_and_empty_files(write):
     folder = write({"empty.txt": ""})
     with pytest.raises(FileNotFoundError, match=r"none\.txt does not exist"):
@@ -90,6 +113,12 @@ def test_complaint_names_the_line_of_a_filtered_row(write):
     with pytest.raises(ValueError, match=r"line 4: rating must be small, got 9.0 \(and 1 more\)"):
         part.complain(part.frame["rating"] > 5, "rating", "small")
     part.complain(part.frame["rating"] > 9, "rating", "small")
+
+
+def test_complaint_counts_the_rows_of_a_frame_of_any_index():
+    table = Table.of(pd.DataFrame({"item": [1, 2]}, index=["a", "b"]), "links", ["item"])
+    with pytest.raises(ValueError, match="`links`, row 1: item must be small, got 2"):
+        table.complain(table.frame["item"] > 1, "item", "small")
 
 
 def test_line_number_counts_filled_lines(write):
