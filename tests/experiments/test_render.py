@@ -5,6 +5,7 @@ from kgrl.experiments.render import efficiency_sheet, score_sheet, sheet
 from kgrl.experiments.results import Results
 from kgrl.experiments.search import Tuned
 from kgrl.experiments.tables import Table
+from kgrl.significance import TESTS
 from tests.experiments.made_cells import SETTING, TRAINING, made_cell, write_bounds
 
 TABLE = Table("t", "Table 9", {"ours": "A", "theirs": "B", "not yet": "C"}, ("reward", "precision"), "ours",
@@ -35,8 +36,8 @@ def test_scores_as_written_by_hand(results):
 | best fixed list | 1.5000 | 0.7500 | – | – | – | – |
 | upper | 3.5000 | 1.7500 | – | – | – | – |
 
-- mean ± deviation over seeds; p: paired two-sided Wilcoxon test over users of ours against the row; *: above every \
-row that has been run, one-sided p < 0.05
+- mean ± deviation over seeds; p: paired two-sided Wilcoxon test over users of ours against the row; *: mean above \
+every row's that has been run, one-sided p < 0.05
 - missing, not run yet: not yet
 - interactions of training: 40
 - theirs: in random order
@@ -50,6 +51,16 @@ def test_a_star_is_earned_against_every_row(results):
     made_cell("C", 0, [1.9, 1.1, 2.9, 2.6, 1.5]).write(results.folder)
     rows = score_sheet(TABLE, results).rows
     assert [row[0] for row in rows if row] == ["ours", "theirs", "not yet"]
+
+
+def test_a_rank_test_alone_earns_no_star(results):
+    """Eleven of twelve users a little better off, one so much worse that the mean is lower."""
+    made_cell("A", 0, [1.0 + 0.01 * user for user in range(11)] + [0.0]).write(results.folder)
+    made_cell("B", 0, [0.9 + 0.005 * user for user in range(11)] + [3.0]).write(results.folder)
+    row = score_sheet(TABLE, results).rows[0]
+    assert row[0] == "ours"
+    ours, theirs = (results.of(name)[0].per_user["reward"] for name in "AB")
+    assert TESTS["wilcoxon"](ours, theirs, "greater") < 0.05
 
 
 def test_no_star_without_opponents_and_bounds_are_missed(results):
