@@ -107,7 +107,7 @@ def _against(table: Table, cells: Mapping[str, list[Cell]], label: str) -> str:
 
 def _above_all(table: Table, cells: Mapping[str, list[Cell]]) -> bool:
     """By the test and in the mean: a rank test alone can favour the lower mean."""
-    means = {label: user_means(found, "reward").mean() for label, found in cells.items() if found}
+    means = {label: float(user_means(found, "reward").mean()) for label, found in cells.items() if found}
     others = [label for label in means if label != table.ours]
     if table.ours not in means or not others:
         return False
