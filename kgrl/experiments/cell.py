@@ -40,8 +40,8 @@ class Cell:
         per_user: the same four of every test user, each ``[U]``, in the order of the split's ids.
         curve: from :func:`kgrl.train.fit`, on validation users.
         note: a remark that tables must make.
-        made: versions, device, threads, date, seconds, and the commit where there is one: what the numbers were made
-            by, which they should not depend on.
+        made: versions, device, threads, date, seconds, the commit where there is one, and all options of the agent, its
+            defaults among them.
     """
 
     setting: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import platform
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from kgrl.evaluate import METRICS, Scores, evaluate, score
 from kgrl.experiments.cell import Cell, cell_path, same_run
@@ -70,7 +72,7 @@ def run_cell(
     seconds = {"building": built, "training": curve[-1]["seconds"] if curve else 0.0,
                "test users": time.perf_counter() - evaluated}
     cell = _cell(setting, method.name, seed, scores, options=options, training=training, curve=curve,
-                 note=method.note(setting), made=_made(setting) | {"seconds": seconds})
+                 note=method.note(setting), made=_made(setting) | {"seconds": seconds, "agent": _written(agent)})
     cell.write(folder)
     if checkpoint is not None:
         shutil.rmtree(checkpoint, ignore_errors=True)
@@ -111,6 +113,11 @@ def _cell(setting: Setting, method: str, seed: int, scores: Scores, *, options: 
     means = {name: getattr(scores, name) for name in METRICS}
     return Cell(setting.name, method, seed, options or {}, training or {}, setting.digest, means, scores.per_user,
                 **rest)
+
+
+def _written(agent: nn.Module) -> Any:
+    """All options of the agent, its defaults among them, as far as JSON can hold them."""
+    return json.loads(json.dumps(getattr(agent, "options", None), default=repr))
 
 
 def _made(setting: Setting) -> dict[str, Any]:
