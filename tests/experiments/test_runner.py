@@ -17,7 +17,7 @@ class Counting(Random):
     """Random, and says how often it was asked to learn."""
 
     learned = 0
-    options = {"pool": None, "kind": Random}  # noqa: RUF012
+    options = {"pool": None, "epsilon": (0.1, 0.2)}  # noqa: RUF012
 
     def learn(self, sessions, generator=None):
         type(self).learned += 1
@@ -58,7 +58,7 @@ def test_a_cell_holds_what_was_measured_and_is_not_run_twice(setting, tmp_path):
     assert [row["interactions"] for row in cell.curve] == [32, 64]
     assert cell.setting == "synthetic/kgqr/eta-0.1"
     assert cell.made["seconds"]["training"] > 0
-    assert cell.made["agent"] == {"pool": None, "kind": repr(Random)}  # JSON cannot hold a class
+    assert cell.made["agent"] == {"pool": None, "epsilon": [0.1, 0.2]}  # as JSON has it
     assert not list((tmp_path / "checkpoints").iterdir())
     again = run_cell(setting, COUNTING, 2, tmp_path)
     assert Counting.learned == 2
