@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from kgrl.agents import gru4rec
 from kgrl.agents.greedy_svd import GreedySVD
 from kgrl.agents.gru4rec import GRU4Rec
 from kgrl.nn.ranking_loss import LOSSES
 from kgrl.pretrain.items import ItemFactors, item_vectors
+from kgrl.pretrain.sequences import LikedSequences
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
 from kgrl.simulator import RatedFeedback, Simulator
@@ -188,13 +190,21 @@ def test_it_is_time_that_orders(data) -> None:
     assert found.tolist() == [[6], [ITEMS - 1]]
 
 
-def test_without_time_the_order_is_drawn_and_it_says_so() -> None:
+def test_without_time_the_order_is_drawn_and_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     data = planted(timed=False)
     one, again, other = (GRU4Rec.from_ratings(data, TRAIN, **SMALL, pretrained=False, seed=seed) for seed in (0, 0, 1))
     assert not one.ordered
     assert "ordered=False" in repr(one)
     assert same(one, again)
     assert not same(one, other)
+    # the seed is the order's, too
+    given: list[LikedSequences] = []
+    monkeypatch.setattr(gru4rec, "fit_next_item", lambda network, sequences, options: given.append(sequences))
+    for seed in (0, 1):
+        GRU4Rec.from_ratings(data, TRAIN, **SMALL, pretrained=False, seed=seed)
+        assert torch.equal(given[seed].items, LikedSequences.of(data, TRAIN, seed).items)
+    assert not torch.equal(given[0].items, given[1].items)
+    monkeypatch.undo()
     # who likes i likes those around it, but which comes next is not known
     known = GRU4Rec.from_ratings(data, TRAIN, dim=16, epochs=30, lr=1e-2)
     assert chain_share(known) < 0.7

@@ -66,6 +66,16 @@ def test_learning_reports_means_and_goes_through_the_replay() -> None:
     assert idle.learn(played(), generator) == {"loss": 0.0, "q": 0.0, "gradient_steps": 0}
 
 
+def test_every_step_has_gradients_of_its_own() -> None:
+    agent = Always(lr=0.0)
+    for _ in range(2):
+        agent._gradient_step(transitions(), None)
+        once = [parameter.grad.clone() for parameter in agent.network.parameters()]
+    again = Always(lr=0.0)
+    again._gradient_step(transitions(), None)
+    assert all(torch.equal(a, b.grad) for a, b in zip(once, again.network.parameters(), strict=True))
+
+
 def test_target_and_running_average_follow() -> None:
     agent = Always(tau=0.25, average=0.5)
     old, mean = agent.target.value[0].weight.clone(), agent.averaged.embedding.clone()
