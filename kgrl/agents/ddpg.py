@@ -33,7 +33,7 @@ class DDPG(VectorAgent):
     critic as it is. The item vectors stay as they are, too: in them the actor's answers have their meaning.
 
     Differs from DDPG: λ, for the critic knows items alone, promises more the further from them, and would drive the
-    actor to where its tanh no longer moves (at λ = 0 it answers all users alike there); one Adam step for both, the
+    actor to where its tanh no longer moves (at λ = 0 it may answer all users alike); one Adam step for both, the
     actor's by the critic as it was before; white noise, not an Ornstein-Uhlenbeck process, and ε-greedy beside it.
     Paper is silent (KGQR's and TPGR's): on all of this but two fully connected ReLU layers. Between these and the
     proto-action there is a linear one here, and a tanh that keeps it in the vectors' range.

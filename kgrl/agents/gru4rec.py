@@ -51,6 +51,8 @@ class GRU4Rec(Versioned):
 
     Paper is silent (KGQR's): on the loss, on what a sequence is where nothing was timed (Book-Crossing; here a random
     order, and ``ordered`` is ``False``), on everything but the item vectors: 50 long, from a matrix factorization.
+    The defaults are what ranks the next item best for held-out training users (recall and reciprocal rank among the
+    first 20) on MovieLens100K and BookCrossing; cross-entropy is best of the losses there, BPR-max in the second paper.
 
     Args:
         likes: ``[N]``, how often each item was liked by the training users.
@@ -80,8 +82,8 @@ class GRU4Rec(Versioned):
     def __init__(
         self, likes: Tensor, ordered: bool = True, *, dim: int = 50, state_channels: int | None = None,
         tied: bool = True, loss: str = "cross-entropy", regularisation: float = 0.02, prior: float = 1.0,
-        negatives: int = 256, alpha: float = 0.5, dropout: float = 0.2, epochs: int = 10, batch_size: int = 32,
-        steps: int = 16, longest: int = 32, lr: float = 3e-3, weight_decay: float = 1e-4, seed: int = 0,
+        negatives: int = 256, alpha: float = 0.5, dropout: float = 0.2, epochs: int = 20, batch_size: int = 32,
+        steps: int = 16, longest: int = 32, lr: float = 3e-3, weight_decay: float = 3e-4, seed: int = 0,
     ) -> None:
         super().__init__()
         if likes.dim() != 1 or likes.dtype != torch.long or not len(likes) or likes.min() < 0:

@@ -13,6 +13,10 @@ from kgrl.nn.ranking_loss import LOSSES
 from kgrl.pretrain.sequences import LikedSequences
 from kgrl.seeding import fenced, generator_for
 
+LEAST_WEIGHT = 1e-30
+"""Smaller ones, which L2 leaves of items that next to nobody liked, become 0 in the end: where a product falls below
+the smallest normal number, it takes a CPU forty times as long."""
+
 
 def fit_next_item(network: NextItem, sequences: LikedSequences, options: Mapping[str, Any]) -> None:
     """Each epoch goes once over the sequences, in another order and with other cuts, side by side.
@@ -37,6 +41,9 @@ def fit_next_item(network: NextItem, sequences: LikedSequences, options: Mapping
                 adam.zero_grad(set_to_none=True)
                 loss.backward()
                 adam.step()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.masked_fill_(parameter.abs() < LEAST_WEIGHT, 0)
 
 
 def ranking_loss(

@@ -63,11 +63,12 @@ def test_with_k_of_n_it_is_the_argmax_over_all_items() -> None:
 
 
 def test_fewer_left_than_neighbours_asked_for() -> None:
-    agent = learned(5)
-    past = Sessions.from_history([list(range(22)), list(range(24))], [[1.0] * 22, [1.0] * 24])
-    assert sorted(agent.recommend(past, 4)[0].tolist()) == [-1, -1, 22, 23]
-    assert agent.recommend(past, 4)[1].tolist() == [-1] * 4
-    assert agent.act(past)[1] == -1
+    agent, lists = learned(5), [[item for item in range(ITEMS) if item not in (i, i + 1)] for i in range(ITEMS - 1)]
+    past = Sessions.from_history([*lists, list(range(ITEMS))], [[1.0] * len(each) for each in lists] + [[1.0] * ITEMS])
+    found = agent.recommend(past, 4)
+    assert [sorted(row[:2]) + row[2:] for row in found.tolist()[:-1]] == [[i, i + 1, -1, -1] for i in range(ITEMS - 1)]
+    assert found[-1].tolist() == [-1] * 4
+    assert torch.equal(agent.act(past), found[:, 0])
 
 
 @pytest.mark.parametrize(("k", "count"), [(1, 1), (7, 7), (100, 24), (0.1, 2), (1.0, 24), (0.001, 1), (0.5, 12)])

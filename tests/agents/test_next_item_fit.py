@@ -102,6 +102,19 @@ def test_the_loss_is_the_mean_over_what_is_there() -> None:
     assert light < whole
 
 
+def test_what_decayed_to_next_to_nothing_is_nothing() -> None:
+    """Items that are never drawn and nobody liked; with the others the network is left alone."""
+    model, source = NextItem(ITEMS + 2, DIM, DIM), LikedSequences(sequences().items, sequences().owner, ITEMS + 2, True)
+    with torch.no_grad():
+        model.embedding[ITEMS:] *= 1e-35
+        model.embedding[ITEMS, 0] = 1e-20
+    fit_next_item(model, source, OPTIONS | {"lr": 0.0, "negatives": 3})
+    assert not model.embedding[ITEMS + 1].any()
+    assert not model.embedding[ITEMS, 1:].any()
+    assert model.embedding[ITEMS, 0] == 1e-20
+    assert model.embedding[:ITEMS].all()
+
+
 def test_drawn_by_likes_to_the_power_of_alpha(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(NextItem, "against", _noting(asked, NextItem.against))
