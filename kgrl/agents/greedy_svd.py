@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from kgrl.agents.picking import best_item, best_items, without_shown
+from kgrl.agents.picking import without_shown
+from kgrl.agents.scorer import Scorer
 from kgrl.files import load_tensors, save_tensors
 from kgrl.nn.taste import TasteTerms
 from kgrl.options import between, expected
@@ -20,7 +21,7 @@ LEAST_RIDGE = 1e-3
 """Below it, single precision no longer tells the least-squares solution."""
 
 
-class GreedySVD(nn.Module):
+class GreedySVD(Scorer):
     r"""Recommends the item of the highest feedback that a matrix factorization predicts (Koren et al., 2009).
 
     A baseline of both papers: it "trains the singular value decomposition (SVD) model after each interaction and picks
@@ -91,26 +92,6 @@ class GreedySVD(nn.Module):
         terms = TasteTerms(self.bias, self.loading, noise)
         return terms.infer(sessions.shown, sessions.feedback[:, : sessions.step])
 
-    @torch.no_grad()
-    def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
-        """``[B]``, the item of the highest predicted feedback, exploring or not; −1 where all have been shown."""
-        return best_item(self._scores(sessions))
-
-    @torch.no_grad()
-    def recommend(self, past: Sessions, k: int = 10) -> Tensor:
-        """``[B, k]``, the k best items of each real user, best first, padded with −1 where there are fewer.
-
-        Raises:
-            ValueError: an item id the agent does not know.
-        """
-        if (past.items >= len(self.bias)).any():
-            raise ValueError(expected("past.items", f"item ids below {len(self.bias)}", int(past.items.max())))
-        return best_items(self._scores(past.to(self.bias.device)), k)
-
-    def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
-        """Nothing."""
-        return {"gradient_steps": 0}
-
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes factors, biases and options to one safetensors file, whole or not at all."""
         tensors = {"vector": self.loading[:, :-1], "bias": self.bias}
@@ -126,7 +107,12 @@ class GreedySVD(nn.Module):
         tensors, metadata = load_tensors(path, KIND)
         return cls(ItemFactors(tensors["vector"], tensors["bias"]), **metadata["options"])
 
-    def _scores(self, sessions: Sessions) -> Tensor:
+    @property
+    def num_items(self) -> int:
+        """N."""
+        return len(self.bias)
+
+    def _scores(self, sessions: Sessions, explore: bool = False) -> Tensor:
         """``[B, N]``, the predicted feedback; −∞ for what was shown."""
         scores = torch.addmm(self.bias, self.fold_in(sessions), self.loading.T)
         return without_shown(scores, sessions.shown)

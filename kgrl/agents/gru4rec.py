@@ -12,7 +12,8 @@ from torch_geometric.data import HeteroData
 
 from kgrl.agents.history import Step
 from kgrl.agents.next_item_fit import fit_next_item
-from kgrl.agents.picking import best_item, best_items, without_shown
+from kgrl.agents.picking import without_shown
+from kgrl.agents.scorer import Scorer
 from kgrl.agents.session_state import Follower
 from kgrl.agents.versioned import Versioned
 from kgrl.files import digest, load_tensors, save_tensors
@@ -27,7 +28,7 @@ from kgrl.sessions import Sessions
 KIND = "GRU4Rec agent"
 
 
-class GRU4Rec(Versioned):
+class GRU4Rec(Versioned, Scorer):
     r"""Recommends the item most likely to be liked next (Hidasi et al., ICLR 2016; Hidasi and Karatzoglou, CIKM 2018).
 
     A baseline of the KGQR paper, "to predict what the user will click at the next timestep based on the browsing
@@ -143,27 +144,12 @@ class GRU4Rec(Versioned):
 
     # ------------------------------------------------------------------------------------------------------- acting
 
-    @torch.no_grad()
-    def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
-        """``[B]``, the likeliest item to be liked next, exploring or not; −1 where all have been shown."""
-        return best_item(self._scores(sessions))
+    @property
+    def num_items(self) -> int:
+        """N."""
+        return len(self.likes)
 
-    @torch.no_grad()
-    def recommend(self, past: Sessions, k: int = 10) -> Tensor:
-        """``[B, k]``, the k best items of each real user, best first, padded with −1 where there are fewer.
-
-        Raises:
-            ValueError: an item id the agent does not know.
-        """
-        if (past.items >= len(self.likes)).any():
-            raise ValueError(expected("past.items", f"item ids below {len(self.likes)}", int(past.items.max())))
-        return best_items(self._scores(past.to(self.likes.device)), k)
-
-    def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
-        """Nothing."""
-        return {"gradient_steps": 0}
-
-    def _scores(self, sessions: Sessions) -> Tensor:
+    def _scores(self, sessions: Sessions, explore: bool = False) -> Tensor:
         """``[B, N]``, −∞ for what was shown."""
         running: Any = _Running(self.network)
         hidden = self._follower.states(running, sessions, self.version)

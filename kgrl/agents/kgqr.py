@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch_geometric.data import Data
 
 from kgrl.agents.off_policy import OffPolicyAgent, Outlook
+from kgrl.agents.picking import of_known_items
 from kgrl.agents.q_network import QNetwork
 from kgrl.agents.ragged import ragged_argmax, ragged_topk
 from kgrl.candidates.k_hop import KHopCandidates
@@ -137,7 +138,7 @@ class KGQR(OffPolicyAgent):
         Raises:
             ValueError: an item id the agent does not know.
         """
-        past = self._of_known_items(past)
+        past = of_known_items(past, self.num_items).to(self.device)
         items, batch, values = self._values(past, torch.Generator(self.device).manual_seed(seed))
         return F.pad(items, (0, 1), value=-1)[ragged_topk(values, batch, len(past), at_least("k", k, 1))]
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from kgrl.agents.picking import best_item, best_items, without_shown
+from kgrl.agents.picking import without_shown
+from kgrl.agents.scorer import Scorer
 from kgrl.nn.taste import TasteTerms
-from kgrl.options import expected
 from kgrl.pretrain.tastes import item_tastes
 from kgrl.sessions import Sessions
 
 
-class LinearGaussian(nn.Module):
+class LinearGaussian(Scorer):
     r"""Recommends what the user, as far as her feedback tells, is expected to like best; neither paper has it.
 
     The training users' ratings are taken for draws of a Gaussian with a low-rank covariance and noise by item
@@ -41,26 +41,12 @@ class LinearGaussian(nn.Module):
         for name, part in item_tastes(data, users, dim, seed)._asdict().items():
             self.register_buffer(name, part)
 
-    @torch.no_grad()
-    def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
-        """``[B]``, the item of the highest expected feedback, exploring or not; −1 where all have been shown."""
-        return best_item(self._scores(sessions))
+    @property
+    def num_items(self) -> int:
+        """N."""
+        return len(self.expected)
 
-    def recommend(self, past: Sessions, k: int = 10) -> Tensor:
-        """``[B, k]``, the k best items of each real user, best first, padded with −1 where there are fewer.
-
-        Raises:
-            ValueError: an item id the agent does not know.
-        """
-        if (past.items >= len(self.expected)).any():
-            raise ValueError(expected("past.items", f"item ids below {len(self.expected)}", int(past.items.max())))
-        return best_items(self._scores(past.to(self.expected.device)), k)
-
-    def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
-        """Nothing."""
-        return {"gradient_steps": 0}
-
-    def _scores(self, sessions: Sessions) -> Tensor:
+    def _scores(self, sessions: Sessions, explore: bool = False) -> Tensor:
         """``[B, N]``, −∞ for what was shown."""
         terms, shown = TasteTerms(self.expected, self.loading, self.noise), sessions.shown
         mean = terms.infer(shown, sessions.feedback[:, : sessions.step])

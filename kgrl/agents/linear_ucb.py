@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kgrl.agents.history import Step
-from kgrl.agents.picking import best_item, best_items, without_shown
+from kgrl.agents.picking import without_shown
+from kgrl.agents.scorer import Scorer
 from kgrl.agents.session_state import Follower
 from kgrl.agents.versioned import Versioned
 from kgrl.files import digest, load_tensors, save_tensors
@@ -23,7 +24,7 @@ LEAST_REGULARISATION = 1e-6
 """With none, a regression on fewer items than features has no solution."""
 
 
-class LinearUCB(Versioned):
+class LinearUCB(Versioned, Scorer):
     r"""Linear upper confidence bounds (LinUCB; Li et al., WWW 2010, Algorithm 1).
 
     Feedback is taken to be linear in an item's vector **x**; a session that has been shown items 1, …, t − 1 has the
@@ -79,26 +80,10 @@ class LinearUCB(Versioned):
         self.register_buffer("vectors", vectors.detach().to(torch.float, copy=True))
         self._follower = Follower()
 
-    @torch.no_grad()
-    def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
-        """``[B]``, the item of the highest upper confidence bound; −1 where all have been shown."""
-        return best_item(self._scores(sessions, explore))
-
-    @torch.no_grad()
-    def recommend(self, past: Sessions, k: int = 10) -> Tensor:
-        """``[B, k]``, the k best items of each real user, best first, padded with −1 where there are fewer.
-
-        Raises:
-            ValueError: an item id the agent does not know.
-        """
-        num_items = len(self.vectors)
-        if (past.items >= num_items).any():
-            raise ValueError(expected("past.items", f"item ids below {num_items}", int(past.items.max())))
-        return best_items(self._scores(past.to(self.vectors.device)), k)
-
-    def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
-        """Nothing: what is learned is learned within a session."""
-        return {"gradient_steps": 0}
+    @property
+    def num_items(self) -> int:
+        """N."""
+        return len(self.vectors)
 
     def _scores(self, sessions: Sessions, explore: bool = False) -> Tensor:
         """``[B, N]``, −∞ for what was shown."""

@@ -17,7 +17,7 @@ from kgrl.agents.replay import EpisodeReplay, Transitions
 from kgrl.agents.running_state import RunningState
 from kgrl.files import below
 from kgrl.nn.dueling import DuelingHead
-from kgrl.options import at_least, between, expected, one_of
+from kgrl.options import at_least, between, one_of
 from kgrl.sessions import Sessions
 
 
@@ -164,12 +164,6 @@ class OffPolicyAgent(nn.Module):
         if low == high:
             return torch.full((sessions,), low, device=self.device)
         return torch.logspace(math.log10(low), math.log10(high), sessions, device=self.device)
-
-    def _of_known_items(self, past: Sessions) -> Sessions:
-        """``past`` on the agent's device; refused where an id is none of the agent's items."""
-        if (past.items >= self.num_items).any():
-            raise ValueError(expected("past.items", f"item ids below {self.num_items}", int(past.items.max())))
-        return past.to(self.device)
 
     # ----------------------------------------------------------------------------------------------------- learning
 

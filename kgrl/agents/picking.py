@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kgrl.options import at_least
+from kgrl.options import at_least, expected
+from kgrl.sessions import Sessions
 
 
 def without_shown(scores: Tensor, shown: Tensor) -> Tensor:
@@ -29,3 +30,14 @@ def best_items(scores: Tensor, k: int) -> Tensor:
     """
     best, items = scores.topk(min(at_least("k", k, 1), scores.size(1)), dim=1)
     return F.pad(items.masked_fill(best == -torch.inf, -1), (0, k - items.size(1)), value=-1)
+
+
+def of_known_items(past: Sessions, num_items: int) -> Sessions:
+    """``past``, if all its items are below N.
+
+    Raises:
+        ValueError: an item id the agent does not know.
+    """
+    if (past.items >= num_items).any():
+        raise ValueError(expected("past.items", f"item ids below {num_items}", int(past.items.max())))
+    return past

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from kgrl.agents.picking import of_known_items
 from kgrl.agents.ragged import ragged_argmax, ragged_topk
 from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.options import at_least, expected
@@ -67,9 +68,7 @@ class Random(nn.Module):
         if self.num_items is None:  # candidates check the ids themselves
             items, batch, draws = self._draws(past, generator)
             return nn.functional.pad(items, (0, 1), value=-1)[ragged_topk(draws, batch, len(past), k)]
-        if (past.items >= self.num_items).any():
-            raise ValueError(expected("past.items", f"item ids below {self.num_items}", int(past.items.max())))
-        drawn = past.shown
+        drawn = of_known_items(past, self.num_items).shown
         for _ in range(k):
             drawn = torch.cat([drawn, unshown_items(drawn, self.num_items, generator).unsqueeze(1)], dim=1)
         return drawn[:, -k:]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from kgrl.agents.optimizer_state import load_optimizer_tensors, optimizer_tensors
+from kgrl.agents.picking import of_known_items
 from kgrl.agents.returns import returns, taken_steps
 from kgrl.agents.session_state import Follower
 from kgrl.agents.state_parts import build_state
@@ -179,9 +180,7 @@ class TPGR(Versioned):
         Raises:
             ValueError: an item id the agent does not know.
         """
-        if (past.items >= self.num_items).any():
-            raise ValueError(expected("past.items", f"item ids below {self.num_items}", int(past.items.max())))
-        past = past.to(self.device)
+        past = of_known_items(past, self.num_items).to(self.device)
         with torch.no_grad():
             states = self.state(past)[past.length, torch.arange(len(past), device=self.device)]
             return self.policy.topk(states, k, past.items, beam, self._scores()).items

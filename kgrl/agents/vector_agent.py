@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kgrl.agents.dense_q import DenseQ
 from kgrl.agents.off_policy import OffPolicyAgent, Outlook
-from kgrl.agents.picking import best_item, best_items, without_shown
+from kgrl.agents.picking import best_item, best_items, of_known_items, without_shown
 from kgrl.agents.random import unshown_items
 from kgrl.files import digest, load_tensors, save_tensors
 from kgrl.options import at_least, expected
@@ -85,7 +85,7 @@ class VectorAgent(OffPolicyAgent):
         Raises:
             ValueError: an item id the agent does not know.
         """
-        past = self._of_known_items(past)
+        past = of_known_items(past, self.num_items).to(self.device)
         return self._items(self._ranked(self._look(past), self._places(past.shown), at_least("k", k, 1), None))
 
     def _ranked(self, seen: Outlook, gone: Tensor, count: int, generator: torch.Generator | None) -> Tensor:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.agents.greedy_svd import GreedySVD
-from kgrl.datasets import from_frames
 from kgrl.evaluate import evaluate
 from kgrl.pretrain import item_vectors
 from kgrl.pretrain.items import ItemFactors, item_factors
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
 from kgrl.simulator import RatedFeedback, Simulator
+from tests.agents.rated_groups import rated_groups
 
 USERS, ITEMS, TRAIN = 60, 14, torch.arange(40)
 
@@ -25,12 +24,7 @@ USERS, ITEMS, TRAIN = 60, 14, torch.arange(40)
 @pytest.fixture(scope="module")
 def data() -> HeteroData:
     """Each user likes the items of one half more than those of the other."""
-    generator = torch.Generator().manual_seed(0)
-    rows = [(user, item, float((user % 2 == item % 2) * 0.8 - 0.4 + 0.3 * torch.randn((), generator=generator)))
-            for user in range(USERS) for item in range(ITEMS)]
-    frame = pd.DataFrame(rows, columns=["user", "item", "rating"])
-    frame["rating"] = frame["rating"].clip(-1, 1)
-    return from_frames(frame, rating_scale=(-1.0, 1.0, 0.0))
+    return rated_groups(USERS, ITEMS, groups=2, above=0.8, noise=0.3)
 
 
 def least_squares(factors: ItemFactors, ridge: float, items: Tensor, feedback: Tensor) -> Tensor:

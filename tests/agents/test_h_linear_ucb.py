@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -10,12 +9,12 @@ from torch_geometric.data import HeteroData
 
 from kgrl.agents.h_linear_ucb import HLinearUCB
 from kgrl.agents.linear_ucb import LinearUCB
-from kgrl.datasets import from_frames
 from kgrl.evaluate import evaluate
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
 from kgrl.simulator import RatedFeedback, Simulator
 from kgrl.train import fit
+from tests.agents.rated_groups import rated_groups
 
 USERS, ITEMS, KNOWN, HIDDEN = 90, 24, 2, 3
 GIVEN = {"hidden_channels": HIDDEN, "alpha": 0.4, "hidden_alpha": 0.7, "regularisation": 0.3,
@@ -25,12 +24,7 @@ GIVEN = {"hidden_channels": HIDDEN, "alpha": 0.4, "hidden_alpha": 0.7, "regulari
 @pytest.fixture(scope="module")
 def data() -> HeteroData:
     """Three groups of items, and users who each like the items of one; a fourth kind of difference is noise."""
-    generator = torch.Generator().manual_seed(0)
-    rows = [(user, item, float((user % 3 == item % 3) * 1.2 - 0.4 + 0.1 * torch.randn((), generator=generator)))
-            for user in range(USERS) for item in range(ITEMS)]
-    frame = pd.DataFrame(rows, columns=["user", "item", "rating"])
-    frame["rating"] = frame["rating"].clip(-1, 1)
-    return from_frames(frame, rating_scale=(-1.0, 1.0, 0.0))
+    return rated_groups(USERS, ITEMS, groups=3, above=1.2, noise=0.1)
 
 
 @pytest.fixture(scope="module")

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import copy
 
-import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.agents.linear_ucb import LinearUCB, _Regression
-from kgrl.datasets import from_frames
 from kgrl.evaluate import evaluate
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
 from kgrl.simulator import RatedFeedback, Simulator
 from kgrl.train import fit
+from tests.agents.rated_groups import rated_groups
 
 USERS, ITEMS = 60, 14
 
@@ -24,12 +23,7 @@ USERS, ITEMS = 60, 14
 @pytest.fixture(scope="module")
 def data() -> HeteroData:
     """Each user likes the items of one half more than those of the other."""
-    generator = torch.Generator().manual_seed(0)
-    rows = [(user, item, float((user % 2 == item % 2) * 0.8 - 0.4 + 0.3 * torch.randn((), generator=generator)))
-            for user in range(USERS) for item in range(ITEMS)]
-    frame = pd.DataFrame(rows, columns=["user", "item", "rating"])
-    frame["rating"] = frame["rating"].clip(-1, 1)
-    return from_frames(frame, rating_scale=(-1.0, 1.0, 0.0))
+    return rated_groups(USERS, ITEMS, groups=2, above=0.8, noise=0.3)
 
 
 def random_vectors(dim: int = 5, seed: int = 0) -> Tensor:

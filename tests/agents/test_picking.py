@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kgrl.agents.picking import best_item, best_items, without_shown
+from kgrl.agents.picking import best_item, best_items, of_known_items, without_shown
+from kgrl.sessions import Sessions
 
 SHOWN = torch.tensor([[2, -1], [-1, -1], [0, 3]])
 
@@ -26,3 +27,10 @@ def test_nothing_left_and_bad_k() -> None:
     assert best_items(scores, 3).tolist() == [[-1, -1, -1]]
     with pytest.raises(ValueError, match="`k` must be at least 1, got 0"):
         best_items(scores, 0)
+
+
+def test_unknown_items_are_refused() -> None:
+    past = Sessions.from_history([[0, 4], [2]], [[0.0, 0.0], [0.0]])
+    assert of_known_items(past, 5) is past
+    with pytest.raises(ValueError, match="`past.items` must be item ids below 4, got 4"):
+        of_known_items(past, 4)
