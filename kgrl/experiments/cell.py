@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kgrl.evaluate import METRICS
 from kgrl.experiments.method import slug
 from kgrl.files import whole_file
 from kgrl.options import expected
 
 FORMAT = 1
 """Raised whenever the meaning of a cell file changes."""
-METRICS = ("reward", "precision", "recall", "f1")
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kgrl.experiments.canvas import canvas
 from kgrl.experiments.cell import Cell
 from kgrl.experiments.results import Results
 from kgrl.experiments.tables import METRIC_NAMES, Table
-from kgrl.files import whole_file
 
 
 def plot_curves(table: Table, results: Results, path: str | os.PathLike[str]) -> None:
@@ -20,7 +19,7 @@ def plot_curves(table: Table, results: Results, path: str | os.PathLike[str]) ->
 
     KGQR's Figure 3. On the validation users of the curves, the bounds on the same users as flat lines.
     """
-    with _axes(path, f"{table.title}\n{results.setting}") as axes:
+    with canvas(path, f"{table.title}\n{results.setting}", legend="lower right") as (axes,):
         for label, method in table.rows.items():
             cells = [cell for cell in results.of(method) if cell.curve]
             if cells:
@@ -42,7 +41,7 @@ def plot_rows(table: Table, results: Results, path: str | os.PathLike[str]) -> N
     panels["seconds a 1,000 interactions"] = {
         label: [1_000 * seconds for cell in found if (seconds := _seconds_an_interaction(cell))]
         for label, found in cells.items()}
-    with _axes(path, f"{table.title}\n{results.setting}", panels=len(panels)) as all_axes:
+    with canvas(path, f"{table.title}\n{results.setting}", panels=len(panels), size=(5, 5)) as all_axes:
         for axes, (name, values) in zip(all_axes, panels.items(), strict=True):
             _points(axes, name, values)
 
@@ -70,26 +69,3 @@ def _seconds_an_interaction(cell: Cell) -> float | None:
         return None
     last = cell.curve[-1]
     return (last["seconds"] - last["evaluation_seconds"]) / last["interactions"]
-
-
-@contextmanager
-def _axes(path: str | os.PathLike[str], title: str, panels: int = 0) -> Iterator[Any]:
-    """The axes of a figure that is written whole when the block ends well; a list of them for ``panels``."""
-    import matplotlib  # an extra: the package itself does not need it
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, max(panels, 1), figsize=(5 * panels if panels else 8, 5), layout="constrained",
-                                   squeeze=False)
-    try:
-        yield list(axes[0]) if panels else axes[0, 0]
-        for each in axes[0]:
-            each.grid(alpha=0.3)
-        if not panels and axes[0, 0].get_legend_handles_labels()[0]:
-            axes[0, 0].legend(loc="lower right", fontsize="small")
-        figure.suptitle(title)
-        with whole_file(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=120)
-    finally:
-        pyplot.close(figure)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.evaluate import METRICS, Scores, compare
-from kgrl.files import whole_file
+from kgrl.experiments.canvas import canvas
 from kgrl.sessions import Sessions
 from kgrl.tree.cluster_tree import ClusterTree
 
@@ -53,21 +53,11 @@ def plot_curve(
         title: above the figure.
         ours: the method's name.
     """
-    import matplotlib  # an extra: the package itself does not need it
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
-    axes.plot([row["interactions"] for row in curve], [row["reward"] for row in curve], marker=".", label=ours)
-    for number, (name, level) in enumerate(levels.items(), start=1):
-        axes.axhline(level, color=f"C{number}", linestyle="--", linewidth=1, label=f"{name} ({level:.3f})")
-    axes.set(xlabel="interactions with training users", ylabel="mean reward a step", title=title)
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", fontsize="small")
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
-    pyplot.close(figure)
+    with canvas(path, title, legend="lower right") as (axes,):
+        axes.plot([row["interactions"] for row in curve], [row["reward"] for row in curve], marker=".", label=ours)
+        for number, (name, level) in enumerate(levels.items(), start=1):
+            axes.axhline(level, color=f"C{number}", linestyle="--", linewidth=1, label=f"{name} ({level:.3f})")
+        axes.set(xlabel="interactions with training users", ylabel="mean reward a step")
 
 
 def session_pages(

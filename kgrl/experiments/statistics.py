@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 from torch_geometric.utils import lexsort
 
-from kgrl.files import whole_file
+from kgrl.experiments.canvas import canvas
 from kgrl.options import at_least, expected
 from kgrl.seeding import generator_for
 from kgrl.simulator.ratings import EDGES, normalised_ratings
@@ -171,23 +171,12 @@ def plot_consecutive_counts(
         path: the file.
         shuffled: the same in a random order, dotted.
     """
-    import matplotlib  # an extra: the package itself does not need it
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
-    for order, style, drawn in (("", "-", averages), (", shuffled", ":", shuffled or {})):
-        for sign, (average, error, _) in drawn.items():
-            axes.errorbar(range(len(average)), average, error, marker=".", capsize=2, linestyle=style,
-                          color=COLORS[sign], label=sign + order)
-    axes.set(xlabel="consecutive count before the rating", ylabel="average rating")
-    axes.locator_params(axis="x", integer=True)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
-    pyplot.close(figure)
+    with canvas(path, legend="best") as (axes,):
+        for order, style, drawn in (("", "-", averages), (", shuffled", ":", shuffled or {})):
+            for sign, (average, error, _) in drawn.items():
+                axes.errorbar(range(len(average)), average, error, marker=".", capsize=2, linestyle=style,
+                              color=COLORS[sign], label=sign + order)
+        axes.set(xlabel="consecutive count before the rating", ylabel="average rating")
 
 
 def _name(data: HeteroData) -> Any:

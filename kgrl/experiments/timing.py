@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from kgrl.experiments.canvas import canvas
 from kgrl.experiments.decider import STATE, Decider
 from kgrl.experiments.deciders import METHODS, make_decider
-from kgrl.files import whole_file
 from kgrl.options import at_least, expected
 from kgrl.seeding import generator_for
 
@@ -164,22 +164,13 @@ def plot_decision_times(rows: Iterable[Mapping[str, Any]], path: str | os.PathLi
         rows: from :func:`decision_times`.
         path: the file.
     """
-    import matplotlib  # an extra: the package itself does not need it
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     rows = list(rows)
-    figure, axes = pyplot.subplots(figsize=(8, 6), layout="constrained")
-    for method in dict.fromkeys(row["method"] for row in rows):
-        sizes, seconds = zip(*((row["items"], row["seconds"]) for row in rows if row["method"] == method), strict=True)
-        axes.loglog(sizes, seconds, marker=".", label=f"{method}: {_growth(sizes, seconds)}")
-    axes.set(xlabel="items N", ylabel="seconds for a million decisions")
-    axes.grid(alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
-    pyplot.close(figure)
+    with canvas(path, size=(8, 6), legend="upper left") as (axes,):
+        for method in dict.fromkeys(row["method"] for row in rows):
+            points = [(row["items"], row["seconds"]) for row in rows if row["method"] == method]
+            sizes, seconds = zip(*points, strict=True)
+            axes.loglog(sizes, seconds, marker=".", label=f"{method}: {_growth(sizes, seconds)}")
+        axes.set(xlabel="items N", ylabel="seconds for a million decisions")
 
 
 def _growth(sizes: Sequence[int], seconds: Sequence[float]) -> str:

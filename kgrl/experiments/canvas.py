@@ -1,0 +1,43 @@
+"""``canvas``: a figure that is a whole PNG file at the end, or none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kgrl.files import whole_file
+
+
+@contextmanager
+def canvas(
+    path: str | os.PathLike[str], title: str = "", *, panels: int = 1, size: tuple[float, float] = (8, 5),
+    legend: str = "",
+) -> Iterator[list[Any]]:
+    """Gives the axes to draw on, and writes the file if the block ends well.
+
+    Args:
+        path: the file.
+        title: above the figure.
+        panels: axes side by side.
+        size: width and height of one of them, in inches.
+        legend: where in each panel the legend is; "": none.
+    """
+    import matplotlib  # an extra: the package itself does not need it
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, panels, figsize=(size[0] * panels, size[1]), layout="constrained", squeeze=False)
+    try:
+        yield list(axes[0])
+        for each in axes[0]:
+            each.grid(alpha=0.3)
+            if legend and each.get_legend_handles_labels()[0]:
+                each.legend(loc=legend, fontsize="small")
+        figure.suptitle(title)
+        with whole_file(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=120)
+    finally:
+        pyplot.close(figure)
