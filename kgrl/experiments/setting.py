@@ -41,7 +41,7 @@ DIM = 50
 """Length of item vectors, "fixed to 50 for all the models" (KGQR, section 5.1.5)."""
 RELEVANT_ABOVE = 3.0
 """On the raw scale, in the logged world (TPGR, "Evaluation Metrics"); the data set's own threshold where 3 is not."""
-CURVE_USERS = 512
+CURVE_USERS = 256
 """Validation users that a learning curve is measured on, at most."""
 
 
