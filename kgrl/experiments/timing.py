@@ -6,7 +6,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +22,7 @@ GROWTH = 4
 
 
 class Timing(NamedTuple):
-    """The median of ``repeats``, after a warm-up that does not count.
+    """The fastest of ``repeats``, after a warm-up that does not count: what took longer was disturbed by other work.
 
     Attributes:
         seconds: of what was asked for.
@@ -70,7 +69,7 @@ def training_step_seconds(
     at_least("steps", steps, 1)
     step(at_least("episodes", episodes, 1) // 10 + 1)
     taken = [_seconds(lambda: step(episodes), generator.device) for _ in range(at_least("repeats", repeats, 1))]
-    return _timing(decider, median(taken), episodes, False, episodes, repeats)
+    return _timing(decider, min(taken), episodes, False, episodes, repeats)
 
 
 def decision_seconds(
@@ -105,7 +104,7 @@ def decision_seconds(
     turns = range(at_least("repeats", repeats, 1))
     taken = [sum(_seconds(call, generator.device) for _ in range(calls)) for _ in turns]
     made = calls * size
-    return _timing(decider, median(taken) * decisions / made, made, made < decisions, size, repeats)
+    return _timing(decider, min(taken) * decisions / made, made, made < decisions, size, repeats)
 
 
 def decision_times(
