@@ -66,7 +66,7 @@ class DDPG(VectorAgent):
                    "noise": between("noise", noise, 0, float("inf"))}
         super().__init__(vectors, pool, {**(own or {}), **checked}, **options)
         vectors = vectors.detach().float()
-        reached = vectors if pool is None else vectors[pool]
+        reached = self.pool.of(vectors)
         width = (self.options[name] for name in ("state_channels", "hidden_channels", "streak_state", "taste_channels"))
         with fenced(self.options["seed"]):
             network = ActorCritic(vectors, reached, *width)
@@ -81,7 +81,7 @@ class DDPG(VectorAgent):
     @property
     def vectors(self) -> Tensor:
         """``[P, d]``, of the pool's items."""
-        return self.network.embedding if self.pool is None else self.network.embedding[self.pool]
+        return self.pool.of(self.network.embedding)
 
     def _ranked(self, seen: Outlook, gone: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
         network = cast(ActorCritic, seen.network)
@@ -101,7 +101,7 @@ class DDPG(VectorAgent):
         """π′: what target actor and target critic would pick."""
         network = cast(ActorCritic, delayed.network)
         actions = network.bounded(cast(nn.Module, self.target.actor)(delayed.state))
-        return self._items(self._answers(delayed, actions, self._places(sessions.shown), 1).squeeze(1))
+        return self.pool.items(self._answers(delayed, actions, self.pool.places(sessions.shown), 1).squeeze(1))
 
     def _backward_more(self, seen: Outlook) -> Sequence[Tensor]:
         """The actor's gradients, and nobody else's."""

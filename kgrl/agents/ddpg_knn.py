@@ -11,7 +11,7 @@ from torch import Tensor
 from kgrl.agents.ddpg import DDPG
 from kgrl.agents.nearest import FaissIndex, nearest
 from kgrl.agents.off_policy import Outlook
-from kgrl.agents.vector_agent import best
+from kgrl.agents.picking import best, in_parts
 from kgrl.options import at_least, between, one_of
 
 SEARCHES = ("exact", "faiss")
@@ -47,18 +47,18 @@ class DDPGKNN(DDPG):
         k = between("k", k, 1e-12, 1) if isinstance(k, float) else at_least("k", k, 1)
         own = {"k": k, "search": one_of("search", search, SEARCHES)}
         super().__init__(vectors, own=own, **options)
-        self.k = max(1, round(k * self.pool_size)) if isinstance(k, float) else min(k, self.pool_size)
+        self.k = max(1, round(k * self.pool.size)) if isinstance(k, float) else min(k, self.pool.size)
         self._index = FaissIndex() if search == "faiss" else None
 
     def _answers(self, seen: Outlook, actions: Tensor, gone: Tensor, count: int) -> Tensor:
         k = max(self.k, count)  # as many as are asked for, where someone asks for more than an agent decides among
-        if k >= self.pool_size:
-            return self._highest_q(seen, gone, count)
+        if k >= self.pool.size:
+            return seen.highest(self.pool, gone, count)
         places = self._near(actions, gone, k)
         if k == 1:
             return places
         rows = torch.arange(len(places), device=places.device).repeat_interleave(k)
-        values = seen.values(self._items(places.clamp(min=0)).flatten(), rows).view_as(places)
+        values = seen.values(self.pool.items(places.clamp(min=0)).flatten(), rows).view_as(places)
         top = best(values.masked_fill(places < 0, -torch.inf), count)
         return F.pad(places, (1, 0), value=-1).gather(1, top + 1)  # a column for "none"
 
@@ -67,7 +67,7 @@ class DDPGKNN(DDPG):
         vectors = self.vectors
         if self._index is not None:
             return self._index(vectors, actions, gone, k)
-        return self._in_parts(lambda action, shown: nearest(vectors, action, shown, k), actions, gone)
+        return in_parts(lambda action, shown: nearest(vectors, action, shown, k), self.pool.size, actions, gone)
 
     def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
         if self._index is not None:

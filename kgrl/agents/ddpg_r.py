@@ -6,8 +6,7 @@ from torch import Tensor
 
 from kgrl.agents.ddpg import DDPG
 from kgrl.agents.off_policy import Outlook
-from kgrl.agents.picking import without_shown
-from kgrl.agents.vector_agent import best
+from kgrl.agents.picking import best, in_parts, without_shown
 
 
 class DDPGR(DDPG):
@@ -26,5 +25,5 @@ class DDPGR(DDPG):
 
     def _answers(self, seen: Outlook, actions: Tensor, gone: Tensor, count: int) -> Tensor:
         vectors = self.vectors
-        return self._in_parts(
-            lambda action, shown: best(without_shown(action @ vectors.T, shown), count), actions, gone)
+        return in_parts(
+            lambda action, shown: best(without_shown(action @ vectors.T, shown), count), self.pool.size, actions, gone)

@@ -23,7 +23,7 @@ class DenseQ:
         + \tfrac12 \sum_{h:\, w_h \ge 0} \bigl|w_h a_h - (-w_h b_h)\bigr|
         - \tfrac12 \sum_{h:\, w_h < 0} \bigl|w_h a_h - (-w_h b_h)\bigr|
 
-    :func:`torch.cdist` has these in one pass that keeps nothing but the sums: some 6 times as fast as pair by pair.
+    :func:`torch.cdist` has these in one pass that keeps nothing but the sums.
     Without gradients.
 
     Args:

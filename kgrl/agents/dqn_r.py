@@ -54,10 +54,10 @@ class DQNR(VectorAgent):
         self._begin(network, [network.embedding], rate)
 
     def _ranked(self, seen: Outlook, gone: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
-        return self._highest_q(seen, gone, count)
+        return seen.highest(self.pool, gone, count)
 
     def _following(
         self, online: Outlook, delayed: Outlook, sessions: Sessions, generator: torch.Generator | None
     ) -> Tensor:
         """KGQR's equation 14: the online network picks, and the target values the pick."""
-        return self._items(self._highest_q(online, self._places(sessions.shown), 1).squeeze(1))
+        return self.pool.items(online.highest(self.pool, self.pool.places(sessions.shown), 1).squeeze(1))

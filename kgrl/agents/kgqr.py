@@ -15,11 +15,12 @@ from kgrl.agents.off_policy import OffPolicyAgent, Outlook
 from kgrl.agents.picking import of_known_items
 from kgrl.agents.q_network import QNetwork
 from kgrl.agents.ragged import ragged_argmax, ragged_topk
+from kgrl.candidates.fixed import FixedCandidates
 from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.files import digest, load_tensors, save_tensors
 from kgrl.nn.encoder import KGEncoder
 from kgrl.options import at_least, between, expected, one_of
-from kgrl.seeding import fenced
+from kgrl.seeding import fenced, generator_for
 from kgrl.sessions import Sessions
 
 VARIANTS = ("KGQR", "KGQR-CS", "KGQR-GCN-CS", "KGQR-KG")
@@ -55,7 +56,8 @@ class KGQR(OffPolicyAgent):
         aggregator: of the convolution, see :class:`kgrl.nn.KGConv`.
         hops: convolution layers, and steps from a liked item to a candidate.
         num_candidates, backfill, max_degree: see :class:`kgrl.candidates.KHopCandidates`.
-        candidates: a rule of your own instead, a module with ``select(seeds, exclude, generator)`` like that class.
+        candidates: :class:`kgrl.candidates.FixedCandidates` or a rule of your own instead, a module with
+            ``select(seeds, exclude, generator)`` like that class.
         dim: length of i(G), and of ``embedding`` where none is given.
         state_channels, hidden_channels: width of the GRU and of the head.
         streak_state: whether the head also sees c_p, c_n and the step; off as in the paper.
@@ -118,10 +120,18 @@ class KGQR(OffPolicyAgent):
         Args:
             sessions: the sessions so far.
             explore: ε-greedy rather than greedy.
-            generator: of the candidates' sample and of ε, on the sessions' device.
+            generator: of the candidates' sample and of ε, on the sessions' device; default a new one with seed 0.
         """
-        items, batch, values = self._values(sessions, generator)
-        if explore and any(self.epsilon):
+        seen, explores = self._look(sessions), explore and any(self.epsilon)
+        generator = generator_for(self.device, 0) if generator is None else generator
+        if isinstance(self.candidates, FixedCandidates):
+            best = self._highest(seen, sessions.shown, 1).squeeze(1)
+            if not explores:
+                return best
+            stray = self._strays(len(sessions), generator)
+            return torch.where(stray, self.candidates.draw(sessions.shown, generator), best)
+        items, batch, values = self._values(seen, sessions, generator)
+        if explores:
             random = self._strays(len(sessions), generator)
             draws = torch.rand(len(values), generator=generator, device=values.device)
             values = torch.where(random[batch], draws, values)
@@ -139,22 +149,30 @@ class KGQR(OffPolicyAgent):
             ValueError: an item id the agent does not know.
         """
         past = of_known_items(past, self.num_items).to(self.device)
-        items, batch, values = self._values(past, torch.Generator(self.device).manual_seed(seed))
+        seen = self._look(past)
+        if isinstance(self.candidates, FixedCandidates):
+            return self._highest(seen, past.shown, at_least("k", k, 1))
+        items, batch, values = self._values(seen, past, generator_for(self.device, seed))
         return F.pad(items, (0, 1), value=-1)[ragged_topk(values, batch, len(past), at_least("k", k, 1))]
-
-    @torch.no_grad()
-    def _values(self, sessions: Sessions, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Candidates (``items [K]``, ``batch [K]``) and their Q-values ``[K]``."""
-        seen = self._look(sessions)
-        items, batch = self.candidates.select(sessions.liked, sessions.shown, generator)
-        return items, batch, seen.values(items, batch)
 
     def _following(
         self, online: Outlook, delayed: Outlook, sessions: Sessions, generator: torch.Generator | None
     ) -> Tensor:
         """Equation 14: the online network picks among the candidates of o_{t+1}, and the target values the pick."""
+        if isinstance(self.candidates, FixedCandidates):
+            return self._highest(online, sessions.shown, 1).squeeze(1)
+        return _best(*self._values(online, sessions, generator), len(sessions))
+
+    def _values(
+        self, seen: Outlook, sessions: Sessions, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Each session's candidates (``items [K]``, ``batch [K]``) and their Q-values ``[K]``."""
         items, batch = self.candidates.select(sessions.liked, sessions.shown, generator)
-        return _best(items, batch, online.values(items, batch), len(sessions))
+        return items, batch, seen.values(items, batch)
+
+    def _highest(self, seen: Outlook, shown: Tensor, count: int) -> Tensor:
+        """``[B, count]``, the items of the highest Q-values where all sessions have the same candidates."""
+        return self.candidates.items(seen.highest(self.candidates, self.candidates.places(shown), count))
 
     # ------------------------------------------------------------------------------------------------ saving, moving
 
@@ -221,13 +239,12 @@ def _network(kg: Data, embedding: Tensor | None, options: Mapping[str, Any], agg
     )
 
 
-def _candidates(kg: Data, popular: Tensor | None, options: Mapping[str, Any]) -> KHopCandidates:
+def _candidates(kg: Data, popular: Tensor | None, options: Mapping[str, Any]) -> KHopCandidates | FixedCandidates:
     """The k-hop candidates; every item where the variant has no candidate selection."""
     if options["variant"] == "KGQR":
         return KHopCandidates(kg, hops=options["hops"], size=options["num_candidates"], popular=popular,
                               backfill=options["backfill"], max_degree=options["max_degree"])
-    count = int(kg.num_items)
-    return KHopCandidates(kg, hops=1, size=None, popular=torch.arange(count), backfill=("popular", count))
+    return FixedCandidates(int(kg.num_items))
 
 
 def _best(items: Tensor, batch: Tensor, values: Tensor, sessions: int) -> Tensor:

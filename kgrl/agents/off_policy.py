@@ -11,10 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kgrl.agents.dense_q import DenseQ
 from kgrl.agents.optimizer_state import load_optimizer_tensors, optimizer_tensors
+from kgrl.agents.picking import best, in_parts, without_shown
 from kgrl.agents.q_network import ItemView, QNetwork
 from kgrl.agents.replay import EpisodeReplay, Transitions
 from kgrl.agents.running_state import RunningState
+from kgrl.candidates.fixed import FixedCandidates
 from kgrl.files import below
 from kgrl.nn.dueling import DuelingHead
 from kgrl.options import at_least, between, one_of
@@ -39,6 +42,18 @@ class Outlook(NamedTuple):
     def values(self, index: Tensor, batch: Tensor) -> Tensor:
         """``[K]``, Q of the items ``index [K]`` for the sessions ``batch [K]``."""
         return self.network.values(self.state, self.view, index, batch, head=self.head)
+
+    def highest(self, pool: FixedCandidates, gone: Tensor, count: int) -> Tensor:
+        """``[B, count]``, the places in ``pool`` of the highest Q-values, best first; −1 where fewer are left.
+
+        Args:
+            pool: the candidates.
+            gone: ``[B, L]``, places that do not count; −1, anywhere, is skipped.
+            count: how many.
+        """
+        values = DenseQ(self.network, self.head, self.view, pool.pool)
+        return in_parts(lambda state, shown: best(without_shown(values(state), shown), count), pool.size, self.state,
+                        gone)
 
 
 class OffPolicyAgent(nn.Module):

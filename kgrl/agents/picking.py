@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from kgrl.options import at_least, expected
 from kgrl.sessions import Sessions
+
+_CELLS = 2**22  # of the sessions × items scores that are laid out at once
 
 
 def without_shown(scores: Tensor, shown: Tensor) -> Tensor:
@@ -30,6 +34,17 @@ def best_items(scores: Tensor, k: int) -> Tensor:
     """
     best, items = scores.topk(min(at_least("k", k, 1), scores.size(1)), dim=1)
     return F.pad(items.masked_fill(best == -torch.inf, -1), (0, k - items.size(1)), value=-1)
+
+
+def best(scores: Tensor, count: int) -> Tensor:
+    """``[B, count]``, as :func:`best_items`; of one item it is faster."""
+    return best_item(scores).unsqueeze(1) if count == 1 else best_items(scores, count)
+
+
+def in_parts(rank: Callable[..., Tensor], num_items: int, *given: Tensor) -> Tensor:
+    """``rank`` of what is given of B sessions, some sessions at a time: not B × N scores at once."""
+    rows = max(1, _CELLS // num_items)
+    return torch.cat([rank(*part) for part in zip(*(each.split(rows) for each in given), strict=True)])
 
 
 def of_known_items(past: Sessions, num_items: int) -> Sessions:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from kgrl.agents.picking import of_known_items
 from kgrl.agents.ragged import ragged_argmax, ragged_topk
+from kgrl.candidates.draws import unshown_items
 from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.options import at_least, expected
 from kgrl.seeding import generator_for
@@ -82,24 +83,3 @@ class Random(nn.Module):
         assert self.candidates is not None
         items, batch = self.candidates.select(sessions.liked, sessions.shown, generator)
         return items, batch, torch.rand(len(items), generator=generator, device=items.device)
-
-
-def unshown_items(shown: Tensor, num_items: int, generator: torch.Generator) -> Tensor:
-    r"""``[B]``, an item that is not in ``shown [B, L]``, each equally likely; −1 where none is left.
-
-    A rank among the items that are left is drawn: no table of sessions × items. The item of rank r is r plus the number
-    of shown items below it: of the shown ones in ascending order, :math:`s_0 < s_1 < \dots`, those with
-    :math:`s_j - j \le r`, as :math:`s_j - j` items that are left lie below :math:`s_j`.
-
-    Args:
-        shown: distinct ids in each row; −1, anywhere, is skipped.
-        num_items: N.
-        generator: on the device of ``shown``.
-    """
-    none = (shown < 0) | (shown >= num_items)
-    left = num_items - (~none).sum(1)
-    # of 62 bits, so that the remainder favours no rank in a way that could be noticed
-    rank = torch.randint(2**62, left.shape, generator=generator, device=shown.device) % left.clamp(min=1)
-    gone = shown.masked_fill(none, num_items + shown.size(1)).sort(1).values
-    below = gone - torch.arange(shown.size(1), device=shown.device) <= rank.unsqueeze(1)
-    return (rank + below.sum(1)).masked_fill(left == 0, -1)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from kgrl.agents.dense_q import DenseQ
 from kgrl.agents.off_policy import OffPolicyAgent, Outlook
-from kgrl.agents.picking import best_item, best_items, of_known_items, without_shown
-from kgrl.agents.random import unshown_items
+from kgrl.agents.picking import of_known_items
+from kgrl.candidates.fixed import FixedCandidates
 from kgrl.files import digest, load_tensors, save_tensors
 from kgrl.options import at_least, expected
 from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
-
-_CELLS = 2**22  # of the sessions × items scores that are laid out at once
 
 
 class VectorAgent(OffPolicyAgent):
@@ -38,9 +34,6 @@ class VectorAgent(OffPolicyAgent):
         ValueError: vectors of another shape, or not finite, a pool that is none, or an option outside its range.
     """
 
-    pool: Tensor | None
-    place: Tensor | None
-
     def __init__(self, vectors: Tensor, pool: Tensor | None, own: Mapping[str, Any], **options: Any) -> None:
         super().__init__(own, **options)
         if vectors.layout != torch.strided or vectors.dim() != 2 or not vectors.numel():
@@ -48,14 +41,8 @@ class VectorAgent(OffPolicyAgent):
         if not vectors.isfinite().all():
             raise ValueError(expected("vectors", "finite numbers", "NaN or infinity"))
         self.num_items = len(vectors)
-        self.pool_size = self.num_items if pool is None else len(_checked_pool(pool, self.num_items))
+        self.pool = FixedCandidates(self.num_items, pool)
         self.data_digest = digest(vectors, pool)
-        place = None
-        if pool is not None:
-            place = torch.full((self.num_items + 1,), -1, device=pool.device)  # the last one is that of −1
-            place[pool] = torch.arange(len(pool), device=pool.device)
-        self.register_buffer("pool", None if pool is None else pool.clone())
-        self.register_buffer("place", place, persistent=False)
 
     @torch.no_grad()
     def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
@@ -67,12 +54,11 @@ class VectorAgent(OffPolicyAgent):
             generator: of what exploring draws, on the sessions' device; default a new one with seed 0.
         """
         generator = generator_for(self.device, 0) if generator is None else generator
-        gone = self._places(sessions.shown)
-        places = self._ranked(self._look(sessions), gone, 1, generator if explore else None).squeeze(1)
-        if explore and any(self.epsilon):
-            stray = self._strays(len(sessions), generator)
-            places = torch.where(stray, unshown_items(gone, self.pool_size, generator), places)
-        return self._items(places)
+        gone = self.pool.places(sessions.shown)
+        items = self.pool.items(self._ranked(self._look(sessions), gone, 1, generator if explore else None).squeeze(1))
+        if not explore or not any(self.epsilon):
+            return items
+        return torch.where(self._strays(len(sessions), generator), self.pool.draw(sessions.shown, generator), items)
 
     @torch.no_grad()
     def recommend(self, past: Sessions, k: int = 10) -> Tensor:
@@ -86,7 +72,8 @@ class VectorAgent(OffPolicyAgent):
             ValueError: an item id the agent does not know.
         """
         past = of_known_items(past, self.num_items).to(self.device)
-        return self._items(self._ranked(self._look(past), self._places(past.shown), at_least("k", k, 1), None))
+        gone = self.pool.places(past.shown)
+        return self.pool.items(self._ranked(self._look(past), gone, at_least("k", k, 1), None))
 
     def _ranked(self, seen: Outlook, gone: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
         """``[B, count]``, the places of each session's best items, best first, −1 where there are fewer.
@@ -98,24 +85,6 @@ class VectorAgent(OffPolicyAgent):
             generator: of noise, where the agent is to explore.
         """
         raise NotImplementedError
-
-    def _highest_q(self, seen: Outlook, gone: Tensor, count: int) -> Tensor:
-        """``[B, count]``, as :meth:`_ranked`: the places of the highest Q-values, of all that are left."""
-        values = DenseQ(seen.network, seen.head, seen.view, self.pool)
-        return self._in_parts(lambda state, shown: best(without_shown(values(state), shown), count), seen.state, gone)
-
-    def _in_parts(self, rank: Callable[..., Tensor], *given: Tensor) -> Tensor:
-        """``rank`` of what is given of B sessions, some sessions at a time: not B × N scores at once."""
-        rows = max(1, _CELLS // self.pool_size)
-        return torch.cat([rank(*part) for part in zip(*(each.split(rows) for each in given), strict=True)])
-
-    def _places(self, items: Tensor) -> Tensor:
-        """Where in the pool items are; −1 for others and for −1."""
-        return items if self.place is None else self.place[items]
-
-    def _items(self, places: Tensor) -> Tensor:
-        """The items at these places; −1 for −1."""
-        return places if self.pool is None else F.pad(self.pool, (0, 1), value=-1)[places]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes weights, item vectors and options to one safetensors file, whole or not at all."""
@@ -134,23 +103,8 @@ class VectorAgent(OffPolicyAgent):
             ValueError: a damaged or foreign file.
         """
         tensors, metadata = load_tensors(path, f"{cls.__name__} agent")
-        given: dict[str, Any] = {"pool": tensors.get("pool")} | metadata["options"] | options
+        given: dict[str, Any] = {"pool": tensors.get("pool.pool")} | metadata["options"] | options
         agent = cls(tensors["network.embedding"], **given)
         agent.load_state_dict(tensors)
         agent.data_digest = metadata["data"]  # of the vectors that training began with
         return agent
-
-
-def best(scores: Tensor, count: int) -> Tensor:
-    """``[B, count]``, where the highest ``scores [B, N]`` are, best first; −1 where fewer are above −∞."""
-    return best_item(scores).unsqueeze(1) if count == 1 else best_items(scores, count)
-
-
-def _checked_pool(pool: Tensor, num_items: int) -> Tensor:
-    if pool.dim() != 1 or pool.dtype != torch.long or not len(pool):
-        raise ValueError(expected("pool", "a LongTensor of at least one item id", f"{pool.dtype} {list(pool.shape)}"))
-    if int(pool.min()) < 0 or int(pool.max()) >= num_items:
-        raise ValueError(expected("pool", f"item ids in [0, {num_items})", [int(pool.min()), int(pool.max())]))
-    if len(pool.unique()) < len(pool):
-        raise ValueError(expected("pool", "every item at most once", f"{len(pool) - len(pool.unique())} repeated"))
-    return pool

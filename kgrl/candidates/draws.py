@@ -1,4 +1,4 @@
-"""Uniform random subsets for a whole batch at once, exact and without a dense [B, N] tensor."""
+"""Uniform random items for a whole batch at once, exact and without a dense [B, N] tensor."""
 
 from __future__ import annotations
 
@@ -58,3 +58,24 @@ def sample_rows(batch: Tensor, counts: Tensor, size: int, generator: torch.Gener
         kept = noise <= noise.kthvalue(size, dim=1, keepdim=True).values
         keep.masked_scatter_((octave == level).index_select(0, batch), kept.masked_select(valid))
     return keep
+
+
+def unshown_items(shown: Tensor, num_items: int, generator: torch.Generator) -> Tensor:
+    r"""``[B]``, an item that is not in ``shown [B, L]``, each equally likely; −1 where none is left.
+
+    A rank among the items that are left is drawn: no table of sessions × items. The item of rank r is r plus the number
+    of shown items below it: of the shown ones in ascending order, :math:`s_0 < s_1 < \dots`, those with
+    :math:`s_j - j \le r`, as :math:`s_j - j` items that are left lie below :math:`s_j`.
+
+    Args:
+        shown: distinct ids in each row; −1, anywhere, is skipped.
+        num_items: N.
+        generator: on the device of ``shown``.
+    """
+    none = (shown < 0) | (shown >= num_items)
+    left = num_items - (~none).sum(1)
+    # of 62 bits, so that the remainder favours no rank in a way that could be noticed
+    rank = torch.randint(2**62, left.shape, generator=generator, device=shown.device) % left.clamp(min=1)
+    gone = shown.masked_fill(none, num_items + shown.size(1)).sort(1).values
+    below = gone - torch.arange(shown.size(1), device=shown.device) <= rank.unsqueeze(1)
+    return (rank + below.sum(1)).masked_fill(left == 0, -1)

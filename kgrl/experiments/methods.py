@@ -27,10 +27,9 @@ from kgrl.agents.linear_gaussian import LinearGaussian
 from kgrl.agents.linear_ucb import LinearUCB
 from kgrl.agents.random import Random
 from kgrl.agents.tpgr import TPGR
-from kgrl.candidates.k_hop import KHopCandidates
+from kgrl.candidates.fixed import FixedCandidates
 from kgrl.experiments.method import Method, register
 from kgrl.experiments.setting import DIM, Setting
-from kgrl.graph import without_edges
 from kgrl.pretrain.items import item_vectors
 from kgrl.tree.cluster_tree import ClusterTree
 
@@ -113,9 +112,7 @@ def kgqr(setting: Setting, **options: Any) -> KGQR:
 
 def kgqr_in_pool(setting: Setting, **options: Any) -> KGQR:
     """A variant that picks from the backfill items alone: what backfill is worth, and what comes on top of it."""
-    pool = KHopCandidates(without_edges(setting.kg), hops=1, size=None, popular=restricted(setting),
-                          backfill=("popular", BACKFILL))
-    return kgqr(setting, candidates=pool, **options)
+    return kgqr(setting, candidates=FixedCandidates(setting.kg.num_items, restricted(setting)), **options)
 
 
 PLAIN: dict[str, Any] = {"streak_state": False, "taste_channels": 0}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kgrl.agents import KGQR
+from kgrl.candidates import FixedCandidates
 from kgrl.factorization import Factors
 from kgrl.graph import knowledge_graph
 from kgrl.rollout import rollout
@@ -123,7 +124,7 @@ def test_recommend_ranks_unseen_candidates():
     agent = parity_agent(average=0.0)
     past = Sessions.from_history([[0, 3], []], [[1.0, -0.5], []])
     top = agent.recommend(past, k=4)
-    items, batch, values = agent._values(past, torch.Generator().manual_seed(0))
+    items, batch, values = agent._values(agent._look(past), past, torch.Generator().manual_seed(0))
     for row in range(2):
         own = zip(values[batch == row].tolist(), items[batch == row].tolist(), strict=True)
         wanted = [item for _, item in sorted(own, key=lambda pair: -pair[0])][:4]
@@ -177,6 +178,40 @@ def test_ablations_take_away_what_table_5_says(variant, world):
     generator = torch.Generator().manual_seed(0)
     report = agent.learn(rollout(agent, world, torch.arange(6), True, generator), generator)
     assert report["gradient_steps"] == 2
+
+
+@pytest.mark.parametrize("pool", [None, [3, 8, 17, 0, 5]])
+@pytest.mark.parametrize("taste_channels", [0, 2])
+def test_fixed_candidates_are_decided_among_as_ragged_ones(pool, taste_channels, world):
+    """The same items by a rule of one's own, whose Q-values are computed pair by pair."""
+
+    class Ragged(torch.nn.Module):
+        def __init__(self, fixed: FixedCandidates) -> None:
+            super().__init__()
+            self.select = fixed.select
+
+    fixed = FixedCandidates(20, None if pool is None else torch.tensor(pool))
+    dense, ragged = (parity_agent(candidates=rule, epsilon=0.0, taste_channels=taste_channels, variant="KGQR-GCN-CS",
+                                  dim=8, hidden_channels=16) for rule in (fixed, Ragged(fixed)))  # so that none tie
+    for _ in range(3):
+        played = [rollout(agent, world, torch.arange(6), True) for agent in (dense, ragged)]
+        assert torch.equal(played[0].items, played[1].items)
+        reports = [agent.learn(played[0], torch.Generator().manual_seed(0)) for agent in (dense, ragged)]
+        assert reports[0] == pytest.approx(reports[1])
+    past = Sessions.from_history([[0, 1], [], [5, 3, 8, 17, 0]], [[1.0, -1.0], [], [1.0] * 5])
+    assert torch.equal(dense.recommend(past, 4), ragged.recommend(past, 4))
+
+
+def test_strays_are_uniform_over_what_is_left_of_fixed_candidates():
+    agent = parity_agent(candidates=FixedCandidates(20, torch.tensor([3, 8, 17, 0, 5])), epsilon=0.5, average=0.0)
+    past = Sessions.from_history([[8, 1]], [[1.0, -1.0]]).rows(torch.zeros(8_000, dtype=torch.long))
+    past.step = 2
+    best = int(agent.act(past)[0])
+    share = torch.bincount(agent.act(past, True, torch.Generator().manual_seed(0)), minlength=20) / 8_000
+    expected = torch.zeros(20)
+    expected[[3, 17, 0, 5]] = 0.125
+    expected[best] += 0.5
+    torch.testing.assert_close(share, expected, atol=0.02, rtol=0)
 
 
 def test_without_a_kg_item_vectors_are_asked_for():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from kgrl.agents.random import Random, unshown_items
+from kgrl.agents.random import Random
 from kgrl.candidates import KHopCandidates
 from kgrl.graph import knowledge_graph
 from kgrl.rollout import rollout
@@ -34,27 +34,6 @@ def test_minus_one_where_nothing_is_left():
     assert Random(num_items=2).act(past).tolist() == [-1, 0]
 
 
-@pytest.mark.parametrize("shown", [[], [0], [6], [0, 1, 2], [6, 5, 4], [5, 0, 3], [2, 4, 1, 0, 6]])
-def test_uniform_over_the_items_that_are_left(shown: list[int], device: torch.device):
-    """Chi-square; shown items in any order, at either end, side by side, and with gaps between the steps."""
-    count, generator = 20_000, torch.Generator(device).manual_seed(1)
-    rows = torch.tensor([-1, *shown, -1], device=device).expand(count, -1)
-    picks = torch.bincount(unshown_items(rows, 7, generator).cpu(), minlength=7)
-    left = [item for item in range(7) if item not in shown]
-    assert picks.sum() == picks[left].sum() == count
-    assert chisquare(picks[left]).pvalue > 1e-3
-
-
-def test_rows_are_independent_and_follow_their_own_past():
-    """Every pair of picks of two sessions is equally likely."""
-    generator = torch.Generator().manual_seed(2)
-    one, two = unshown_items(torch.tensor([[2], [0]]).repeat(20_000, 1), 4, generator).view(-1, 2).T
-    pairs = torch.bincount(4 * one + two, minlength=16).view(4, 4)
-    assert not pairs[2].any()
-    assert not pairs[:, 0].any()
-    assert chisquare(pairs[[0, 1, 3]][:, [1, 2, 3]].flatten()).pvalue > 1e-3
-
-
 def test_whole_sessions_show_every_item_once():
     items = 9
     world = Simulator(PredictedFeedback.from_embeddings(torch.ones(500, 1), torch.rand(items, 1)), horizon=items + 2)
@@ -65,14 +44,6 @@ def test_whole_sessions_show_every_item_once():
     for step in range(items):  # at every step, without a condition, every item
         assert chisquare(torch.bincount(sessions.items[:, step], minlength=items)).pvalue > 1e-3
     assert agent.learn(sessions) == {"gradient_steps": 0}
-
-
-def test_no_item_is_too_far_for_a_million():
-    """Among many items all parts are drawn from, the last ones too, and no table of sessions × items is there."""
-    picks = unshown_items(torch.arange(32).expand(50_000, -1), 10_000_000, torch.Generator().manual_seed(0))
-    assert picks.min() >= 32
-    assert picks.max() < 10_000_000
-    assert chisquare(torch.histc(picks.double(), 20, 32, 10_000_000)).pvalue > 1e-3
 
 
 def test_recommends_distinct_items_that_are_left():

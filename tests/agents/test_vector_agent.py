@@ -106,7 +106,7 @@ def test_exploring_needs_no_generator_and_leaves_the_global_state_alone(name) ->
 def test_a_long_batch_is_ranked_in_parts(name, monkeypatch) -> None:
     agent = learned(name)
     whole = rollout(agent, predicted(), torch.arange(USERS)).items
-    monkeypatch.setattr("kgrl.agents.vector_agent._CELLS", 7 * ITEMS + 1)  # 7 sessions a part
+    monkeypatch.setattr("kgrl.agents.picking._CELLS", 7 * ITEMS + 1)  # 7 sessions a part
     assert torch.equal(rollout(agent, predicted(), torch.arange(USERS)).items, whole)
 
 

@@ -1,4 +1,4 @@
-"""Random subsets: distinct, of the right size, every subset equally likely."""
+"""Random subsets and items: distinct, of the right size, each equally likely."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from itertools import combinations
 
 import pytest
 import torch
+from scipy.stats import chisquare
 
-from kgrl.candidates.draws import random_subsets, sample_rows
+from kgrl.candidates.draws import random_subsets, sample_rows, unshown_items
 
 # the 0.1 % points of chi-square for the degrees of freedom below
 CHI_SQUARE = {9: 27.9, 14: 36.1}
@@ -70,3 +71,32 @@ def test_small_rows_take_nothing_from_the_generator() -> None:
     before = generator.get_state()
     assert bool(sample_rows(torch.tensor([0, 0, 2]), torch.tensor([2, 0, 1]), 2, generator).all())
     assert torch.equal(before, generator.get_state())
+
+
+@pytest.mark.parametrize("shown", [[], [0], [6], [0, 1, 2], [6, 5, 4], [5, 0, 3], [2, 4, 1, 0, 6]])
+def test_uniform_over_the_items_that_are_left(shown: list[int], device: torch.device):
+    """Chi-square; shown items in any order, at either end, side by side, and with gaps between the steps."""
+    count, generator = 20_000, torch.Generator(device).manual_seed(1)
+    rows = torch.tensor([-1, *shown, -1], device=device).expand(count, -1)
+    picks = torch.bincount(unshown_items(rows, 7, generator).cpu(), minlength=7)
+    left = [item for item in range(7) if item not in shown]
+    assert picks.sum() == picks[left].sum() == count
+    assert chisquare(picks[left]).pvalue > 1e-3
+
+
+def test_rows_are_independent_and_follow_their_own_past():
+    """Every pair of picks of two sessions is equally likely."""
+    generator = torch.Generator().manual_seed(2)
+    one, two = unshown_items(torch.tensor([[2], [0]]).repeat(20_000, 1), 4, generator).view(-1, 2).T
+    pairs = torch.bincount(4 * one + two, minlength=16).view(4, 4)
+    assert not pairs[2].any()
+    assert not pairs[:, 0].any()
+    assert chisquare(pairs[[0, 1, 3]][:, [1, 2, 3]].flatten()).pvalue > 1e-3
+
+
+def test_no_item_is_too_far_for_a_million():
+    """Among many items all parts are drawn from, the last ones too, and no table of sessions × items is there."""
+    picks = unshown_items(torch.arange(32).expand(50_000, -1), 10_000_000, torch.Generator().manual_seed(0))
+    assert picks.min() >= 32
+    assert picks.max() < 10_000_000
+    assert chisquare(torch.histc(picks.double(), 20, 32, 10_000_000)).pvalue > 1e-3

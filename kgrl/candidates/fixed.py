@@ -1,0 +1,89 @@
+"""``FixedCandidates``: the same candidates for every session."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kgrl.candidates.draws import unshown_items
+from kgrl.options import at_least, expected
+
+
+class FixedCandidates(nn.Module):
+    """Every item, or those of a pool, whoever is asked for: no candidate selection.
+
+    As the candidates are no session's own, an agent can score them as one dense matrix. It knows them by their *places*
+    in the pool, −1 for none; only what leaves it are item ids.
+
+    Args:
+        num_items: N.
+        pool: ``[P]``, the items that may be recommended, e.g. the 300 most liked; ``None``: all.
+
+    Shapes:
+        - ``select(seeds [B, L], exclude [B, L'])`` → ``items [K]``, ``batch [K]``.
+
+    Raises:
+        ValueError: a pool that is none: of another type, with unknown or repeated items, or empty.
+    """
+
+    pool: Tensor | None
+    _place: Tensor | None
+
+    def __init__(self, num_items: int, pool: Tensor | None = None) -> None:
+        super().__init__()
+        self.num_items = at_least("num_items", num_items, 1)
+        self.size = self.num_items if pool is None else len(_checked(pool, num_items))
+        place = None
+        if pool is not None:
+            place = torch.full((num_items + 1,), -1, device=pool.device)  # the last one is that of −1
+            place[pool] = torch.arange(len(pool), device=pool.device)
+        self.register_buffer("pool", None if pool is None else pool.clone())
+        self.register_buffer("_place", place, persistent=False)
+
+    def places(self, items: Tensor) -> Tensor:
+        """Where in the pool items are; −1 for others and for −1."""
+        return items if self._place is None else self._place[items]
+
+    def items(self, places: Tensor) -> Tensor:
+        """The items at these places; −1 for −1."""
+        return places if self.pool is None else F.pad(self.pool, (0, 1), value=-1)[places]
+
+    def of(self, table: Tensor) -> Tensor:
+        """``[P, …]``, the candidates' rows of a table ``[N, …]`` of the items."""
+        return table if self.pool is None else table[self.pool]
+
+    def draw(self, shown: Tensor, generator: torch.Generator) -> Tensor:
+        """``[B]``, a uniformly random candidate that is not among ``shown [B, L]``; −1 where none is left."""
+        return self.items(unshown_items(self.places(shown), self.size, generator))
+
+    def select(
+        self, seeds: Tensor, exclude: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What is left for each session, ragged, as other rules have it: a B × P mask is made.
+
+        Args:
+            seeds: ``[B, L]``, item ids, −1 anywhere is padding; they are no candidates.
+            exclude: ``[B, L']``, likewise.
+            generator: makes no difference.
+
+        Returns:
+            ``items [K]`` and ``batch [K]`` (the session of each), sorted by session, in the order of the pool.
+        """
+        gone = self.places(torch.cat([seeds, exclude], 1))
+        left = torch.ones(len(gone), self.size + 1, dtype=torch.bool, device=gone.device)  # the last one is that of −1
+        batch, places = left.scatter_(1, gone.where(gone >= 0, self.size), False)[:, :-1].nonzero().unbind(1)
+        return self.items(places), batch
+
+    def extra_repr(self) -> str:
+        return f"{self.size} of {self.num_items} items"
+
+
+def _checked(pool: Tensor, num_items: int) -> Tensor:
+    if pool.dim() != 1 or pool.dtype != torch.long or not len(pool):
+        raise ValueError(expected("pool", "a LongTensor of at least one item id", f"{pool.dtype} {list(pool.shape)}"))
+    if int(pool.min()) < 0 or int(pool.max()) >= num_items:
+        raise ValueError(expected("pool", f"item ids in [0, {num_items})", [int(pool.min()), int(pool.max())]))
+    if len(pool.unique()) < len(pool):
+        raise ValueError(expected("pool", "every item at most once", f"{len(pool) - len(pool.unique())} repeated"))
+    return pool
