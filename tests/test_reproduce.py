@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kgrl.experiments.method import METHODS
+from kgrl.experiments.tables import TABLES
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -27,7 +29,7 @@ def script(monkeypatch, capsys):
     return run
 
 
-def test_tune_run_render(script, tmp_path):
+def test_tune_run_render(script, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     where = ["--worlds", "synthetic/logged", "--data", tmp_path / "data", "--tuned", tmp_path / "tuned.json"]
     said = script("reproduce/tune", *where, "--methods", "Popularity", "Random")
@@ -53,14 +55,18 @@ def test_tune_run_render(script, tmp_path):
     assert made == [f"tpgr-table2-synthetic-logged-eta-{eta}.{form}" for eta in ("0.1", "0")
                     for form in ("csv", "md", "png", "tex")]
     page = tmp_path / "RESULTS.md"
-    page.write_text("before\n<!-- tpgr-table2 -->\nold\n<!-- end tpgr-table2 -->\nafter\n")
+    page.write_text("before\n<!-- tpgr-table2 -->\nold\n<!-- end tpgr-table2 -->\nafter\n"
+                    "<!-- tpgr-figure4-right -->\n<!-- end tpgr-figure4-right -->\n")
     script(*render, "--results", page)
     text = page.read_text()
     assert text.startswith("before\n<!-- tpgr-table2 -->\n### TPGR Table 2")
-    assert text.endswith("<!-- end tpgr-table2 -->\nafter\n")
+    assert "<!-- end tpgr-table2 -->\nafter\n" in text
+    assert not (tmp_path / "figures").exists()  # none of the methods run is in a table that has one
     assert "old" not in text
+    monkeypatch.setitem(TABLES, "tpgr-table2", replace(TABLES["tpgr-table2"], figure="Bars"))
     script(*render, "--results", page)
-    assert page.read_text() == text
+    assert "\n![Bars](figures/tpgr-table2-synthetic-logged-eta-0.png)\n" in page.read_text()
+    assert (tmp_path / "figures" / "tpgr-table2-synthetic-logged-eta-0.png").read_bytes()[1:4] == b"PNG"
 
     cell.write_text(cell.read_text().replace('"shrinkage": ', '"shrinkage": 7'))
     with pytest.raises(ValueError, match=r"popularity/seed-1\.json is of another run"):

@@ -4,9 +4,9 @@
     python examples/reproduce/data_statistics.py --dataset book-crossing --source FOLDER
     python examples/reproduce/data_statistics.py --dataset netflix --source FOLDER --longest 30
 
-Prints a row beside the papers' own, as Markdown, and draws tpgr-figure3-<data set>.png. What the data set cannot serve,
-without a KG or time stamps, is said. (Not called statistics.py: it would hide Python's module of that name from every
-script in this folder.)
+Prints a row beside the papers' own, as Markdown, and draws figures/tpgr-figure3-<data set>.png. What the data set
+cannot serve, without a KG or time stamps, is said. (Not called statistics.py: it would hide Python's module of that
+name from every script in this folder.)
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from torch_geometric.data import HeteroData
 
+from kgrl.experiments.page import fill
 from kgrl.experiments.setting import DATASETS
 from kgrl.experiments.statistics import (
     CountAverages,
@@ -43,7 +44,9 @@ def options() -> argparse.Namespace:
     add("--data", type=Path, default=HERE.parents[1] / "data", help="where data sets are kept")
     add("--above", type=float, default=3.0, help="Figure 3: a rating above it is positive")
     add("--longest", type=int, default=20, help="Figure 3: counts up to it")
-    add("--out", type=Path, default=HERE, help="folder of the figure")
+    add("--out", type=Path, default=HERE / "figures", help="folder of the figure")
+    add("--results", type=Path, help="a Markdown file; what stands between its marks <!-- statistics-DATASET --> is "
+        "replaced")
     return parser.parse_args()
 
 
@@ -51,21 +54,23 @@ def main() -> None:
     args = options()
     given = {} if args.dataset == "synthetic" else {"source": args.source}
     data = DATASETS[args.dataset](args.data / args.dataset, **given)[0]
-    for title, count, columns, paper in (("KGQR Table 2", kgqr_statistics, KGQR, KGQR_PAPER),
-                                         ("TPGR Table 1", tpgr_statistics, TPGR, TPGR_PAPER)):
-        print(f"{title}\n")
-        served(lambda: print(table(args.dataset, count(data), columns, paper)))  # noqa: B023 (called here)
-        print()
-    print("TPGR Figure 3: average rating after so many positive (negative) ratings in a row\n")
-    served(lambda: figure3(args, data))
+    parts = [f"{title}\n\n{served(lambda: table(args.dataset, count(data), columns, paper))}"  # noqa: B023 (called here)
+             for title, count, columns, paper in (("KGQR Table 2", kgqr_statistics, KGQR, KGQR_PAPER),
+                                                  ("TPGR Table 1", tpgr_statistics, TPGR, TPGR_PAPER))]
+    parts.append("TPGR Figure 3: average rating after so many positive (negative) ratings in a row\n\n"
+                 f"{served(lambda: figure3(args, data))}")
+    text = "\n\n".join(parts)
+    print(text)
+    if args.results:
+        fill(args.results, {f"statistics-{args.dataset}": text})
 
 
-def served(show: Callable[[], object]) -> None:
-    """Shows it, or says why not."""
+def served(made: Callable[[], str]) -> str:
+    """What is made, or why it cannot be."""
     try:
-        show()
+        return made()
     except ValueError as error:
-        print(error)
+        return str(error)
 
 
 def table(name: str, counts: Mapping[str, int], columns: tuple[str, ...], paper: Mapping[str, tuple[int, ...]]) -> str:
@@ -75,15 +80,16 @@ def table(name: str, counts: Mapping[str, int], columns: tuple[str, ...], paper:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def figure3(args: argparse.Namespace, data: HeteroData) -> None:
+def figure3(args: argparse.Namespace, data: HeteroData) -> str:
     found, shuffled = (consecutive_count_averages(data, args.above, args.longest, seed) for seed in (None, 0))
-    print("| count | after positive | shuffled | after negative | shuffled |\n|---|---|---|---|---|")
+    lines = ["| count | after positive | shuffled | after negative | shuffled |", "|---|---|---|---|---|"]
     for count in range(args.longest + 1):
         cells = [cell(each[sign], count) for sign in ("positive", "negative") for each in (found, shuffled)]
-        print(f"| {count} | {' | '.join(cells)} |")
+        lines.append(f"| {count} | {' | '.join(cells)} |")
     path = args.out / f"tpgr-figure3-{args.dataset}.png"
     plot_consecutive_counts(found, path, shuffled)
-    print(f"\naverage ± standard error (ratings); shuffled: each user's ratings in a random order\nwrote {path}")
+    return "\n".join([*lines, "", "average ± standard error (ratings); shuffled: each user's ratings in a random order",
+                      "", f"![TPGR Figure 3]({path.parent.name}/{path.name})"])
 
 
 def cell(averages: CountAverages, count: int) -> str:

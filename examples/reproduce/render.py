@@ -16,6 +16,7 @@ from pathlib import Path
 
 import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
 from kgrl.experiments.figures import plot_curves, plot_rows
+from kgrl.experiments.page import fill
 from kgrl.experiments.render import sheet
 from kgrl.experiments.results import Results
 from kgrl.experiments.search import Tuned
@@ -34,7 +35,7 @@ def options() -> argparse.Namespace:
     add("--tuned", type=Path, default=HERE / "tuned.json", help="what tune.py chose")
     add("--out", type=Path, help="folder for a file a table and format; default: print Markdown")
     add("--results", type=Path, help="a Markdown file; what stands between its marks <!-- TABLE --> and "
-        "<!-- end TABLE --> is replaced")
+        "<!-- end TABLE --> is replaced; figures go into the folder `figures` beside it")
     args = parser.parse_args()
     args.tables = [table_of(name) for name in args.tables or TABLES]
     return args
@@ -52,19 +53,23 @@ def settings(cells: Path, table: Table) -> Iterator[str]:
 def main() -> None:
     args = options()
     tuned = Tuned(args.tuned)
-    texts = {table.name: [] for table in args.tables}
+    texts: dict[str, str] = dict.fromkeys((table.name for table in args.tables), "")
     for table in args.tables:
         for setting in settings(args.cells, table):
             results = Results(args.cells, setting, tuned)
             if any(results.of(method) for method in table.rows.values()):
                 made = sheet(table, results)
-                texts[table.name].append(made.markdown())
+                name = f"{table.name}-{setting.replace('/', '-')}"
+                texts[table.name] += f"{made.markdown()}\n"
                 if args.out:
-                    write(args.out / f"{table.name}-{setting.replace('/', '-')}", table, made, results)
+                    write(args.out / name, table, made, results)
+                if args.results and table.figure:
+                    draw(table, results, args.results.parent / "figures" / f"{name}.png")
+                    texts[table.name] += f"![{table.figure}](figures/{name}.png)\n\n"
     if args.results:
         fill(args.results, texts)
     else:
-        print("\n".join(text for sheets in texts.values() for text in sheets))
+        print("".join(texts.values()))
 
 
 def write(stem: Path, table: Table, made: Sheet, results: Results) -> None:
@@ -72,19 +77,11 @@ def write(stem: Path, table: Table, made: Sheet, results: Results) -> None:
     for ending, form in FORMATS.items():
         with whole_file(f"{stem}.{ending}") as temporary:
             temporary.write_text(getattr(made, form)(), encoding="utf-8")
-    (plot_curves if table.rewards else plot_rows)(table, results, f"{stem}.png")
+    draw(table, results, Path(f"{stem}.png"))
 
 
-def fill(path: Path, texts: dict[str, list[str]]) -> None:
-    """Puts the tables between their marks."""
-    page = path.read_text(encoding="utf-8")
-    for name, sheets in texts.items():
-        start, end = f"<!-- {name} -->", f"<!-- end {name} -->"
-        if start in page and end in page:
-            before, after = page.split(start)[0], page.split(end)[1]
-            page = "\n".join([f"{before}{start}", *sheets, f"{end}{after}"])
-    with whole_file(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+def draw(table: Table, results: Results, path: Path) -> None:
+    (plot_curves if table.rewards else plot_rows)(table, results, path)
 
 
 if __name__ == "__main__":

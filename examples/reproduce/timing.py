@@ -5,8 +5,9 @@
     python examples/reproduce/timing.py scaling --methods TPGR DQN-R --sizes 1000 100000 --threads 2
 
 Plain networks with hidden layers of 32 and 16, synthetic items and states, nothing masked; see
-`kgrl.experiments.deciders`. Prints Markdown, and writes timing-table3.json, or timing-scaling.json and .png. Take a
-machine that does nothing else; on one core table3 takes half an hour, most of it DDPG-KNN, and scaling 10 minutes.
+`kgrl.experiments.deciders`. Prints Markdown, and writes figures/timing-table3.json, or timing-scaling.json and .png.
+Take a machine that does nothing else; on one core table3 takes half an hour, most of it DDPG-KNN, and scaling 10
+minutes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 
 from kgrl.experiments.deciders import METHODS, make_decider
+from kgrl.experiments.page import fill
 from kgrl.experiments.timing import decision_times, fitted_exponent, plot_decision_times, training_step_seconds
 from kgrl.files import whole_file
 
@@ -53,7 +55,9 @@ def options() -> argparse.Namespace:
         add("--threads", type=int, default=1)
         add("--device", default="cpu")
         add("--seed", type=int, default=0)
-        add("--out", type=Path, default=HERE, help="folder of the files")
+        add("--out", type=Path, default=HERE / "figures", help="folder of the files")
+        add("--results", type=Path, help="a Markdown file; what stands between its marks "
+            f"<!-- timing-{name} --> is replaced")
     return parser.parse_args()
 
 
@@ -69,9 +73,13 @@ def main() -> None:
         temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if args.command == "scaling":
         plot_decision_times(rows, args.out / "timing-scaling.png")
-    print(f"\n{table3(rows, trained) if args.command == 'table3' else scaling(rows)}")
-    print(f"\nFastest of {args.repeats}; {args.threads} thread(s), {args.device}. "
-          f"{MARK} in proportion, from fewer than 10⁶ decisions.")
+    text = (f"{table3(rows, trained) if args.command == 'table3' else scaling(rows)}\n\nFastest of {args.repeats}; "
+            f"{args.threads} thread(s), {args.device}. {MARK} in proportion, from fewer than 10⁶ decisions.")
+    if args.command == "scaling":
+        text += f"\n\n![Time of a decision against the number of items]({args.out.name}/timing-scaling.png)"
+    print(f"\n{text}")
+    if args.results:
+        fill(args.results, {f"timing-{args.command}": text})
 
 
 def training_times(args: argparse.Namespace) -> list[Row]:

@@ -30,6 +30,7 @@ class Table:
         stand_in: whose figures of the paper stand beside a data set that it does not have.
         rewards: levels of reward; given, it tells the interactions that they take rather than the scores.
         note: what is to be said below it.
+        figure: what its figure is called where that belongs beside the table.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Table:
     stand_in: Mapping[str, str] = field(default_factory=lambda: paper.STAND_IN)
     rewards: tuple[float, ...] = ()
     note: str = ""
+    figure: str = ""
 
 
 def _itself(*methods: str) -> dict[str, str]:
@@ -67,14 +69,15 @@ TABLES = {table.name: table for table in (
           ("reward",), "KGQR", rewards=(0.5, 1.0, 1.5, 2.0),
           paper={name: {0.1: rows} for name, rows in paper.KGQR_TABLE4.items()},
           note="from backfill to KGQR, one part after the other: DQN-R; in the backfill (the most liked items alone); "
-               "with KG vectors (KGQR-GCN-CS); with graph convolution (KGQR-CS); with k-hop candidates (KGQR)"),
+               "with KG vectors (KGQR-GCN-CS); with graph convolution (KGQR-CS); with k-hop candidates (KGQR)",
+          figure="KGQR Figure 3: learning curves"),
     Table("kgqr-table6", "KGQR Tables 5 and 6: ablation",
           {"KGQR-KG (DQN-R)": "DQN-R"} | _itself("KGQR-GCN-CS", "KGQR-CS", "KGQR"), ("reward", "precision"), "KGQR",
           paper=paper.KGQR_TABLE6),
     Table("kgqr-figure4", "KGQR Figure 4: candidate size",
           {f"{size:,} candidates": f"KGQR ({size} candidates)" for size in (1_000, 2_000, 3_000, 5_000, 10_000)},
           ("reward", "precision"), "1,000 candidates", worlds=("book-crossing/kgqr",),
-          note="two hops reach few items here: candidates are filled up at random to the size"),
+          note="two hops reach few items here: candidates are filled up at random to the size", figure="KGQR Figure 4"),
     Table("tpgr-table2", "TPGR Table 2: overall performance",
           _BASELINES | _itself("TPGR (as printed)", "TPGR (KG tree)", "TPGR (KG tree and state)", "TPGR"),
           ("reward", "precision", "recall", "f1"), "TPGR", "welch", 1e-6, ("ml-100k/logged",), (0.0, 0.1, 0.2),
@@ -83,10 +86,10 @@ TABLES = {table.name: table for table in (
           {"K-means, rating": "TPGR (kmeans, rating)", "K-means, VAE": "TPGR (kmeans, vae)",
            "K-means, MF": "TPGR (kmeans, mf)", "PCA, VAE": "TPGR (pca, vae)", "PCA, MF": "TPGR (pca, mf)",
            "PCA, rating": "TPGR"},
-          ("reward",), "PCA, rating", "welch", 1e-6, ("ml-100k/logged",)),
+          ("reward",), "PCA, rating", "welch", 1e-6, ("ml-100k/logged",), figure="TPGR Figure 4, left"),
     Table("tpgr-figure4-right", "TPGR Figure 4, right: depth of the tree",
           {"depth 1": "TPGR (depth 1)", "depth 2": "TPGR", "depth 3": "TPGR (depth 3)", "depth 4": "TPGR (depth 4)"},
-          ("reward",), "depth 2", "welch", 1e-6, ("ml-100k/logged",)),
+          ("reward",), "depth 2", "welch", 1e-6, ("ml-100k/logged",), figure="TPGR Figure 4, right"),
 )}
 
 

@@ -207,8 +207,11 @@ def run(monkeypatch, capsys, *arguments: str) -> str:
 
 
 def test_the_script_sets_ours_beside_the_papers_seconds(tmp_path, monkeypatch, capsys):
+    page = tmp_path / "page.md"
+    page.write_text("<!-- timing-table3 -->\n<!-- end timing-table3 -->\n")
     said = run(monkeypatch, capsys, "table3", "--items", "20", "17770", "--methods", "TPGR", "DDPG-KNN (k=1)",
-               "--episodes", "3", "--limit", "0.01", "--repeats", "1", "--out", str(tmp_path))
+               "--episodes", "3", "--limit", "0.01", "--repeats", "1", "--out", str(tmp_path / "figures"),
+               "--results", str(page))
     table = [[part.strip() for part in line.strip("|").split("|")] for line in said.splitlines() if line[:1] == "|"]
     assert table[0] == [
         "seconds", "training step, 20 items", "paper, no such size", "training step, 17,770 items", "paper, Netflix",
@@ -217,7 +220,8 @@ def test_the_script_sets_ours_beside_the_papers_seconds(tmp_path, monkeypatch, c
         ("TPGR", "–", "3.1", "–", "3.9"), ("DDPG-KNN (k=1)", "–", "1.3", "–", "1.8")]
     assert all(row[7].endswith("\\*") for row in table[2:])
     assert "1 thread(s), cpu" in said
-    result = json.loads((tmp_path / "timing-table3.json").read_text())
+    assert page.read_text() == f"<!-- timing-table3 -->\n{said[said.index('| seconds'):]}<!-- end timing-table3 -->\n"
+    result = json.loads((tmp_path / "figures" / "timing-table3.json").read_text())
     assert [len(result[part]) for part in ("decisions", "training")] == [4, 4]
     assert {row["threads"] for row in result["decisions"] + result["training"]} == {1}
 
@@ -229,4 +233,5 @@ def test_the_script_draws_the_growth(tmp_path, monkeypatch, capsys):
     assert [line.split(" |")[0] for line in said.splitlines() if line.startswith("| ")][2:] == [
         f"| {method}" for method in METHODS]
     assert {path.name for path in tmp_path.iterdir()} == {"timing-scaling.json", "timing-scaling.png"}
+    assert f"]({tmp_path.name}/timing-scaling.png)" in said
     assert (tmp_path / "timing-scaling.png").read_bytes()[:8] == PNG

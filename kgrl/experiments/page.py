@@ -1,0 +1,34 @@
+"""``fill``: puts what was measured between the marks of a page, such as ``RESULTS.md``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from kgrl.files import whole_file
+from kgrl.options import expected
+
+
+def fill(path: str | os.PathLike[str], parts: Mapping[str, str]) -> None:
+    """Replaces what stands between ``<!-- name -->`` and ``<!-- end name -->``; all else on the page stays.
+
+    Args:
+        path: a Markdown file.
+        parts: name → Markdown; one whose marks the page does not have is left out.
+
+    Raises:
+        ValueError: a mark without its end; the page stays as it was.
+    """
+    page = Path(path).read_text(encoding="utf-8")
+    for name, part in parts.items():
+        start, end = f"<!-- {name} -->", f"<!-- end {name} -->"
+        before, opened, rest = page.partition(start)
+        if not opened:
+            continue
+        _, closed, after = rest.partition(end)
+        if not closed:
+            raise ValueError(expected(str(path), f"{end} behind {start}", "none"))
+        page = f"{before}{start}\n{part.strip()}\n{end}{after}"
+    with whole_file(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
