@@ -20,7 +20,8 @@ from kgrl.agents.trail import Kept, Trail
 from kgrl.agents.versioned import Versioned
 from kgrl.files import below, digest, load_tensors, save_tensors
 from kgrl.nn.item_scores import ItemScores
-from kgrl.nn.tree_policy import Levels, TreePolicy
+from kgrl.nn.tree_levels import Levels
+from kgrl.nn.tree_policy import TreePolicy
 from kgrl.options import at_least, between, expected, one_of
 from kgrl.pretrain.items import item_vectors
 from kgrl.seeding import fenced

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,25 +15,12 @@ from torch.nn import Parameter
 
 from kgrl.nn.choice import draw, log_prob_and_entropy
 from kgrl.nn.grouped import Grouping, layer_of, linear
-from kgrl.nn.item_scores import ItemScores, Moments, level_moments, node_score, pairs
+from kgrl.nn.item_scores import ItemScores, node_score, pairs
 from kgrl.nn.node_index import Gone, GoneBefore, NodeIndex
+from kgrl.nn.tree_levels import Levels
 from kgrl.nn.walk import Choice, Walk
 from kgrl.options import at_least, expected
 from kgrl.tree.cluster_tree import ClusterTree
-
-
-class Levels(NamedTuple):
-    """A parameter version's networks, level by level, with item scores taken in; see :meth:`TreePolicy.prepare`.
-
-    ``layers``: each level's, from first to last. ``leaf [nodes, k + 1, c]``: the items' own scores, below the nodes of
-    the last level, where its networks could not take them in. ``moments``: of every level but the last.
-    """
-
-    layers: list[list[tuple[Tensor, Tensor]]]
-    scores: ItemScores | None
-    leaf: Tensor | None
-    moments: list[Moments]
-
 
 Past = Gone | GoneBefore | None
 
@@ -263,15 +249,7 @@ class TreePolicy(torch.nn.Module):
             layers.append([(weight[first : first + nodes], bias[first : first + nodes])
                            for weight, bias in zip(self.weights, self.biases, strict=True)])
             first += nodes
-        if scores is None:
-            return Levels(layers, None, None, [])
-        own = self.index.sums(scores.rows)[-1]  # of one item, the sum is its score
-        if not merge or len(layers[-1]) > 1:
-            return Levels(layers, scores, own, level_moments(self.index, scores))
-        weight, bias = layers[-1][0]
-        own = own * scores.sharpness
-        layers[-1] = [(weight + F.pad(own[:, :-1], (0, 0, weight.size(1) - own.size(1) + 1, 0)), bias + own[:, -1])]
-        return Levels(layers, scores, None, level_moments(self.index, scores))
+        return Levels.of(self.index, layers, scores, merge)
 
     def _check(self, scores: ItemScores) -> None:
         if scores.weight.size(0) != self.num_items or scores.weight.size(1) > self.weights[0].size(1):
