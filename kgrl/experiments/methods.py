@@ -130,6 +130,7 @@ deep("DQN-R (paper's state)", over_vectors(DQNR), "DQN-R", **PLAIN)
 deep("DDPG-R in the backfill", over_vectors(DDPGR, pool=True), "DDPG-R")
 deep("DDPG-KNN (k=N) in the backfill", over_vectors(DDPGKNN, pool=True), "DDPG-KNN (k=N)", k=1.0)
 deep("DQN-R in the backfill", over_vectors(DQNR, pool=True), "DQN-R")
+deep("DQN-R in the backfill (paper's state)", over_vectors(DQNR, pool=True), "DQN-R", **PLAIN)
 deep("KGQR-GCN-CS in the backfill", kgqr_in_pool, "KGQR", ("kg",), variant="KGQR-GCN-CS")
 deep("KGQR-CS in the backfill", kgqr_in_pool, "KGQR", ("kg",), variant="KGQR-CS")
 for size in (1_000, 2_000, 3_000, 5_000, 10_000):

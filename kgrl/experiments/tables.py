@@ -65,7 +65,8 @@ TABLES = {table.name: table for table in (
     Table("kgqr-table4", "KGQR Table 4: interactions to reach a reward",
           _itself("DDPG-R", "DDPG-KNN (k=N)", "DQN-R", "DQN-R (paper's state)", "KGQR (paper's state)", "KGQR-CS",
                   "KGQR (random backfill)", "KGQR", "DDPG-R in the backfill", "DDPG-KNN (k=N) in the backfill",
-                  "DQN-R in the backfill", "KGQR-GCN-CS in the backfill", "KGQR-CS in the backfill"),
+                  "DQN-R in the backfill", "DQN-R in the backfill (paper's state)", "KGQR-GCN-CS in the backfill",
+                  "KGQR-CS in the backfill"),
           ("reward",), "KGQR", rewards=(0.5, 1.0, 1.5, 2.0),
           paper={name: {0.1: rows} for name, rows in paper.KGQR_TABLE4.items()},
           note="from backfill to KGQR, one part after the other: DQN-R; in the backfill (the most liked items alone); "
