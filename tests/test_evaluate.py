@@ -96,6 +96,8 @@ def test_draws_from_a_generator_of_its_own() -> None:
     assert not torch.equal(one.sessions.items, other.sessions.items)
     assert not torch.equal(one.sessions.items[:16], one.sessions.items[16:32])  # batches are not each other's copy
     assert torch.equal(before, torch.random.get_rng_state())
+    plain, given = evaluate(agent, simulator, users), evaluate(agent, simulator, users, batch=512, seed=0)
+    assert torch.equal(plain.sessions.items, given.sessions.items)
 
 
 def test_refuses_no_users_and_no_batch() -> None:
@@ -106,10 +108,10 @@ def test_refuses_no_users_and_no_batch() -> None:
         evaluate(Cheat(simulator.feedback), simulator, torch.arange(3), batch=0)
 
 
-def scores_of(values: list[float], users: list[int] | None = None) -> Scores:
-    """Scores whose reward and recall a user are the given ones."""
+def scores_of(values: list[float], users: list[int] | None = None, metric: str = "reward") -> Scores:
+    """Scores whose ``metric`` of each user is the given one, and 0 all others."""
     sessions = Sessions.empty(torch.tensor(users or list(range(len(values)))), 1)
-    per_user = {name: torch.tensor(values) for name in ("reward", "precision", "recall", "f1")}
+    per_user = {name: torch.tensor(values) * (name == metric) for name in ("reward", "precision", "recall", "f1")}
     return Scores(0, 0, 0, 0, per_user, sessions)
 
 
@@ -131,15 +133,17 @@ def test_compare_against_every_sign_pattern() -> None:
 
 
 @pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
-def test_compare_is_scipys_paired_test(alternative: str) -> None:
+@pytest.mark.parametrize("metric", ["precision", "recall", "f1"])
+def test_compare_is_scipys_paired_test(alternative: str, metric: str) -> None:
     generator = torch.Generator().manual_seed(0)
     b = torch.randint(0, 9, (200,), generator=generator) / 8  # ties and zeros, as in precision
     a = b + torch.randint(-1, 3, (200,), generator=generator) / 8
-    outcome = compare(scores_of(a.tolist()), scores_of(b.tolist()), "precision", alternative)
+    mine, theirs = (scores_of(values.tolist(), metric=metric) for values in (a, b))
+    outcome = compare(mine, theirs, metric, alternative)
     expected = stats.wilcoxon(a.numpy(), b.numpy(), alternative=alternative).pvalue
     assert outcome.p_value == pytest.approx(float(expected))
     assert (outcome.p_value < 0.05) == (alternative != "less")
-    assert (outcome.metric, outcome.alternative) == ("precision", alternative)
+    assert (outcome.metric, outcome.alternative) == (metric, alternative)
 
 
 def test_compare_refuses() -> None:

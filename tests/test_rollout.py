@@ -17,12 +17,13 @@ class Recorder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(1))
-        self.frozen = nn.Dropout().eval()
+        self.frozen, self.live = nn.Dropout().eval(), nn.Dropout()
         self.asked: list[tuple[int, bool, bool, bool]] = []
         self.generators: list[torch.Generator] = []
 
     def act(self, sessions: Sessions, explore: bool, generator: torch.Generator) -> Tensor:
-        self.asked.append((sessions.step, explore, self.training or self.frozen.training, torch.is_grad_enabled()))
+        training = any(part.training for part in self.modules())
+        self.asked.append((sessions.step, explore, training, torch.is_grad_enabled()))
         self.generators.append(generator)
         return torch.full_like(sessions.users, sessions.step)
 
@@ -51,19 +52,17 @@ def test_opening_then_agent(feedback: PredictedFeedback, explore: bool, device: 
 def test_without_opening_the_agent_chooses_all(feedback: PredictedFeedback) -> None:
     agent = Recorder()
     sessions = rollout(agent, Simulator(feedback, horizon=3), torch.tensor([2]))
-    assert [step for step, *_ in agent.asked] == [0, 1, 2]
+    assert agent.asked == [(step, False, False, False) for step in range(3)]
     assert sessions.items.tolist() == [[0, 1, 2]]
 
 
 def test_every_part_gets_its_mode_back(feedback: PredictedFeedback) -> None:
     agent = Recorder()
     rollout(agent, Simulator(feedback, horizon=2), torch.tensor([0]))
-    assert agent.training
-    assert not agent.frozen.training
+    assert [part.training for part in (agent, agent.live, agent.frozen)] == [True, True, False]
     with pytest.raises(RuntimeError, match="inside"), evaluating(agent):
         raise RuntimeError("inside")
-    assert agent.training
-    assert not agent.frozen.training
+    assert [part.training for part in (agent, agent.live, agent.frozen)] == [True, True, False]
 
 
 def test_default_generator_is_seeded_and_leaves_the_global_state(feedback: PredictedFeedback) -> None:

@@ -65,24 +65,36 @@ def test_fields_of_empty_sessions_do_not_share_memory() -> None:
 
 
 def test_from_history_by_hand() -> None:
-    past = Sessions.from_history([[50, 181, 172], [], [7]], [[1.0, 1.0, -0.5], [], [0.0]])
+    past = Sessions.from_history([[50, 181, 172], [], [0]], [[1.0, 1.0, -0.5], [], [0.0]])
     assert past.users.tolist() == [-1, -1, -1]
-    assert past.items.tolist() == [[50, 181, 172], [-1, -1, -1], [7, -1, -1]]
+    assert past.items.tolist() == [[50, 181, 172], [-1, -1, -1], [0, -1, -1]]
     assert past.feedback.tolist() == past.rewards.tolist() == [[1.0, 1.0, -0.5], [0, 0, 0], [0, 0, 0]]
     assert past.positive.tolist() == [[True, True, False], [False] * 3, [False] * 3]
     assert past.streak.tolist() == [[1, 1, -1], [0, 0, 0], [-1, 0, 0]]
     assert past.length.tolist() == [3, 0, 1]
     assert past.step == past.horizon == 3
     assert past.liked.tolist() == [[50, 181, -1], [-1] * 3, [-1] * 3]
+    begun = Sessions.empty(past.users, 3).tensors()
+    assert {name: tensor.dtype for name, tensor in past.tensors().items()} == {
+        name: tensor.dtype for name, tensor in begun.items()}
+    past.feedback[0, 0] = -1
+    assert past.rewards[0, 0] == 1  # no memory is shared
 
 
 def test_from_history_threshold_is_exclusive() -> None:
     past = Sessions.from_history([[1, 2, 3]], [[0.2, 0.25, 0.3]], threshold=0.25)
     assert past.positive.tolist() == [[False, False, True]]
+    assert Sessions.from_history([[1, 2]], [[0.0, 0.05]]).positive.tolist() == [[False, True]]
+
+
+def test_from_history_beyond_its_end_nothing_is_positive() -> None:
+    past = Sessions.from_history([[1, 2], [3]], [[-0.3, -0.7], [-0.3]], threshold=-0.5)
+    assert past.positive.tolist() == [[True, False], [True, False]]
 
 
 def test_from_history_of_nobody_and_of_newcomers() -> None:
-    assert len(Sessions.from_history([], [])) == 0
+    nobody = Sessions.from_history([], [])
+    assert (len(nobody), nobody.horizon) == (0, 0)
     newcomers = Sessions.from_history([[], []], [[], []])
     assert newcomers.liked.shape == (2, 0)
     assert torch.stack(newcomers.streak_counts()).tolist() == [[0, 0], [0, 0]]
@@ -96,6 +108,7 @@ def test_from_history_of_nobody_and_of_newcomers() -> None:
         ([[4, 4]], [[1.0, 1.0]], r"`items\[0\]` must be distinct item ids of at least 0, got \[4, 4\]"),
         ([[-1]], [[1.0]], r"`items\[0\]` must be distinct item ids of at least 0"),
         ([[1]], [[1.5]], r"`feedback\[0\]` must be numbers in \[-1, 1\], got \[1.5\]"),
+        ([[1]], [[-1.5]], r"`feedback\[0\]` must be numbers in \[-1, 1\], got \[-1.5\]"),
         ([[1]], [[math.nan]], r"`feedback\[0\]` must be numbers in \[-1, 1\]"),
     ],
 )
@@ -149,6 +162,7 @@ def test_metrics_divide_by_the_horizon_also_where_a_session_ended_early() -> Non
     assert metrics["reward"].tolist() == metrics["precision"].tolist() == [1.0, 0.25]
     assert metrics["recall"].tolist() == [1.0, 1.0]
     assert metrics["f1"].tolist() == pytest.approx([1.0, 0.4])
+    assert past.before(2).metrics(torch.tensor([4, 1]))["precision"].tolist() == [0.5, 0.25]  # of four steps still
 
 
 @pytest.mark.parametrize("step", range(7))
@@ -168,7 +182,7 @@ def test_before_is_how_it_was(step: int) -> None:
 
 def test_before_takes_a_step_for_each_session(device: torch.device) -> None:
     whole = random_sessions().to(device)
-    steps = torch.tensor([0, 3, 5, 2], device=device)
+    steps = torch.tensor([0, 3, 4, 2], device=device)
     each = [whole.rows(torch.tensor([row], device=device)).before(int(step)) for row, step in enumerate(steps)]
     together = whole.before(steps)
     assert together.step == whole.step
@@ -209,3 +223,4 @@ def test_to_moves_everything(device: torch.device) -> None:
     there = random_sessions().to(device)
     assert {tensor.device.type for tensor in there.tensors().values()} == {device.type}
     assert same(there.to("cpu"), random_sessions())
+    assert {tensor.device.type for tensor in there.to("meta").tensors().values()} == {"meta"}

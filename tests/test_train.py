@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -14,12 +15,13 @@ from lightning_fabric.loggers import CSVLogger
 from torch import Tensor, nn
 
 from kgrl.agents import KGQR
+from kgrl.checkpoint import Run
 from kgrl.factorization import Factors
 from kgrl.files import load_tensors
 from kgrl.graph import knowledge_graph
 from kgrl.sessions import Sessions
 from kgrl.simulator import PredictedFeedback, Simulator
-from kgrl.train import fit
+from kgrl.train import EVALUATION_SEED, fit
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,28 +32,52 @@ def world() -> Simulator:
 
 
 class Notebook(nn.Module):
-    """Recommends the items in order, and writes down whom it was asked to learn from."""
+    """Recommends the first items in order, and writes down whom it was asked to learn from, and what it drew from."""
 
-    def __init__(self) -> None:
+    def __init__(self, items: int = 6) -> None:
         super().__init__()
+        self.items = items
         self.learned: list[Tensor] = []
+        self.seeds: set[tuple[str, int]] = set()
+        self.types: set[torch.dtype] = set()
 
-    def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
-        return torch.full_like(sessions.users, sessions.step)
+    def act(self, sessions: Sessions, explore: bool, generator: torch.Generator) -> Tensor:
+        self.seeds.add(("exploring" if explore else "greedy", generator.initial_seed()))
+        self.note_type()
+        return torch.full_like(sessions.users, sessions.step if sessions.step < self.items else -1)
 
-    def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
+    def learn(self, sessions: Sessions, generator: torch.Generator) -> dict[str, float]:
+        self.seeds.add(("learning", generator.initial_seed()))
+        self.note_type()
         self.learned.append(sessions.users)
         return {"gradient_steps": 2, "loss": 0.5}
 
+    def note_type(self) -> None:
+        self.types.add((torch.ones(2, 2) @ torch.ones(2, 2)).dtype)
 
-def agent(edges: int = 40, **options) -> KGQR:
+
+class Student(Notebook):
+    """Has a pre-training, and says nothing of its gradient steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pretrained: list[Tensor] = []
+
+    def pretrain(self, sessions: Sessions, generator: torch.Generator) -> dict[str, float]:
+        self.seeds.add(("pre-training", generator.initial_seed()))
+        self.pretrained.append(sessions.items)
+        return {}
+
+
+def agent(edges: int = 40, kind: type[KGQR] = KGQR, **options) -> KGQR:
     graph = torch.stack([torch.arange(edges), 40 + torch.arange(edges) % 4])
     given = {"dim": 6, "state_channels": 6, "hidden_channels": 6, "gradient_steps": 2, "batch_size": 16,
              "backfill": ("random", 10)}
-    return KGQR(knowledge_graph(graph, num_nodes=44, num_items=40), **(given | options))
+    return kind(knowledge_graph(graph, num_nodes=44, num_items=40), **(given | options))
 
 
-def test_budget_turns_and_evaluations(world):
+def test_budget_turns_and_evaluations(world, monkeypatch):
+    monkeypatch.setattr("time.perf_counter", itertools.count().__next__)  # looked at before and after whatever is timed
     notebook, users = Notebook(), torch.arange(5, 15)
     curve = fit(notebook, world, users, eval_users=torch.arange(5), interactions=200, evaluate_every=60, sessions=4)
     assert [len(part) for part in notebook.learned] == [4] * 8 + [1]  # 33 sessions of 6 steps: 198 of 200 interactions
@@ -62,10 +88,55 @@ def test_budget_turns_and_evaluations(world):
         assert sorted(epoch.tolist()) == users.tolist()  # everyone has a turn before anyone has a second
     assert order[:10].tolist() != order[10:20].tolist()
     assert all(row["loss"] == 0.5 for row in curve)
-    seconds = [row["seconds"] for row in curve]
-    assert seconds == sorted(seconds)
-    assert seconds[0] > 0
-    assert all(0 < row["evaluation_seconds"] < row["seconds"] for row in curve)
+    assert [row["seconds"] for row in curve] == [5, 9, 14, 17]  # 1 a round; 3 with an evaluation, whose own is 1
+    assert [row["evaluation_seconds"] for row in curve] == [1, 2, 3, 4]
+
+
+def test_the_defaults_are_rollouts_of_32_sessions_and_no_evaluation(world):
+    notebook = Notebook()
+    assert fit(notebook, world, torch.arange(20), interactions=6 * 40) == []
+    assert [len(part) for part in notebook.learned] == [32, 8]
+
+
+def test_only_items_that_were_shown_count(world):
+    notebook = Notebook(items=4)
+    curve = fit(notebook, world, torch.arange(20), eval_users=torch.arange(20, 30), interactions=120, evaluate_every=60,
+                sessions=5)
+    assert [len(part) for part in notebook.learned] == [5] * 5 + [3, 1]  # as many as full sessions would fit in
+    assert [row["interactions"] for row in curve] == [60, 116]
+
+
+def test_each_seed_and_epoch_has_its_order(world):
+    orders = []
+    for seed in (0, 1):
+        notebook = Notebook()
+        fit(notebook, world, torch.arange(20), interactions=6 * 40, sessions=10, seed=seed)
+        orders += [tuple(epoch.tolist()) for epoch in torch.cat(notebook.learned).split(20)]
+    assert len(set(orders)) == 4
+
+
+def test_evaluations_draw_from_a_generator_of_their_own(world):
+    notebook = Notebook()
+    fit(notebook, world, torch.arange(20), eval_users=torch.arange(20, 30), interactions=120, sessions=5, seed=4)
+    assert notebook.seeds == {("exploring", 4), ("learning", 4), ("greedy", 4 + EVALUATION_SEED)}
+    assert EVALUATION_SEED
+
+
+def test_pretraining_is_on_random_items_and_ends_with_a_rollout(world):
+    student = Student()
+    curve = fit(student, world, torch.arange(20), eval_users=torch.arange(20, 30), interactions=120, evaluate_every=30,
+                pretrain_interactions=60, sessions=5, seed=4)
+    assert [len(student.pretrained), len(student.learned)] == [2, 2]
+    shown = torch.cat(student.pretrained)
+    assert len(shown.unique()) > 6  # as against the agent's own
+    assert student.seeds == {("pre-training", 4), ("exploring", 4), ("learning", 4), ("greedy", 4 + EVALUATION_SEED)}
+    assert [row["gradient_steps"] for row in curve] == [0, 0, 2, 4]
+
+
+def test_precision_is_that_of_rollouts_and_learning(world):
+    notebook = Notebook()
+    fit(notebook, world, torch.arange(20), eval_users=torch.arange(20, 30), interactions=60, precision="bf16-mixed")
+    assert notebook.types == {torch.bfloat16}
 
 
 def test_evaluations_leave_training_alone(world):
@@ -88,6 +159,8 @@ def test_loggers_and_watch_get_the_curve(world, tmp_path):
     written = (Path(logger.log_dir) / "metrics.csv").read_text().splitlines()
     column = written[0].split(",").index("reward")
     assert [float(line.split(",")[column]) for line in written[1:]] == pytest.approx([row["reward"] for row in curve])
+    column = written[0].split(",").index("step")
+    assert [int(line.split(",")[column]) for line in written[1:]] == [60, 120]
 
 
 def test_quiet_when_asked(world, capfd):
@@ -96,12 +169,25 @@ def test_quiet_when_asked(world, capfd):
     fit(Notebook(), world, torch.arange(20), **given)  # not a terminal
     assert capfd.readouterr().err == ""
     fit(Notebook(), world, torch.arange(20), progress=True, **given)
-    assert "reward" in capfd.readouterr().err
+    shown = capfd.readouterr().err
+    assert "reward" in shown
+    assert "60/60" in shown
+
+
+def test_the_bar_goes_on_where_the_run_did(world, tmp_path, capfd):
+    given = {"interactions": 120, "sessions": 5, "eval_users": torch.arange(20, 30), "checkpoint": tmp_path}
+    fit(Notebook(), world, torch.arange(20), progress=True, **given)
+    assert "120/120" in capfd.readouterr().err
+    fit(Notebook(), world, torch.arange(20), progress=True, **given)
+    assert "120/120" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(("change", "message"), [
     ({"interactions": 5}, "`interactions` must be at least 6"),
+    ({"evaluate_every": 0}, "`evaluate_every` must be at least 1"),
     ({"sessions": 0}, "`sessions` must be at least 1"),
+    ({"pretrain_interactions": -1}, "`pretrain_interactions` must be at least 0"),
+    ({"pretrain_interactions": 6}, "`pretrain_interactions` must be 0 for an agent without `pretrain`"),
     ({"users": torch.empty(0, dtype=torch.long)}, "`users` must be at least one user id"),
     ({"eval_users": torch.empty(0, dtype=torch.long)}, "`eval_users` must be at least one user id"),
 ])
@@ -111,34 +197,79 @@ def test_bad_options_are_named(world, change, message):
         fit(Notebook(), world, **given)
 
 
-@pytest.mark.parametrize("change", ["agent option", "seed", "users", "world", "graph"])
+class Other(KGQR):
+    """Another agent with the same options."""
+
+
+def with_pretraining() -> KGQR:
+    made = agent()
+    made.pretrain = made.learn
+    return made
+
+
+CHANGES = {
+    "agent": lambda world: {"agent": agent(kind=Other)},
+    "agent options": lambda world: {"agent": agent(gamma=0.25)},
+    "agent data": lambda world: {"agent": agent(edges=39)},
+    "world": lambda world: {"simulator": Simulator(world.feedback, eta=0.2, horizon=6)},
+    "world ": lambda world: {"simulator": Simulator(world.feedback, eta=0.1, horizon=5)},
+    "world  ": lambda world: {
+        "simulator": Simulator(PredictedFeedback(Factors(30, 40, 3, seed=2), threshold=0.0), eta=0.1, horizon=6)},
+    "training users": lambda world: {"users": torch.arange(1, 21)},
+    "evaluation users": lambda world: {"eval_users": torch.arange(21, 26)},
+    "evaluate_every": lambda world: {"evaluate_every": 31},
+    "sessions": lambda world: {"sessions": 4},
+    "precision": lambda world: {"precision": "bf16-mixed"},
+    "pretrain_interactions": lambda world: {"agent": with_pretraining(), "pretrain_interactions": 30},
+    "seed": lambda world: {"seed": 1},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_checkpoint_of_something_else_is_refused(world, tmp_path, change):
     def run(**other) -> None:
         simulator = other.pop("simulator", world)
         fit(other.pop("agent", agent()), simulator, **({
-            "users": torch.arange(20), "interactions": 60, "sessions": 5, "checkpoint": tmp_path} | other))
+            "users": torch.arange(20), "eval_users": torch.arange(20, 25), "interactions": 30, "evaluate_every": 30,
+            "sessions": 5, "checkpoint": tmp_path} | other))
 
     run()
-    changed = {
-        "agent option": {"agent": agent(gamma=0.25)},
-        "seed": {"seed": 1},
-        "users": {"users": torch.arange(19)},
-        "world": {"simulator": Simulator(world.feedback, eta=0.2, horizon=6)},
-        "graph": {"agent": agent(edges=39)},
-    }[change]
-    named = {"agent option": "gamma", "seed": "seed", "users": "training users", "world": "world",
-             "graph": "agent data"}[change]
-    with pytest.raises(ValueError, match=f"belongs to another run(.|\n)*{named}"):
-        run(**changed)
+    with pytest.raises(ValueError, match="belongs to another run") as error:
+        run(**CHANGES[change](world))
+    lines = str(error.value).splitlines()[1:-1]
+    assert [line.partition(":")[0].strip() for line in lines] == [change.strip()]  # and nothing else
 
 
 def test_a_finished_run_is_not_trained_again(world, tmp_path):
     given = {"users": torch.arange(20), "eval_users": torch.arange(20, 30), "interactions": 60, "sessions": 5,
-                 "checkpoint": tmp_path}
+                 "evaluate_every": 30, "checkpoint": tmp_path}
     first = fit(Notebook(), world, **given)
-    again = Notebook()
-    assert fit(again, world, **given) == first
+    again, rows = Notebook(), []
+    assert fit(again, world, watch=rows.append, **given) == rows == first
     assert not again.learned
+
+
+def test_a_checkpoint_is_written_after_every_evaluation(world, tmp_path, monkeypatch):
+    save, saved = Run.save, []
+
+    def noted(run, *given):
+        saved.append(run.interactions)
+        save(run, *given)
+
+    monkeypatch.setattr(Run, "save", noted)
+    fit(Notebook(), world, torch.arange(20), interactions=150, evaluate_every=60, sessions=5, checkpoint=tmp_path)
+    assert saved == [60, 120, 150]
+
+
+def test_a_longer_run_goes_on_from_a_shorter_one(world, tmp_path):
+    """As the weights of a run do not depend on how long it is to be."""
+    given = {"users": torch.arange(20), "eval_users": torch.arange(20, 30), "evaluate_every": 60, "sessions": 5}
+    once, twice = agent(), agent()
+    whole = fit(once, world, interactions=120, **given)
+    fit(agent(), world, interactions=60, checkpoint=tmp_path, **given)
+    resumed = fit(twice, world, interactions=120, checkpoint=tmp_path, **given)
+    assert [row["reward"] for row in resumed] == [row["reward"] for row in whole]
+    assert all(torch.equal(twice.state_dict()[name], value) for name, value in once.state_dict().items())
 
 
 def run_process(folder: Path, where: str = "learn", count: int = 0) -> int:

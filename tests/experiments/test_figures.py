@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from kgrl.experiments.figures import plot_curves, plot_rows
@@ -7,7 +9,7 @@ from kgrl.experiments.search import Tuned
 from kgrl.experiments.tables import Table
 from tests.experiments.made_cells import SETTING, TRAINING, made_cell, write_bounds
 
-pytest.importorskip("matplotlib", reason="matplotlib is an extra")
+to_rgb = pytest.importorskip("matplotlib.colors", reason="matplotlib is an extra").to_rgb
 TABLE = Table("t", "Figure 9", {"first": "A", "second": "B", "third": "C"}, ("reward", "precision"), "first")
 
 
@@ -16,7 +18,8 @@ def results(tmp_path, monkeypatch):
     for name in "ABC":
         monkeypatch.setitem(METHODS, name, Method(name, lambda setting, seed: None, training=TRAINING))
     made_cell("A", 0, [1.0] * 5, curve=(1.0, 2.0, 3.0)).write(tmp_path)
-    made_cell("A", 1, [1.5] * 5, curve=(1.5, 2.5)).write(tmp_path)
+    faster = made_cell("A", 1, [1.5] * 5, curve=(1.5, 2.5))
+    replace(faster, curve=[faster.curve[0], faster.curve[1] | {"seconds": 0.4}]).write(tmp_path)
     made_cell("B", 0, [0.5] * 5).write(tmp_path)
     write_bounds(tmp_path)
     return Results(tmp_path, SETTING, Tuned(tmp_path / "tuned.json"))
@@ -38,9 +41,23 @@ def test_curves(results, drawn, tmp_path):
     plot_curves(TABLE, results, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     axes, = drawn[0].axes
+    assert drawn[0].get_suptitle() == f"Figure 9\n{SETTING}"
+    assert "interactions" in axes.get_xlabel()
+    assert "reward" in axes.get_ylabel()
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["first", "all-knowing", "best fixed list"]
     lines = {line.get_label(): list(map(float, line.get_ydata())) for line in axes.get_lines()}
     # the mean over seeds, as far as all of them go; B has no curve; the bounds at their level on the same users
     assert lines == {"first": [1.25, 2.25], "all-knowing": [3.1, 3.1], "best fixed list": [1.4, 1.4]}
+    first, span = axes.get_lines()[0], axes.collections[0]
+    assert first.get_xdata().tolist() == [10, 20]
+    assert {tuple(corner) for corner in span.get_paths()[0].vertices} == {(10, 1.0), (10, 1.5), (20, 2.0), (20, 2.5)}
+    assert span.get_facecolor()[0][:3].tolist() == pytest.approx(to_rgb(first.get_color()))
+
+
+def test_a_single_seed_has_no_span(tmp_path, results, drawn):
+    made_cell("C", 0, [0.5] * 5, curve=(1.0, 2.0)).write(tmp_path)
+    plot_curves(replace(TABLE, rows={"third": "C"}, ours="third"), results, tmp_path / "curves.png")
+    assert not drawn[0].axes[0].collections
 
 
 def test_rows(results, drawn, tmp_path):
@@ -50,5 +67,10 @@ def test_rows(results, drawn, tmp_path):
     assert [label.get_text() for label in reward.get_xticklabels()] == ["first", "second"]
     assert reward.get_lines()[0].get_ydata().tolist() == pytest.approx([1.25, 0.5])
     assert precision.get_lines()[0].get_ydata().tolist() == pytest.approx([0.625, 0.25])
-    assert seconds.get_lines()[0].get_ydata().tolist() == pytest.approx([20.0])  # 0.2 s for 10 interactions
+    # 0.6 of 0.9 s for 30 interactions, and 0.2 of 0.4 s for 20
+    assert seconds.get_lines()[0].get_ydata().tolist() == pytest.approx([15.0])
+    spans = [segment[:, 1].tolist() for segment in reward.containers[0].lines[2][0].get_segments()]
+    assert spans == [pytest.approx([1.25 - 0.125**0.5, 1.25 + 0.125**0.5]), [0.5, 0.5]]  # ± the deviation of 1 and 1.5
+    assert [axes.get_ylabel() for axes in drawn[0].axes] == ["reward", "P@32", "seconds a 1,000 interactions"]
+    assert drawn[0].get_suptitle() == f"Figure 9\n{SETTING}"
     assert list(tmp_path.glob(".*")) == []

@@ -23,6 +23,7 @@ def test_slugs():
 def test_a_registered_method_is_found_by_name():
     mine = register(Method("Mine", build))
     assert method_of("Mine") is mine
+    assert (mine.grid, mine.training, mine.needs, mine.note(None)) == (({},), {}, (), "")
     assert (mine.search_name, Method("B", build, tuned_as="A").search_name) == ("Mine", "A")
     with pytest.raises(ValueError, match="choose from Mine; did you mean 'Mine'"):
         method_of("Mine!")

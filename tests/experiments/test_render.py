@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import pytest
+import scipy.stats
 
 from kgrl.experiments.method import METHODS, Method
 from kgrl.experiments.render import efficiency_sheet, score_sheet, sheet
@@ -20,17 +23,19 @@ def results(tmp_path, monkeypatch):
 
 
 def test_scores_as_written_by_hand(results):
-    made_cell("A", 0, [2.0, 1.0, 3.0, 2.5, 1.5]).write(results.folder)
+    made_cell("A", 0, [2.0, 1.0, 3.0, 2.5, 0.0]).write(results.folder)
     made_cell("A", 1, [2.2, 1.2, 3.2, 2.7, 1.7]).write(results.folder)
-    made_cell("B", 0, [1.0, 0.5, 1.5, 1.75, 0.25], note="in random order").write(results.folder)
+    made_cell("A", 2, [2.9, 1.9, 3.9, 3.4, 2.9]).write(results.folder)
+    made_cell("B", 0, [1.0, 0.5, 1.5, 1.75, 2.0]).write(results.folder)
+    made_cell("B", 1, [1.0, 0.5, 1.5, 1.75, -1.5], note="in random order").write(results.folder)
     write_bounds(results.folder)
-    # p: all five users are better with A, whose means over seeds are 0.1 above those of seed 0: 1/32 on one side
-    assert score_sheet(TABLE, results).markdown() == """### Table 9; book-crossing, kgqr world, η = 0.1
+    # p: in the mean over seeds, but not with seed 0 of either, all five users are better with A: 1/32 on one side
+    assert sheet(TABLE, results).markdown() == """### Table 9; book-crossing, kgqr world, η = 0.1
 
 | method | reward | P@32 | seeds | p (reward) | paper's reward | paper's P@32 |
 |---|---|---|---|---|---|---|
-| ours* | 2.1000 ± 0.1414 | 1.0500 ± 0.0707 | 2 | – | 2.0000 | 0.9000 |
-| theirs | 1.0000 | 0.5000 | 1 | 0.062 | – | – |
+| ours* | 2.3000 ± 0.6557 | 1.1500 ± 0.3279 | 3 | – | 2.0000 | 0.9000 |
+| theirs | 1.0000 ± 0.4950 | 0.5000 ± 0.2475 | 2 | 0.062 | – | – |
 | not yet | missing | missing | missing | – | 1.2500 | 0.5000 |
 | all-knowing | 3.0000 | 1.5000 | – | – | – | – |
 | best fixed list | 1.5000 | 0.7500 | – | – | – | – |
@@ -45,22 +50,71 @@ every row's that has been run, one-sided p < 0.05
 """
 
 
+def first_column(table, results):
+    return [row[0] for row in score_sheet(table, results).rows if row]
+
+
 def test_a_star_is_earned_against_every_row(results):
     made_cell("A", 0, [2.0, 1.0, 3.0, 2.5, 1.5]).write(results.folder)
     made_cell("B", 0, [1.0, 0.5, 1.5, 1.75, 0.25]).write(results.folder)
-    made_cell("C", 0, [1.9, 1.1, 2.9, 2.6, 1.5]).write(results.folder)
-    rows = score_sheet(TABLE, results).rows
-    assert [row[0] for row in rows if row] == ["ours", "theirs", "not yet"]
+    assert first_column(TABLE, results)[0] == "ours*"
+    assert first_column(replace(TABLE, level=0.03), results)[0] == "ours"  # p is 1/32
+    made_cell("C", 0, [1.9, 1.1, 2.9, 2.6, 1.4]).write(results.folder)  # lower in the mean, by chance
+    assert first_column(TABLE, results) == ["ours", "theirs", "not yet"]
 
 
 def test_a_rank_test_alone_earns_no_star(results):
-    """Eleven of twelve users a little better off, one so much worse that the mean is lower."""
+    """Eleven of twelve users a little better off, one so much worse that the mean is lower than that of one row."""
     made_cell("A", 0, [1.0 + 0.01 * user for user in range(11)] + [0.0]).write(results.folder)
     made_cell("B", 0, [0.9 + 0.005 * user for user in range(11)] + [3.0]).write(results.folder)
-    row = score_sheet(TABLE, results).rows[0]
-    assert row[0] == "ours"
+    made_cell("C", 0, [-1.0 + 0.001 * user for user in range(12)]).write(results.folder)
+    assert first_column(TABLE, results)[0] == "ours"
     ours, theirs = (results.of(name)[0].per_user["reward"] for name in "AB")
     assert TESTS["wilcoxon"](ours, theirs, "greater") < 0.05
+
+
+def test_nothing_is_tested_before_ours_has_been_run(results):
+    made_cell("B", 0, [1.0] * 5).write(results.folder)
+    rows = score_sheet(TABLE, results).rows
+    assert [row[4] for row in rows if row] == ["–", "–", "–"]
+    assert [row[0] for row in rows if row] == ["ours", "theirs", "not yet"]
+
+
+def test_welch_where_the_table_asks_for_it(results):
+    ours, theirs = [2.0, 1.95, 2.05, 2.0, 2.1], [1.0, 0.5, 1.5, 0.75, 0.25]
+    made_cell("A", 0, ours).write(results.folder)
+    made_cell("B", 0, theirs).write(results.folder)
+    others = [1.0, 1.01, 0.99, 1.0, 1.02]
+    made_cell("C", 0, others).write(results.folder)
+    made = score_sheet(replace(TABLE, test="welch", level=1e-6, metrics=("reward", "recall", "f1")), results)
+    assert made.columns[1:6] == ["reward", "R@32", "F1@32", "seeds", "p (reward)"]
+    expected = [scipy.stats.ttest_ind(ours, other, equal_var=False).pvalue for other in (theirs, others)]
+    assert max(expected) < 0.01
+    assert min(expected) < 1e-4
+    assert [row[5] for row in made.rows if row] == ["–", *(f"{p:.2g}" for p in expected)]
+    assert "p: Welch's t-test over users" in made.notes[0]
+    assert made.notes[0].endswith("p < 1e-06")
+    assert made.rows[0][0] == "ours"
+
+
+def test_a_p_too_small_for_a_number(results):
+    made_cell("A", 0, [2.0] * 5).write(results.folder)
+    made_cell("B", 0, [1.0] * 5).write(results.folder)
+    assert score_sheet(replace(TABLE, test="welch"), results).rows[1][4] == "< 1e-300"
+
+
+def test_the_notes_tell_every_budget(results, monkeypatch):
+    monkeypatch.setitem(METHODS, "A", replace(METHODS["A"], training={"interactions": 1_000_000}))
+    monkeypatch.setitem(METHODS, "C", replace(METHODS["C"], training={}))
+    made_cell("A", 0, [1.0] * 5, training={"interactions": 1_000_000}).write(results.folder)
+    made_cell("B", 0, [1.0] * 5).write(results.folder)
+    made_cell("C", 0, [1.0] * 5, training={}).write(results.folder)
+    assert "interactions of training: 40, 1,000,000" in score_sheet(TABLE, results).notes
+
+
+def test_bounds_stand_below_a_rule(results):
+    write_bounds(results.folder)
+    assert [row[0] if row else "" for row in score_sheet(TABLE, results).rows][3:5] == ["", "all-knowing"]
 
 
 def test_no_star_without_opponents_and_bounds_are_missed(results):
@@ -76,13 +130,40 @@ def test_interactions_as_written_by_hand(results):
     for seed, curve in enumerate([(0.5, 1.0, 0.9, 1.0, 1.1, 1.5), (1.1, 1.2, 1.3, 2.0, 2.0, 2.0), (1.0, 1.0, 1.0)]):
         made_cell("A", seed, [1.0] * 5, curve=curve).write(results.folder)
     made_cell("B", 0, [1.0] * 5, curve=(1.0, 1.0, 0.5, 1.0, 1.0)).write(results.folder)
+    made_cell("B", 1, [1.0] * 5, curve=(0.5, 1.0, 1.0, 1.0)).write(results.folder)
     write_bounds(results.folder)
     made = sheet(table, results)
     assert made.columns == ["method", "1", "2", "best fixed list (1.400)", "seeds", "paper (book-crossing)"]
     # 1.0 is held from 40, 10 and 10; 2.0 never, from 40, never; 1.4 never, from 40, never: the median is of the three
-    assert made.rows == [["ours", "10", "–", "–", "3", "0.06M / 0.17M"], ["theirs", "–", "–", "–", "1", "0.20M"],
+    # theirs: 1.0 never and from 20: of two, the median is the lower
+    assert made.rows == [["ours", "10", "–", "–", "3", "0.06M / 0.17M"], ["theirs", "20", "–", "–", "2", "0.20M"],
                          ["not yet", "missing", "missing", "missing", "missing", "–"]]
     assert efficiency_sheet(table, results).notes[-1] == "paper: to rewards 1, 2"
+
+
+def test_interactions_beside_another_data_sets_or_nobodys(results):
+    cell = made_cell("A", 0, [1.0] * 5, setting="ml-100k/heldout/eta-0.1", curve=(1.0, 1.0, 1.0))
+    curve = [row | {"interactions": 1_000 * row["interactions"]} for row in cell.curve]
+    replace(cell, curve=curve).write(results.folder)
+    table = Table("t", "T", {"A": "A"}, ("reward",), "A", rewards=(1.0,), note="by hand",
+                  paper={"ml-20m": {0.1: {"A": (0.5,)}}})
+    found = Results(results.folder, cell.setting, results.tuned)
+    made = sheet(table, found)
+    assert (made.columns[-1], made.rows[0][1:]) == ("paper (ml-20m)", ["10,000", "1", "0.50M"])
+    made = sheet(replace(table, stand_in={}), found)
+    assert (made.columns[-1], made.rows[0][-1], made.notes[-1]) == ("seeds", "1", "by hand")
+
+
+def test_a_title_names_the_streaks_weight_as_its_paper_does(results):
+    title = score_sheet(TABLE, Results(results.folder, "ml-100k/logged/eta-0.2", results.tuned)).title
+    assert title == "Table 9; ml-100k, logged world, α = 0.2"
+
+
+def test_figures_are_those_of_the_settings_eta_and_of_the_tables_stand_in(results):
+    table = replace(TABLE, stand_in={"ml-100k": "netflix"}, paper={"netflix": {
+        0.1: {"A": (1.0, 0.5)}, 0.2: {"A": (1.5, 0.75)}}})
+    made = score_sheet(table, Results(results.folder, "ml-100k/logged/eta-0.2", results.tuned))
+    assert made.rows[0][-2:] == ["1.5000", "0.7500"]
 
 
 def test_another_data_sets_figures_are_marked(results):

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from kgrl.datasets import from_frames
+from kgrl.datasets.splits import split_users
 from kgrl.experiments.setting import DATASETS, Setting
 from kgrl.simulator import PredictedFeedback, RatedFeedback
 
@@ -13,6 +14,65 @@ def test_name_and_world(synthetic):
         Setting(synthetic, "loged", dataset="mine")
     with pytest.raises(ValueError, match="`dataset` must be a known name, got 'ml-100'.*did you mean 'ml-100k'"):
         Setting.load("ml-100", "kgqr")
+
+
+def test_users_are_split_seven_to_one_to_two(synthetic, setting):
+    parts = setting.train, setting.valid, setting.test
+    assert [len(part) for part in parts] == [42, 6, 12]
+    assert all(map(torch.equal, parts, split_users(synthetic, train=0.7, valid=0.1, seed=0)))
+
+
+def test_popular_is_what_training_users_liked(synthetic, setting):
+    rates, liked, training = synthetic["user", "rates", "item"], [0] * 40, set(setting.train.tolist())
+    for user, item, rating in zip(*rates.edge_index.tolist(), rates.rating.tolist(), strict=True):
+        liked[item] += user in training and rating > 0.5
+    assert setting.popular.tolist() == sorted(range(40), key=lambda item: (-liked[item], item))
+
+
+def test_item_vectors_are_of_training_users(synthetic, setting):
+    other = synthetic.clone()
+    rates = other["user", "rates", "item"]
+    tested = torch.isin(rates.edge_index[0], setting.test)
+    rates.rating[tested] = 1 - rates.rating[tested]
+    assert setting.vectors.shape == (40, 50)
+    assert torch.equal(Setting(other, "kgqr", dataset="synthetic").vectors, setting.vectors)
+
+
+def test_entities_are_kept_in_the_cache(synthetic, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("kgrl.experiments.setting.pretrain_entities", lambda kg, **given: asked.append((kg, given)))
+    made = Setting(synthetic, "kgqr", dataset="synthetic", cache=tmp_path)
+    assert made.entities is made.entities
+    (kg, given), = asked
+    assert kg is made.kg
+    assert given == {"model": "TransE", "dim": 50, "seed": 0, "cache": tmp_path, "progress": False}
+
+
+def test_predicted_worlds_are_fitted_as_they_are_called(synthetic, setting):
+    again = PredictedFeedback.fit(synthetic, dim=20, seed=0, preset="kgqr")
+    users = torch.arange(60)
+    assert torch.equal(setting.feedback.rows(users), again.rows(users))
+    chosen = Setting(synthetic, "heldout", dataset="synthetic").feedback.fitting
+    assert chosen == PredictedFeedback.fit(synthetic, dim=20, seed=0, preset=None).fitting
+    assert chosen != setting.feedback.fitting
+
+
+@pytest.mark.parametrize(("scale", "above"), [((1, 5, 4), 3), ((0.5, 5, 4), 3), ((1, 3, 1.5), 1.5), ((3, 9, 7), 3),
+                                              ((4, 9, 7), 7)])
+def test_logged_ratings_are_relevant_above_3_where_the_scale_has_it(scale, above):
+    import pandas as pd
+
+    low, high, _ = scale
+    ratings = pd.DataFrame({"user": list("aabbccddeeffgghhiijj"), "item": list("xyxyxyxyxz") * 2,
+                            "rating": [low, high] * 10})
+    logged = Setting(from_frames(ratings, rating_scale=scale), "logged", dataset="mine")
+    assert logged.feedback.threshold == pytest.approx(2 * (above - low) / (high - low) - 1)
+
+
+def test_the_world_is_where_it_is_asked_for(synthetic):
+    there = Setting(synthetic, "logged", dataset="synthetic", horizon=7, device="meta")
+    assert there.simulator.device.type == "meta"
+    assert there.simulator.horizon == 7
 
 
 def test_each_world_is_its_own(synthetic, setting):
@@ -37,6 +97,11 @@ def test_settings_of_another_eta_share_the_rest(setting):
     assert other.digest == setting.digest
 
 
+def test_what_another_eta_asks_for_first_is_shared_too(synthetic):
+    one = Setting(synthetic, "logged", dataset="synthetic")
+    assert one.with_eta(0.3).feedback is one.feedback
+
+
 def test_the_digest_tells_data_apart(synthetic, setting):
     other = synthetic.clone()
     other["user", "rates", "item"].rating[3] = 1 - other["user", "rates", "item"].rating[3]
@@ -46,16 +111,30 @@ def test_the_digest_tells_data_apart(synthetic, setting):
     kind = next(kind for kind in without.edge_types if "user" not in kind)
     without[kind].edge_index = without[kind].edge_index[:, :-1]
     changed.append(Setting(without, "kgqr", dataset="synthetic", horizon=8))
-    assert len({setting.digest, *(each.digest for each in changed)}) == 4
+    renamed = synthetic.clone()
+    renamed[kind[0], "renamed", kind[2]].edge_index = renamed[kind].edge_index
+    del renamed[kind]
+    scaled, newcomer, new_item = (synthetic.clone() for _ in range(3))
+    scaled.rating_scale = (0, 1, 0.75)
+    newcomer["user"].num_nodes += 1
+    new_item["item"].num_nodes += 1
+    changed += [Setting(data, "kgqr", dataset="synthetic", horizon=8) for data in (renamed, scaled, newcomer, new_item)]
+    assert len({setting.digest, *(each.digest for each in changed)}) == 8
+    reordered = synthetic.clone()
+    edges = reordered[synthetic.edge_types[0]]
+    del reordered[synthetic.edge_types[0]]
+    reordered[synthetic.edge_types[0]].update(edges)
+    assert reordered.edge_types != synthetic.edge_types
+    assert Setting(reordered, "kgqr", dataset="synthetic", horizon=8).digest == setting.digest
     assert Setting(synthetic.clone(), "taste", 0.0, dataset="other", horizon=8).digest == setting.digest
 
 
 def test_curves_are_of_validation_users_from_all_over(setting, monkeypatch):
     assert torch.equal(setting.curve_users, setting.valid)
-    monkeypatch.setattr("kgrl.experiments.setting.CURVE_USERS", 3)
+    monkeypatch.setattr("kgrl.experiments.setting.CURVE_USERS", 4)
     few = setting.with_eta(0.1)
     few.__dict__.pop("curve_users", None)
-    assert few.curve_users.tolist() == setting.valid[[0, 2, 5]].tolist()  # of six
+    assert few.curve_users.tolist() == setting.valid[[0, 2, 3, 5]].tolist()  # of six
 
 
 def test_what_a_data_set_lacks_is_said(synthetic):
@@ -83,3 +162,11 @@ def test_a_known_data_set_is_loaded(tmp_path):
     assert loaded.name == "synthetic/logged/eta-0.2"
     assert loaded.cache == tmp_path / "synthetic" / "embeddings"
     assert loaded.data["user"].num_nodes == 200
+
+
+def test_raw_files_that_are_there_are_used(synthetic, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setitem(DATASETS, "ml-1m", lambda *given, **options: asked.append((given, options)) or [synthetic])
+    loaded = Setting.load("ml-1m", "taste", root=tmp_path, source="raw", device="meta")
+    assert asked == [((tmp_path / "ml-1m",), {"source": "raw"})]
+    assert (loaded.dataset, loaded.eta, loaded.device.type) == ("ml-1m", 0.1, "meta")

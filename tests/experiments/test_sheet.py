@@ -1,4 +1,4 @@
-from kgrl.experiments.sheet import Sheet
+from kgrl.experiments.sheet import FORMATS, Sheet
 
 SHEET = Sheet("Table 1; η = 0.1", ["method", "reward", "R@32"],
               [["KGQR*", "2.3451 ± 0.0010", "0.81%"], ["a_b | c", "missing", "–"], [], ["random", "−0.4", "0"]],
@@ -35,6 +35,16 @@ random & $-$0.4 & 0 \\
 \\[2pt] {\footnotesize p $<$ 0.05}
 \end{table}
 """
+
+
+def test_latex_of_what_has_a_meaning_there():
+    row = Sheet("", ["a_b", "`c` & $"], [["#1 α × 2²", "≤ 3 > 2"]]).latex().splitlines()[5:8]
+    assert row == [r"a\_b & c \& \$ \\", r"\midrule", r"\#1 $\alpha$ $\times$ 2$^2$ & $\le$ 3 $>$ 2 \\"]
+
+
+def test_a_format_an_ending():
+    starts = {ending: getattr(SHEET, form)().split()[0] for ending, form in FORMATS.items()}
+    assert starts == {"md": "###", "tex": r"\begin{table}", "csv": "method,reward,R@32"}
 
 
 def test_csv_as_written_by_hand():

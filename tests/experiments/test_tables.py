@@ -1,8 +1,12 @@
+import re
+
 import pytest
 
 import kgrl.experiments.methods  # noqa: F401
+from kgrl.evaluate import METRICS
 from kgrl.experiments import paper
 from kgrl.experiments.method import METHODS
+from kgrl.experiments.setting import DATASETS, WORLDS
 from kgrl.experiments.tables import TABLES, table_of
 
 
@@ -14,8 +18,29 @@ def test_every_row_is_a_known_method():
             for eta, rows in worlds.items():
                 assert eta in table.etas
                 assert set(rows) <= set(table.rows.values())
-                if not table.rewards:
-                    assert {len(row) for row in rows.values()} == {len(table.metrics)}
+                columns = {len(row) for row in rows.values()}
+                assert max(columns) == len(table.rewards) if table.rewards else columns == {len(table.metrics)}
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
+def test_a_table_is_made_as_the_paper_has_it(table):
+    assert (table.test, table.level) == (("welch", 1e-6) if table.name.startswith("tpgr") else ("wilcoxon", 0.05))
+    assert table.metrics == tuple(metric for metric in METRICS if metric in table.metrics)
+    assert list(table.rewards) == sorted(table.rewards)
+    assert len(set(table.rows.values())) == len(table.rows)  # no row twice
+    assert table.rows[table.ours] in ("KGQR", "KGQR (1000 candidates)", "TPGR")
+    for dataset, world in (world.split("/") for world in table.worlds):
+        assert dataset in DATASETS
+        assert world in WORLDS
+        if table.paper:
+            assert paper.beside(table.paper, dataset, 0.1, table.stand_in)[1]
+
+
+def test_the_figures_rows_are_what_they_are_called():
+    for name in ("kgqr-figure4", "tpgr-figure4-left", "tpgr-figure4-right"):
+        for label, method in TABLES[name].rows.items():
+            if "(" in method:  # "K-means, VAE": "TPGR (kmeans, vae)"
+                assert re.sub("[-,]", "", label.lower()) == method.partition("(")[2].rstrip(")").replace(",", "")
 
 
 def test_an_unknown_table_is_refused():

@@ -1,0 +1,81 @@
+"""``Run``: what goes into a checkpoint comes out of it, and nothing of another run does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kgrl.checkpoint import FILE, Run
+from kgrl.files import load_tensors, save_tensors
+
+
+class Learner(nn.Module):
+    """One weight, and one number beside it that training goes on from."""
+
+    def __init__(self, weight: float, moment: float) -> None:
+        super().__init__()
+        self.weight, self.moment = nn.Parameter(torch.tensor([weight])), moment
+
+    def training_state(self) -> dict[str, Tensor]:
+        return {"moment": torch.tensor([self.moment])}
+
+    def load_training_state(self, state: dict[str, Tensor]) -> None:
+        self.moment = state["moment"].item()
+
+
+def fresh() -> Run:
+    return Run(torch.Generator().manual_seed(0))
+
+
+def finished() -> Run:
+    return Run(torch.Generator().manual_seed(5), 1, 2, 3, 4.5, 0.5, [{"interactions": 2, "reward": 0.25}])
+
+
+def test_what_is_saved_is_restored(tmp_path: Path) -> None:
+    run = finished()
+    run.save(tmp_path, Learner(2.0, 3.0), {"seed": 1})
+    draws = torch.rand(4, generator=run.generator)
+    again, agent = fresh(), Learner(0.0, 0.0)
+    assert again.restore(tmp_path, agent, {"seed": 1})
+    assert (agent.weight.item(), agent.moment) == (2.0, 3.0)
+    assert torch.equal(torch.rand(4, generator=again.generator), draws)
+    assert vars(again) | {"generator": None} == vars(finished()) | {"generator": None}
+
+
+def test_without_a_checkpoint_nothing_is_restored(tmp_path: Path) -> None:
+    run = fresh()
+    assert not run.restore(tmp_path, Learner(0.0, 0.0), {})
+    assert run.interactions == 0
+
+
+def test_an_agent_needs_no_training_state(tmp_path: Path) -> None:
+    finished().save(tmp_path, nn.Linear(1, 1), {})
+    assert fresh().restore(tmp_path, nn.Linear(1, 1), {})
+
+
+def test_what_a_killed_save_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / f".{FILE}.17.tmp").write_text("begun")
+    (tmp_path / "mine.tmp").write_text("not of a save")
+    fresh().restore(tmp_path, Learner(0.0, 0.0), {})
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.tmp"]
+
+
+def test_what_differs_is_named_with_both_values(tmp_path: Path) -> None:
+    finished().save(tmp_path, Learner(2.0, 3.0), {"seed": 1, "old": 2, "same": 3})
+    agent = Learner(0.0, 0.0)
+    with pytest.raises(ValueError, match="belongs to another run") as error:
+        fresh().restore(tmp_path, agent, {"seed": 4, "new": 5, "same": 3})
+    assert str(error.value).splitlines()[1:4] == [
+        "  new: checkpoint None, now 5", "  old: checkpoint 2, now None", "  seed: checkpoint 1, now 4"]
+    assert (agent.weight.item(), agent.moment) == (0.0, 0.0)
+
+
+def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
+    finished().save(tmp_path, Learner(2.0, 3.0), {})
+    tensors, metadata = load_tensors(tmp_path / FILE, "kgrl training run")
+    save_tensors(tmp_path / FILE, tensors, metadata | {"kind": "kgrl agent"})
+    with pytest.raises(ValueError, match="must hold a kgrl training run, got 'kgrl agent'"):
+        fresh().restore(tmp_path, Learner(0.0, 0.0), {})
