@@ -19,7 +19,8 @@ def plot_curves(table: Table, results: Results, path: str | os.PathLike[str]) ->
 
     KGQR's Figure 3. On the validation users of the curves, the bounds on the same users as flat lines.
     """
-    with canvas(path, f"{table.title}\n{results.setting}", legend="lower right") as (axes,):
+    with canvas(path, _title(table, results), legend="lower right") as (axes,):
+        axes.set_prop_cycle(color=[f"C{number % 10}" for number in range(20)], linestyle=["-"] * 10 + ["--"] * 10)
         for label, method in table.rows.items():
             cells = [cell for cell in results.of(method) if cell.curve]
             if cells:
@@ -41,9 +42,13 @@ def plot_rows(table: Table, results: Results, path: str | os.PathLike[str]) -> N
     panels["seconds a 1,000 interactions"] = {
         label: [1_000 * seconds for cell in found if (seconds := _seconds_an_interaction(cell))]
         for label, found in cells.items()}
-    with canvas(path, f"{table.title}\n{results.setting}", panels=len(panels), size=(5, 5)) as all_axes:
+    with canvas(path, _title(table, results), panels=len(panels), size=(5, 5)) as all_axes:
         for axes, (name, values) in zip(all_axes, panels.items(), strict=True):
             _points(axes, name, values)
+
+
+def _title(table: Table, results: Results) -> str:
+    return f"{table.figure or table.title}\n{results.setting}"
 
 
 def _curve(axes: Any, label: str, cells: Sequence[Cell]) -> None:

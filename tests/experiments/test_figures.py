@@ -54,6 +54,16 @@ def test_curves(results, drawn, tmp_path):
     assert span.get_facecolor()[0][:3].tolist() == pytest.approx(to_rgb(first.get_color()))
 
 
+def test_a_figure_has_its_own_title_and_twelve_rows_their_own_lines(tmp_path, results, drawn):
+    for number in range(12):
+        made_cell(f"R{number}", 0, [0.5] * 5, curve=(1.0, 2.0)).write(tmp_path)
+    rows = {str(number): f"R{number}" for number in range(12)}
+    plot_curves(replace(TABLE, rows=rows, ours="0", figure="Curves"), results, tmp_path / "curves.png")
+    assert drawn[0].get_suptitle() == f"Curves\n{SETTING}"
+    looks = {(line.get_color(), line.get_linestyle()) for line in drawn[0].axes[0].get_lines()[:12]}
+    assert len(looks) == 12
+
+
 def test_a_single_seed_has_no_span(tmp_path, results, drawn):
     made_cell("C", 0, [0.5] * 5, curve=(1.0, 2.0)).write(tmp_path)
     plot_curves(replace(TABLE, rows={"third": "C"}, ours="third"), results, tmp_path / "curves.png")
