@@ -13,6 +13,9 @@ from kgrl.experiments.cell import Cell
 from kgrl.experiments.results import Results
 from kgrl.experiments.tables import METRIC_NAMES, Table
 
+COLOURS = [f"tab:{name}" for name in ("blue", "orange", "green", "red", "purple", "brown", "pink", "gray", "olive",
+                                      "cyan")]
+
 
 def plot_curves(table: Table, results: Results, path: str | os.PathLike[str]) -> None:
     """Reward against interactions, every row that has been run: mean over seeds, and the span between them.
@@ -20,7 +23,7 @@ def plot_curves(table: Table, results: Results, path: str | os.PathLike[str]) ->
     KGQR's Figure 3. On the validation users of the curves, the bounds on the same users as flat lines.
     """
     with canvas(path, _title(table, results), legend="lower right") as (axes,):
-        axes.set_prop_cycle(color=[f"C{number % 10}" for number in range(20)], linestyle=["-"] * 10 + ["--"] * 10)
+        axes.set_prop_cycle(color=COLOURS * 2, linestyle=["-"] * 10 + ["--"] * 10)
         for label, method in table.rows.items():
             cells = [cell for cell in results.of(method) if cell.curve]
             if cells:
