@@ -54,8 +54,9 @@ def test_curves(results, drawn, tmp_path):
     assert span.get_facecolor()[0][:3].tolist() == pytest.approx(to_rgb(first.get_color()))
 
 
-def test_a_figure_has_its_own_title_and_twelve_rows_their_own_lines(tmp_path, results, drawn):
+def test_a_figure_has_its_own_title_and_twelve_rows_their_own_lines(tmp_path, results, drawn, monkeypatch):
     for number in range(12):
+        monkeypatch.setitem(METHODS, f"R{number}", replace(METHODS["A"], name=f"R{number}"))
         made_cell(f"R{number}", 0, [0.5] * 5, curve=(1.0, 2.0)).write(tmp_path)
     rows = {str(number): f"R{number}" for number in range(12)}
     plot_curves(replace(TABLE, rows=rows, ours="0", figure="Curves"), results, tmp_path / "curves.png")
