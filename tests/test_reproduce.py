@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from kgrl.experiments.method import METHODS
+from kgrl.experiments.setting import Setting
 from kgrl.experiments.tables import TABLES
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -71,6 +73,32 @@ def test_tune_run_render(script, tmp_path, monkeypatch):
     cell.write_text(cell.read_text().replace('"shrinkage": ', '"shrinkage": 7'))
     with pytest.raises(ValueError, match=r"popularity/seed-1\.json is of another run"):
         script(*render, "tpgr-table2")
+
+
+def test_what_the_backfill_is_worth(script, tmp_path):
+    page = tmp_path / "RESULTS.md"
+    page.write_text("<!-- backfill-synthetic -->\n<!-- end backfill-synthetic -->\n")
+
+    def rewards(size):
+        said = script("reproduce/backfill", "--worlds", "synthetic/kgqr", "--data", tmp_path / "data", "--size", size,
+                      "--results", page)
+        rows = (line.strip("| ").split(" | ") for line in said.splitlines() if line.startswith("| "))
+        return {name: tuple(map(float, values)) for name, *values in rows if not name.startswith("reward")}
+
+    setting = Setting.load("synthetic", "kgqr", 0.1, root=tmp_path / "data")
+    bounds = setting.simulator.bounds(setting.test, setting.train)
+    some, every = rewards(40), rewards(500)
+    for name in ("all-knowing", "best fixed list"):
+        assert some[name][0] < some[name][1] == pytest.approx(bounds.metrics(name)["reward"], abs=1e-4)
+        assert every[name][0] == every[name][1] == some[name][1]
+    # by hand: each test user's best 32 of the 40 that the training users like most often, best first
+    pool, total = setting.popular[:40], 0.0
+    for user in setting.test.tolist():
+        user = torch.tensor([user])
+        ranked = pool[setting.feedback.rows(user)[0, pool].argsort(descending=True)]
+        total += float(setting.simulator.play(user, ranked[None, :32]).rewards.mean())
+    assert some["all-knowing"][0] == pytest.approx(total / len(setting.test), abs=1e-4)
+    assert "| the 500 most liked items | all 500 items |" in page.read_text()
 
 
 def test_what_is_not_known_is_said(script, tmp_path):

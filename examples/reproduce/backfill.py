@@ -1,0 +1,73 @@
+"""What the items that KGQR's candidates are filled up with are worth: bounds within them, beside those of all items.
+
+    python examples/reproduce/backfill.py --worlds ml-100k/heldout
+    python examples/reproduce/backfill.py --worlds book-crossing/kgqr --source FOLDER
+
+No agent is asked: the best fixed list of the backfill (its T items of highest mean feedback among training users), the
+all-knowing that picks each test user's best T of it, and a random pick of it. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kgrl.candidates import FixedCandidates
+from kgrl.evaluate import score
+from kgrl.experiments.methods import BACKFILL
+from kgrl.experiments.page import fill
+from kgrl.experiments.setting import Setting
+
+HERE = Path(__file__).resolve().parent
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--worlds", nargs="+", metavar="DATASET/WORLD", default=["book-crossing/kgqr", "ml-100k/heldout"])
+    add("--eta", type=float, default=0.1)
+    add("--size", type=int, default=BACKFILL, help="how many of the most liked items")
+    add("--data", type=Path, default=HERE.parents[1] / "data", help="where data sets are kept")
+    add("--source", type=Path, help="folder that already holds the raw files")
+    add("--results", type=Path, help="a Markdown file; what stands between its marks <!-- backfill-DATASET --> is "
+        "replaced")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = options()
+    for world in args.worlds:
+        setting = Setting.load(*world.split("/"), args.eta, root=args.data, source=args.source)
+        text = table(setting, args.size)
+        print(f"{setting.name}\n\n{text}")
+        if args.results:
+            fill(args.results, {f"backfill-{setting.dataset}": text})
+
+
+def table(setting: Setting, size: int) -> str:
+    """Rewards on the test users."""
+    pool = FixedCandidates(setting.data["item"].num_nodes, setting.popular[:size])
+    within, without = lines(setting, pool), lines(setting, FixedCandidates(pool.num_items))
+    rows = [f"| {name} | {within[name]:.4f} | {without[name]:.4f} |" for name in within]
+    return "\n".join([f"| reward of | the {pool.size} most liked items | all {pool.num_items:,} items |",
+                      "|---|---|---|", *rows])
+
+
+def lines(setting: Setting, pool: FixedCandidates) -> dict[str, float]:
+    """Name → mean reward of sessions that show items of the pool alone."""
+    world, users = setting.simulator, setting.test
+    length = min(world.horizon, pool.size)
+    best = torch.cat([pool.of(world.feedback.rows(part).T).T.topk(length).indices
+                      for part in world.feedback.chunks(users)])
+    fixed = pool.of(world.feedback.mean_feedback(setting.train)).topk(length).indices.expand(len(users), -1)
+    draws = torch.rand(len(users), pool.size, generator=torch.Generator().manual_seed(0)).topk(length).indices
+    places: dict[str, Tensor] = {"all-knowing": best, "best fixed list": fixed, "random pick": draws}
+    return {name: score(world.play(users, pool.items(shown)), world.num_relevant(users)).reward
+            for name, shown in places.items()}
+
+
+if __name__ == "__main__":
+    main()
