@@ -67,7 +67,7 @@ def main() -> None:
     rows = decision_times(args.items if args.command == "table3" else args.sizes, args.methods, args.seed, args.device,
                           watch=show, batch=args.batch, limit=args.limit, repeats=args.repeats)
     trained = training_times(args) if args.command == "table3" else []
-    result = {"options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
+    result = {"options": {name: value for name, value in vars(args).items() if name not in ("out", "results")},
               "torch": torch.__version__, "decisions": rows, "training": trained}
     with whole_file(args.out / f"timing-{args.command}.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

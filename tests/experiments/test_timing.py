@@ -222,6 +222,7 @@ def test_the_script_sets_ours_beside_the_papers_seconds(tmp_path, monkeypatch, c
     assert "1 thread(s), cpu" in said
     assert page.read_text() == f"<!-- timing-table3 -->\n{said[said.index('| seconds'):]}<!-- end timing-table3 -->\n"
     result = json.loads((tmp_path / "figures" / "timing-table3.json").read_text())
+    assert str(tmp_path) not in json.dumps(result)  # it is committed, and no place for a machine's paths
     assert [len(result[part]) for part in ("decisions", "training")] == [4, 4]
     assert {row["threads"] for row in result["decisions"] + result["training"]} == {1}
 
