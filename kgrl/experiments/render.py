@@ -64,8 +64,8 @@ def efficiency_sheet(table: Table, results: Results) -> Sheet:
         reached = [_reached(cells[label], level) for level in levels.values()]
         printed = " / ".join(f"{millions:.2f}M" for millions in figures.get(method, ())) or NOT_REACHED
         rows.append([label, *reached, str(len(cells[label]) or MISSING), *([printed] if figures else [])])
-    notes = ["interactions from which the reward is held (the first of three evaluations in a row), median over seeds; "
-             f"{NOT_REACHED}: not within the run", table.note]
+    notes = ["interactions from which the reward is held (the first of three evaluations in a row), median over seeds "
+             f"(of an even number the earlier of the two in the middle); {NOT_REACHED}: not within the run", table.note]
     if figures:
         notes.append("paper: to rewards " + ", ".join(f"{level:g}" for level in table.rewards))
     return Sheet(_title(table, results.setting), columns, rows, [note for note in notes if note])
