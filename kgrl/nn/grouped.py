@@ -17,12 +17,13 @@ class Grouping:
     follows from R and G alone, so that nothing waits for the device; spare blocks are padding.
 
     Args:
-        group: ``[R]``, each row's group in [0, G).
+        group: ``[R]``, each row's group in [first, first + G).
         num_groups: G.
+        first: the number of the first group.
     """
 
-    def __init__(self, group: Tensor, num_groups: int) -> None:
-        rows, device = len(group), group.device
+    def __init__(self, group: Tensor, num_groups: int, first: int = 0) -> None:
+        rows, device, group = len(group), group.device, group - first if first else group
         size = SMALLEST
         while size < LARGEST and 2 * size * num_groups <= rows:
             size *= 2
@@ -35,7 +36,7 @@ class Grouping:
         slots = (rows // size + min(num_groups, rows)) * size
         self.shape = (slots // size, size)
         self.group = torch.searchsorted(end, torch.arange(self.shape[0], device=device), right=True).clamp_(
-            max=num_groups - 1)
+            max=num_groups - 1) + first
         ordered = ordered.long()
         at = torch.arange(rows, device=device) + ((end - blocks) * size - start)[ordered]
         self._slot = torch.empty_like(at).index_copy_(0, order, at)

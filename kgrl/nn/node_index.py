@@ -92,6 +92,10 @@ class Gone:
     def __init__(self, index: NodeIndex, items: Tensor, scores: Tensor | None = None) -> None:
         self.index, self.items, self.scores, self.most = index, items, scores, items.size(1)
 
+    def rows(self, rows: Tensor) -> Gone:
+        """Of these rows alone."""
+        return Gone(self.index, self.items[rows], None if self.scores is None else self.scores[rows])
+
     def tally(self, level: int, node: Tensor, moments: bool) -> Tally:
         """Below each child of ``node [R]``."""
         digit = self.index.digit(self.items, level)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 
@@ -23,6 +23,9 @@ from kgrl.options import at_least, expected
 from kgrl.tree.cluster_tree import ClusterTree
 
 Past = Gone | GoneBefore | None
+
+CELLS = {"cpu": 2**18, "cuda": 2**26}
+"""Children whose logits a greedy walk has at once: on a CPU they then stay in its cache."""
 
 
 class TreePolicy(torch.nn.Module):
@@ -86,41 +89,64 @@ class TreePolicy(torch.nn.Module):
             generator: on the states' device.
             scores: of the items, or what :meth:`prepare` made of them.
         """
-        return self._walk(state, gone, scores, lambda logits: draw(logits, generator))
+        levels = self._levels(scores)
+        past = self._past(state, gone, levels)
+        node, total, choices = self._root(state), state.new_zeros(len(state)), []
+        for level in range(self.depth):
+            grouping = self._grouping(level, node)
+            met = self._meet(level, node, grouping, state, past, levels)
+            digit, log_prob = draw(self._logits(level, grouping, state, met, levels), generator)
+            choices.append(Choice(node, digit, *met))
+            node, total = node * self.num_children + digit, total + log_prob
+        return Walk(self._items(node, gone), total, tuple(choices))
 
     def greedy(self, state: Tensor, gone: Tensor | None = None, scores: ItemScores | Levels | None = None) -> Walk:
         """Takes the likeliest child at every node.
 
         This is not always the likeliest item: that may lie below a child that is not. :meth:`topk` searches wider.
         """
-
-        def best(logits: Tensor) -> tuple[Tensor, Tensor]:
-            most, digit = logits.max(1)
-            return digit, -(logits - most.unsqueeze(1)).exp_().sum(1).log()
-
-        return self._walk(state, gone, scores, best)
-
-    def _walk(
-        self, state: Tensor, gone: Tensor | None, scores: ItemScores | Levels | None,
-        choose: Callable[[Tensor], tuple[Tensor, Tensor]],
-    ) -> Walk:
-        levels, past = self._levels(scores), None
-        if gone is not None and gone.size(1):
-            past = self._gone(state, gone, levels)
-        node = torch.zeros(len(state), dtype=torch.long, device=state.device)
-        total = state.new_zeros(len(state))
-        choices = []
+        levels = self._levels(scores)
+        past = self._past(state, gone, levels)
+        node, total = self._root(state), state.new_zeros(len(state))
         for level in range(self.depth):
-            grouping = self._grouping(level, node)
-            met = self._meet(level, node, grouping, state, past, levels)
-            digit, log_prob = choose(self._logits(level, grouping, state, met, levels))
-            choices.append(Choice(node, digit, *met))
-            total = total + log_prob
-            node = node * self.num_children + digit
-        items = self.index.leaves[node]
+            digit, log_prob = torch.empty_like(node), torch.zeros_like(total)
+            for rows, grouping in self._parts(level, node):
+                here, seen, before = node[rows], state[rows], None if past is None else past.rows(rows)
+                met = self._meet(level, here, grouping, seen, before, levels)
+                logits = self._logits(level, grouping, seen, met, levels)
+                most, child = logits.max(1)
+                digit = digit.index_copy(0, rows, child)
+                log_prob = log_prob.index_copy(0, rows, -(logits - most.unsqueeze(1)).exp_().sum(1).log())
+            node, total = node * self.num_children + digit, total + log_prob
+        return Walk(self._items(node, gone), total)
+
+    def _root(self, state: Tensor) -> Tensor:
+        return torch.zeros(len(state), dtype=torch.long, device=state.device)
+
+    def _past(self, state: Tensor, gone: Tensor | None, levels: Levels) -> Gone | None:
+        return None if gone is None or not gone.size(1) else self._gone(state, gone, levels)
+
+    def _items(self, leaf: Tensor, gone: Tensor | None) -> Tensor:
+        """The items of leaves where walks ended; −1 where all were gone."""
+        items = self.index.leaves[leaf]
         if gone is not None and gone.size(1) >= self.num_items:  # else something is left
             items = items.masked_fill((gone >= 0).sum(1) >= self.num_items, -1)
-        return Walk(items, total, tuple(choices))
+        return items
+
+    def _parts(self, level: int, node: Tensor) -> Iterator[tuple[Tensor, Grouping | None]]:
+        """The rows at ``node [R]``, some at a time, with their grouping: neighbours in the tree together.
+
+        What is made of R rows and c children then stays in a CPU's cache, and so do the networks of the few nodes of a
+        part: else a decision's time would grow faster than c.
+        """
+        size = max(1, CELLS.get(node.device.type, 2**26) // self.num_children)
+        if len(node) <= size:
+            yield torch.arange(len(node), device=node.device), self._grouping(level, node)
+            return
+        ordered, order = node.sort()
+        for some, rows in zip(ordered.split(size), order.split(size), strict=True):
+            first, last = int(some[0]), int(some[-1])
+            yield rows, Grouping(some, last - first + 1, first) if level else None
 
     # ------------------------------------------------------------------------------------------------ probabilities
 

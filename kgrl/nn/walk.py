@@ -31,7 +31,7 @@ class Choice(NamedTuple):
 class Walk(NamedTuple):
     """Where R walks ended: ``items [R]`` (−1 where all are gone) and the log-probability of each, ``log_prob [R]``.
 
-    ``choices``: level by level, what a walk met on its way; a search keeps none.
+    ``choices``: level by level, what a drawn walk met on its way; greedy walks and searches keep none.
     """
 
     items: Tensor

@@ -63,6 +63,16 @@ def test_every_row_in_one_group(num_groups: int) -> None:
         assert_equal_to_the_loop(torch.full((20,), only), num_groups)
 
 
+def test_groups_between_others() -> None:
+    """As if the others had no rows, and in as few blocks as if there were none."""
+    x, weight, bias = make(40, 300)
+    group = 250 + torch.arange(40) % 4
+    grouping = Grouping(group, 4, first=250)
+    out = grouping.collect(grouping.linear(grouping.spread(x), weight, bias))
+    torch.testing.assert_close(out, slowly(x, group, weight, bias))
+    assert grouping.shape == Grouping(group - 250, 4).shape
+
+
 @pytest.mark.parametrize("rows", [15, 16, 17, 100, 1600])
 def test_large_blocks(rows: int) -> None:
     """Blocks of 8 to 256 rows: in two groups of like size, and in two of which one has a single row."""

@@ -10,6 +10,7 @@ from scipy.stats import chisquare
 from torch import Tensor
 
 from kgrl.nn import ItemScores, TreePolicy, Walk
+from kgrl.nn.tree_policy import CELLS
 from kgrl.tree import ClusterTree
 from tests.nn.slow_tree_policy import (
     HIDDEN,
@@ -70,6 +71,27 @@ def test_probabilities_and_greedy_equal_the_recursion(
             by_hand = [case.slow.greedy(*row) for row in zip(state, taken, strict=True)]
             assert walk.items.tolist() == [item for item, _ in by_hand]
             torch.testing.assert_close(walk.log_prob, torch.stack([log_prob for _, log_prob in by_hand]))
+
+
+@pytest.mark.parametrize(("depth", "children", "num_items"), SHAPES)
+@pytest.mark.parametrize("scored", [None, SCORED])
+@pytest.mark.parametrize("rows_at_once", [1, 2, 5])
+def test_a_greedy_walk_of_some_rows_at_a_time(
+    depth: int, children: int, num_items: int, scored: int | None, rows_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CELLS, "cpu", rows_at_once * children)
+    case, rows = make(depth, children, num_items, [4], scored, seed=1), 9
+    state, (gone, sets) = states(rows), some_gone(rows, num_items)
+    for missing, taken in ((None, [set()] * rows), (gone, sets)):
+        walk = case.policy.greedy(state, missing, case.scores)
+        by_hand = [case.slow.greedy(*row) for row in zip(state, taken, strict=True)]
+        assert walk.items.tolist() == [item for item, _ in by_hand]
+        log_prob = torch.stack([log_prob for _, log_prob in by_hand])
+        torch.testing.assert_close(walk.log_prob, log_prob)
+        factor = torch.linspace(-1, 2, rows).double()
+        for network in case.slow.networks.values():
+            network.zero_grad()
+        assert_same_gradients(case, state, (walk.log_prob * factor).sum(), (log_prob * factor).sum())
 
 
 # --------------------------------------------------------------------------------------------------- a distribution
