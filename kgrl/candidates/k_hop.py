@@ -44,7 +44,8 @@ class KHopCandidates(nn.Module):
         popular: ``[≤ N]``, items ranked by popularity, the first the most popular; for ``("popular", n)``. Items that
             it lacks rank last, by id.
         backfill: ``("popular", n)``: the first n of ``popular``; ``("random", n)``: n distinct uniform random items a
-            session and call; ``None``: nothing. n ≥ N means all items (no candidate selection).
+            session and call; ``("fill", n)``: so many of these that there are n candidates, as far as items are left,
+            none where the k-hop items are more; ``None``: nothing. n ≥ N means all items (no candidate selection).
         max_degree: nodes with more than so many distinct neighbours (tails of their edges, inverse ones included) may
             be reached but not be walked through, be they entities or items; the seeds themselves are always left.
         table_limit: entries of 4 bytes that the table may have; above it (or at 0) each call walks the graph.
@@ -150,7 +151,9 @@ class KHopCandidates(nn.Module):
         return torch.empty(rows, 0, dtype=torch.long, device=device)
 
     def _finish(self, keys: Tensor, gone: Tensor, generator: torch.Generator) -> Tensor:
-        """Backfills sessions left with nothing, then cuts every session to ``size``."""
+        """Fills sessions up, backfills those left with nothing, then cuts every session to ``size``."""
+        if self.backfill is not None and self.backfill[0] == "fill":
+            keys = torch.cat([keys, self._fill(keys, gone, generator)]).sort().values
         batch = keys // self.reach.stride
         counts = torch.bincount(batch, minlength=len(gone))
         if self.backfill is not None and bool((counts == 0).any()):
@@ -160,6 +163,19 @@ class KHopCandidates(nn.Module):
         if self.size is None or bool((counts <= self.size).all()):
             return keys
         return keys[sample_rows(batch, counts, self.size, generator)]
+
+    def _fill(self, keys: Tensor, gone: Tensor, generator: torch.Generator) -> Tensor:
+        """Random items beside ``keys`` that fill each session up to n candidates, as keys."""
+        assert self.backfill is not None
+        count, stride, rows = self.backfill[1], self.reach.stride, len(gone)
+        drawn = min(count + gone.size(1), self.num_items)  # of so many, enough are not gone
+        items = random_subsets(rows, drawn, self.num_items, generator, gone.device)
+        first = torch.arange(rows, device=gone.device).unsqueeze(1) * stride
+        new = (items + first).flatten()
+        new = new[~torch.isin(new, torch.cat([keys, (gone + first)[gone >= 0]]))]
+        batch = new // stride
+        lacking = (count - torch.bincount(keys // stride, minlength=rows)).clamp(min=0)
+        return new[sample_rows(batch, torch.bincount(batch, minlength=rows), lacking, generator)]
 
     def _spare(self, rows: Tensor, gone: Tensor, generator: torch.Generator) -> Tensor:
         """Backfill for the sessions ``rows`` out of the items that are not ``gone``, as keys."""
@@ -188,8 +204,8 @@ def _checked_backfill(
     if backfill is None:
         return None
     if not isinstance(backfill, (tuple, list)) or len(backfill) != 2:
-        raise TypeError(expected("backfill", 'None, ("popular", n) or ("random", n)', backfill))
-    kind, count = one_of("backfill", backfill[0], ("popular", "random")), at_least("backfill's n", backfill[1], 1)
+        raise TypeError(expected("backfill", 'None, ("popular", n), ("random", n) or ("fill", n)', backfill))
+    kind, count = one_of("backfill", backfill[0], ("popular", "random", "fill")), at_least("backfill's n", backfill[1], 1)
     if kind == "popular" and popular is None:
         raise ValueError(expected("popular", 'a ranking of the items, as backfill is ("popular", n)', None,
                                   "see popular_items in kgrl.datasets"))

@@ -162,7 +162,7 @@ def test_the_kind_of_table_follows_density_and_limit() -> None:
     assert isinstance(KHopCandidates(sparse, table_limit=0).reach, KHopWalk)
 
 
-@pytest.mark.parametrize("kind", ["popular", "random"])
+@pytest.mark.parametrize("kind", ["popular", "random", "fill"])
 @pytest.mark.parametrize("rows", [0, 1, 5])
 def test_empty_batches_and_rows(kind: str, rows: int) -> None:
     candidates = KHopCandidates(random_kg(), size=None, popular=torch.arange(100), backfill=(kind, 3))
@@ -198,7 +198,36 @@ def test_random_backfill_has_n_items_and_depends_on_the_generator_alone(device: 
     assert torch.equal(state, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("backfill", [("popular", 300), ("random", 300)])
+@given(problems(), st.integers(1, 120))
+@settings(max_examples=60, deadline=None)
+def test_filling_up_keeps_every_neighbour(
+    problem: tuple[Data, list[list[int]], list[list[int]]], count: int
+) -> None:
+    kg, seeds, exclude = problem
+    near = per_session(KHopCandidates(kg, size=None).select(padded(seeds), padded(exclude)), len(seeds))
+    for filled in implementations(kg, size=None, backfill=("fill", count)):
+        found = per_session(filled.select(padded(seeds), padded(exclude)), len(seeds))
+        for own, row, gone in zip(near, found, zip(seeds, exclude, strict=True), strict=True):
+            left = kg.num_items - len({*gone[0], *gone[1]} - {-1})
+            assert set(own) <= set(row)
+            assert len(row) == len(set(row)) == max(len(own), min(count, left))
+            assert not set(row) & {*gone[0], *gone[1]}
+
+
+def test_what_fills_up_is_uniform() -> None:
+    kg = graph([(0, 40), (1, 40), (2, 40)], 41, 40)
+    seeds, shown = torch.zeros(4_000, 1, dtype=torch.long), torch.full((4_000, 1), 3)
+    candidates = KHopCandidates(kg, size=12, backfill=("fill", 12))
+    items, batch = candidates.select(seeds, shown, torch.Generator().manual_seed(0))
+    assert bool((torch.bincount(batch, minlength=4_000) == 12).all())
+    times = torch.bincount(items, minlength=40)
+    assert times[:4].tolist() == [0, 4_000, 4_000, 0]
+    # ten of the 36 others; as above, 35 degrees of freedom, 0.1 % level: 66.6
+    mean = 4_000 * 10 / 36
+    assert float(((times[4:] - mean) ** 2 / (mean * (1 - 10 / 36))).sum()) * 35 / 36 < 66.6
+
+
+@pytest.mark.parametrize("backfill", [("popular", 300), ("random", 300), ("fill", 300)])
 def test_as_many_backfill_items_as_there_are_items_means_all(backfill: tuple[str, int]) -> None:
     candidates = KHopCandidates(random_kg(), size=None, popular=torch.arange(100), backfill=backfill)
     found = per_session(candidates.select(padded([[], [4]]), padded([[7], [8]])), 2)
