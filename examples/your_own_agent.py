@@ -1,14 +1,16 @@
-"""An agent of one's own enters the table: write it, name it, run its cells, print the table.
+"""An agent of one's own enters the table: write it, register it, run its cells, print the table.
 
     python examples/your_own_agent.py                              # MovieLens-100K, beside what is quick to run
     python examples/your_own_agent.py --cells examples/reproduce/cells      # beside all that has been run there
 
-An agent is an `nn.Module` with `act` and `learn`; of the world it sees the sessions, and nothing else.
+An agent is an `nn.Module` with `act` and `learn`; of the world it sees the sessions, and nothing else. The scripts of
+examples/reproduce know what this file registers, too: `tune.py --with examples/your_own_agent.py`, and so on.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,7 +23,7 @@ from kgrl.experiments.results import Results
 from kgrl.experiments.runner import run_bounds, run_cell
 from kgrl.experiments.search import Tuned
 from kgrl.experiments.setting import Setting
-from kgrl.experiments.tables import Table
+from kgrl.experiments.tables import table_of
 from kgrl.sessions import Sessions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,8 +52,9 @@ class MoreOfTheSame(nn.Module):
         return {"gradient_steps": 0}                                        # nothing to learn from interactions
 
 
-MINE = Method("More of the same", lambda setting, seed, near: MoreOfTheSame(setting.vectors, setting.popular, near),
-              grid=({"near": 1.0}, {"near": 0.3}, {"near": 3.0}))           # the first, until tune.py has searched
+MINE = register(Method(
+    "More of the same", lambda setting, seed, near: MoreOfTheSame(setting.vectors, setting.popular, near),
+    grid=({"near": 1.0}, {"near": 0.3}, {"near": 3.0})))                    # the first, until tune.py has searched
 
 
 def main() -> None:
@@ -61,15 +64,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT / "data", help="where data sets are kept")
     parser.add_argument("--cells", type=Path, default=Path("runs/my-cells"), help="folder of the cells")
     args = parser.parse_args()
-    register(MINE)
-    methods = [MINE.name, "Random", "Popularity", "Most rated", "GreedySVD", "Linear-Gaussian", "LinearUCB"]
+    quick = [MINE.name, "Random", "Popularity", "Most rated", "GreedySVD", "Linear-Gaussian", "LinearUCB"]
     setting = Setting.load(*args.world.split("/"), eta=0.1, root=args.data, source=args.source)
     tuned = Tuned(ROOT / "examples/reproduce/tuned.json")
     run_bounds(setting, args.cells)
-    for name in methods:
+    for name in quick:
         method = method_of(name)
         run_cell(setting, method, 0, args.cells, options=tuned.options(args.world, method))
-    table = Table("mine", "My agent in the table", {name: name for name in methods}, ("reward", "precision"), MINE.name)
+    known = table_of("tpgr-table2" if setting.world == "logged" else "kgqr-table3")
+    table = replace(known, rows={**known.rows, MINE.name: MINE.name}, ours=MINE.name)
     print(sheet(table, Results(args.cells, setting.name, tuned, setting.digest)).markdown())
 
 

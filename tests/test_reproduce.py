@@ -15,6 +15,7 @@ from kgrl.experiments.method import METHODS
 from kgrl.experiments.setting import Setting
 from kgrl.experiments.tables import TABLES
 
+SHRUNKEN = "Popularity (shrunken)"
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
@@ -34,24 +35,25 @@ def script(monkeypatch, capsys):
 def test_tune_run_render(script, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     where = ["--worlds", "synthetic/logged", "--data", tmp_path / "data", "--tuned", tmp_path / "tuned.json"]
-    said = script("reproduce/tune", *where, "--methods", "Popularity", "Random")
+    said = script("reproduce/tune", *where, "--methods", SHRUNKEN, "Random")
     assert said.count("'shrinkage'") == 7  # six tries and the choice; Random has none
-    chosen = json.loads((tmp_path / "tuned.json").read_text())["synthetic/logged"]["Popularity"]
-    assert script("reproduce/tune", *where, "--methods", "Popularity") == ""  # not again
+    chosen = json.loads((tmp_path / "tuned.json").read_text())["synthetic/logged"][SHRUNKEN]
+    assert script("reproduce/tune", *where, "--methods", SHRUNKEN) == ""  # not again
 
     run = ["reproduce/run", "tpgr-table2", *where, "--cells", tmp_path / "cells", "--etas", 0, 0.1, "--seeds", 0, 1]
-    said = script(*run, "--methods", "Popularity", "Random")
+    said = script(*run, "--methods", SHRUNKEN, "Random")
     assert said.count("Random, seed") == 4
-    cell = tmp_path / "cells/synthetic/logged/eta-0/popularity/seed-1.json"
+    cell = tmp_path / "cells/synthetic/logged/eta-0/popularity-shrunken/seed-1.json"
     assert json.loads(cell.read_text())["options"] == chosen["options"]
     before = cell.stat().st_mtime_ns
-    script(*run, "--methods", "Popularity")
+    script(*run, "--methods", SHRUNKEN)
     assert cell.stat().st_mtime_ns == before
 
     render = ["reproduce/render", "--cells", tmp_path / "cells", "--tuned", tmp_path / "tuned.json"]
     said = script(*render, "tpgr-table2", "kgqr-table3", "--out", tmp_path / "tables")
     assert said.count("### TPGR Table 2") == 2
-    assert "KGQR Table 3" not in said  # there is no predicted world among the cells
+    assert "TPGR Table 2: overall performance, missing, not run yet: ml-100k/logged/eta-0, " in said
+    assert "### KGQR Table 3" not in said  # there is no predicted world among the cells
     assert "| TPGR | missing |" in said
     made = sorted(path.name for path in (tmp_path / "tables").iterdir())
     assert made == [f"tpgr-table2-synthetic-logged-eta-{eta}.{form}" for eta in ("0.1", "0")
@@ -71,13 +73,13 @@ def test_tune_run_render(script, tmp_path, monkeypatch):
     assert (tmp_path / "figures" / "tpgr-table2-synthetic-logged-eta-0.png").read_bytes()[1:4] == b"PNG"
 
     cell.write_text(cell.read_text().replace('"shrinkage": ', '"shrinkage": 7'))
-    with pytest.raises(ValueError, match=r"popularity/seed-1\.json is of another run"):
+    with pytest.raises(ValueError, match=r"popularity-shrunken/seed-1\.json is of another run"):
         script(*render, "tpgr-table2")
 
 
 def test_what_the_backfill_is_worth(script, tmp_path):
     page = tmp_path / "RESULTS.md"
-    page.write_text("<!-- backfill-synthetic -->\n<!-- end backfill-synthetic -->\n")
+    page.write_text("<!-- backfill-synthetic-kgqr -->\n<!-- end backfill-synthetic-kgqr -->\n")
 
     def rewards(size):
         said = script("reproduce/backfill", "--worlds", "synthetic/kgqr", "--data", tmp_path / "data", "--size", size,
@@ -110,12 +112,74 @@ def test_what_is_not_known_is_said(script, tmp_path):
         script("reproduce/run", "--worlds", "synthetic/logged", "--methods", "Popularty")
 
 
-def test_an_agent_of_ones_own_enters_the_table(script, tmp_path, monkeypatch):
-    monkeypatch.setattr("kgrl.experiments.method.METHODS", known := dict(METHODS))
-    monkeypatch.setattr("kgrl.experiments.results.METHODS", known)
+@pytest.fixture
+def none_of_ones_own():
+    """Methods that a script registers are unknown again afterwards."""
+    before = dict(METHODS)
+    yield
+    METHODS.clear()
+    METHODS.update(before)
+
+
+def rows_of(said):
+    return {line.split(" | ")[0].strip("|* "): line.split(" | ") for line in said.splitlines() if line.startswith("| ")}
+
+
+@pytest.mark.usefixtures("none_of_ones_own")
+def test_an_agent_of_ones_own_enters_the_table(script, tmp_path):
     said = script("your_own_agent", "--world", "synthetic/kgqr", "--data", tmp_path / "data", "--cells",
                   tmp_path / "cells")
-    rows = {line.split(" | ")[0].strip("|* "): line for line in said.splitlines() if line.startswith("| ")}
+    rows = rows_of(said)
     assert "missing" not in rows["More of the same"]
-    assert float(rows["More of the same"].split(" | ")[1]) > float(rows["Random"].split(" | ")[1])
-    assert "all-knowing" in rows
+    assert float(rows["More of the same"][1]) > float(rows["Random"][1])
+    assert "missing" in rows["KGQR"]  # a row, but none that is quick to run
+
+
+@pytest.mark.usefixtures("none_of_ones_own")
+def test_the_scripts_know_an_agent_of_ones_own(script, tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text("from kgrl.agents import Random\nfrom kgrl.experiments.method import Method, register\n"
+                    "register(Method('Mine', lambda setting, seed, size: Random(num_items=size), "
+                    "grid=({'size': 40}, {'size': 60})))\n")
+    where = ["--worlds", "synthetic/kgqr", "--data", tmp_path / "data", "--tuned", tmp_path / "tuned.json", "--methods",
+             "Mine", "--with", mine]
+    before = dict(METHODS)
+
+    def anew(name, *arguments):
+        METHODS.clear()
+        METHODS.update(before)
+        return script(f"reproduce/{name}", *arguments)
+
+    assert "chosen: {'size': " in anew("tune", *where)
+    assert "Mine, seed 1" in anew("run", *where, "--cells", tmp_path / "cells", "--seeds", 0, 1)
+    said = anew("render", "kgqr-table3", "--cells", tmp_path / "cells", "--tuned", tmp_path / "tuned.json", "--with",
+                mine)
+    assert rows_of(said)["Mine"][4] == "2"
+    empty = tmp_path / "empty.py"
+    empty.write_text("")
+    with pytest.raises(ValueError, match=r"empty.py` must be a file that calls .*register, got 'no new method'"):
+        anew("tune", "--with", empty)
+
+
+def test_other_budgets_and_what_a_data_set_lacks(script, tmp_path, monkeypatch):
+    where = ["--worlds", "synthetic/kgqr", "--data", tmp_path / "data", "--cells", tmp_path / "cells", "--tuned",
+             tmp_path / "tuned.json", "--methods", "HLinearUCB", "Random", "--seeds", 0]
+    script("reproduce/run", *where, "--interactions", 2_048)
+    render = ["reproduce/render", "kgqr-table3", "--cells", tmp_path / "cells", "--tuned", tmp_path / "tuned.json"]
+    with pytest.raises(ValueError, match="'interactions': 2048"):
+        script(*render)
+    assert "- interactions of training: 2,048\n" in script(*render, "--interactions", 2_048)
+    monkeypatch.setattr(Setting, "has_kg", False)
+    said = script("reproduce/run", "kgqr-table6", *where[:-5], "--methods", "KGQR", "KGQR-CS", "--seeds", 0)
+    assert "kgqr-table6: the row KGQR needs a knowledge graph, and synthetic has none" in said
+    assert "KGQR, seed" not in said
+    assert "the search for KGQR needs a knowledge graph" in script(
+        "reproduce/tune", *where[:4], "--tuned", tmp_path / "tuned.json", "--methods", "KGQR-CS")
+
+
+@pytest.mark.parametrize("name", ["tune", "run", "backfill"])
+def test_one_source_is_of_one_data_set(name, script, tmp_path, capsys):
+    more = ["--methods", "Random"] if name == "run" else []
+    with pytest.raises(SystemExit):
+        script(f"reproduce/{name}", "--worlds", "ml-100k/heldout", "book-crossing/kgqr", "--source", tmp_path, *more)
+    assert "one data set at a time" in capsys.readouterr().err

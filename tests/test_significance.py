@@ -57,7 +57,7 @@ def test_welch_by_its_formula():
     assert welch(a, b, "less") == pytest.approx(1 - upper, rel=1e-9)
 
 
-@pytest.mark.filterwarnings("ignore:Precision loss")  # one group is constant
+@pytest.mark.filterwarnings("error")
 def test_welch_of_two_users_against_two_who_do_not_differ():
     """Then it is the test of one mean: t = (4 − 1) / (√2 / √2), one degree of freedom, whose tail is an arctangent."""
     upper = 0.5 - math.atan(3) / math.pi

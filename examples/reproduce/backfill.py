@@ -27,14 +27,17 @@ HERE = Path(__file__).resolve().parent
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--worlds", nargs="+", metavar="DATASET/WORLD", default=["book-crossing/kgqr", "ml-100k/heldout"])
+    add("--worlds", nargs="+", metavar="DATASET/WORLD", default=["ml-100k/heldout"])
     add("--eta", type=float, default=0.1)
     add("--size", type=int, default=BACKFILL, help="how many of the most liked items")
     add("--data", type=Path, default=HERE.parents[1] / "data", help="where data sets are kept")
-    add("--source", type=Path, help="folder that already holds the raw files")
-    add("--results", type=Path, help="a Markdown file; what stands between its marks <!-- backfill-DATASET --> is "
-        "replaced")
-    return parser.parse_args()
+    add("--source", type=Path, help="folder that already holds the raw files of the one data set asked for")
+    add("--results", type=Path, help="a Markdown file; what stands between its marks <!-- backfill-DATASET-WORLD --> "
+        "is replaced")
+    args = parser.parse_args()
+    if args.source and len({world.split("/")[0] for world in args.worlds}) > 1:
+        parser.error("--source is the folder of one data set; name its worlds with --worlds, one data set at a time")
+    return args
 
 
 def main() -> None:
@@ -44,7 +47,7 @@ def main() -> None:
         text = table(setting, args.size)
         print(f"{setting.name}\n\n{text}")
         if args.results:
-            fill(args.results, {f"backfill-{setting.dataset}": text})
+            fill(args.results, {f"backfill-{setting.dataset}-{setting.world}": text})
 
 
 def table(setting: Setting, size: int) -> str:

@@ -4,6 +4,7 @@
     python examples/reproduce/render.py kgqr-table3              # one of them
     python examples/reproduce/render.py --out tables             # LaTeX, CSV and PNG, too, into a folder
     python examples/reproduce/render.py --results examples/reproduce/RESULTS.md      # into that file
+    python examples/reproduce/render.py kgqr-table3 --with examples/your_own_agent.py         # with rows of one's own
 
 A cell that is broken, or of other data or options than those around it, is named and refused.
 """
@@ -12,15 +13,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
 from kgrl.experiments.figures import plot_curves, plot_rows
+from kgrl.experiments.method import methods_in
 from kgrl.experiments.page import fill
 from kgrl.experiments.render import sheet
 from kgrl.experiments.results import Results
 from kgrl.experiments.search import Tuned
-from kgrl.experiments.sheet import FORMATS, Sheet
+from kgrl.experiments.sheet import FORMATS, MISSING, Sheet
 from kgrl.experiments.tables import TABLES, Table, table_of
 from kgrl.files import whole_file
 
@@ -36,18 +39,21 @@ def options() -> argparse.Namespace:
     add("--out", type=Path, help="folder for a file a table and format; default: print Markdown")
     add("--results", type=Path, help="a Markdown file; what stands between its marks <!-- TABLE --> and "
         "<!-- end TABLE --> is replaced; figures go into the folder `figures` beside it")
+    add("--with", dest="own", type=Path, help="a Python file that registers methods of one's own: rows of every table")
+    add("--interactions", type=int, help="as the cells were run with: --interactions of run.py")
     args = parser.parse_args()
-    args.tables = [table_of(name) for name in args.tables or TABLES]
+    own = {method.name: method.name for method in methods_in(args.own)} if args.own else {}
+    args.tables = [replace(table, rows={**table.rows, **own}) for table in map(table_of, args.tables or TABLES)]
+    args.training = {} if args.interactions is None else {"interactions": args.interactions}
     return args
 
 
 def settings(cells: Path, table: Table) -> Iterator[str]:
-    """The settings in which any row of the table has been run, the table's own first."""
-    there = {folder.relative_to(cells).as_posix() for folder in cells.glob("*/*/eta-*")}
-    own = [f"{world}/eta-{eta:g}" for world in table.worlds for eta in table.etas]
+    """The table's own settings, then the others in which any method has been run in a world of its kind."""
+    yield from (own := [f"{world}/eta-{eta:g}" for world in table.worlds for eta in table.etas])
     kinds = {world.split("/")[1] == "logged" for world in table.worlds}
-    others = sorted(name for name in there if (name.split("/")[1] == "logged") in kinds)
-    yield from (name for name in dict.fromkeys([*own, *others]) if name in there)
+    there = {folder.relative_to(cells).as_posix() for folder in cells.glob("*/*/eta-*")}
+    yield from sorted(name for name in there - set(own) if (name.split("/")[1] == "logged") in kinds)
 
 
 def main() -> None:
@@ -55,21 +61,31 @@ def main() -> None:
     tuned = Tuned(args.tuned)
     texts: dict[str, str] = dict.fromkeys((table.name for table in args.tables), "")
     for table in args.tables:
+        missing = []
         for setting in settings(args.cells, table):
-            results = Results(args.cells, setting, tuned)
+            results = Results(args.cells, setting, tuned, training=args.training)
             if any(results.of(method) for method in table.rows.values()):
-                made = sheet(table, results)
-                name = f"{table.name}-{setting.replace('/', '-')}"
-                texts[table.name] += f"{made.markdown()}\n"
-                if args.out:
-                    write(args.out / name, table, made, results)
-                if args.results and table.figure:
-                    draw(table, results, args.results.parent / "figures" / f"{name}.png")
-                    texts[table.name] += f"![{table.figure}](figures/{name}.png)\n\n"
+                texts[table.name] += page(args, table, setting, results)
+            elif setting.rpartition("/")[0] in table.worlds:
+                missing.append(setting)
+        if missing:
+            texts[table.name] += f"{table.title}, {MISSING}, not run yet: {', '.join(missing)}\n\n"
     if args.results:
         fill(args.results, texts)
     else:
         print("".join(texts.values()))
+
+
+def page(args: argparse.Namespace, table: Table, setting: str, results: Results) -> str:
+    """A table in one setting as Markdown, its figure beside it; files where they are asked for."""
+    made = sheet(table, results)
+    name = f"{table.name}-{setting.replace('/', '-')}"
+    if args.out:
+        write(args.out / name, table, made, results)
+    if not (args.results and table.figure):
+        return f"{made.markdown()}\n"
+    draw(table, results, args.results.parent / "figures" / f"{name}.png")
+    return f"{made.markdown()}\n![{table.figure}](figures/{name}.png)\n\n"
 
 
 def write(stem: Path, table: Table, made: Sheet, results: Results) -> None:

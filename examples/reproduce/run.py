@@ -3,9 +3,11 @@
     python examples/reproduce/run.py kgqr-table3                                     # every data set, world, η and seed
     python examples/reproduce/run.py kgqr-table3 --worlds ml-100k/heldout --etas 0.1 --seeds 0 1 --methods KGQR DQN-R
     python examples/reproduce/run.py --methods TPGR --worlds netflix/logged --source FOLDER    # rows of no table
+    python examples/reproduce/run.py --with my_agent.py --methods "My agent" --worlds ml-100k/heldout     # one's own
 
 What is cut off goes on where it was when the same command is given again; several machines may share the folder of
-cells. `tune.py` chooses the options beforehand, `render.py` makes the tables.
+cells. `tune.py` chooses the options beforehand, `render.py` makes the tables. Raw files come from --source, or for
+Book-Crossing from the folder that the variable KGRL_BOOK_CROSSING names, or are downloaded.
 """
 
 from __future__ import annotations
@@ -13,13 +15,12 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-from typing import Any
 
 import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
-from kgrl.experiments.method import METHODS, method_of
+from kgrl.experiments.method import METHODS, Method, method_of, methods_in
 from kgrl.experiments.runner import run_bounds, run_cell
-from kgrl.experiments.search import Tuned
-from kgrl.experiments.setting import Setting
+from kgrl.experiments.search import Tuned, world_of
+from kgrl.experiments.setting import Setting, Unserved
 from kgrl.experiments.tables import TABLES, table_of
 
 HERE = Path(__file__).resolve().parent
@@ -33,19 +34,26 @@ def options() -> argparse.Namespace:
     add("--etas", nargs="+", type=float, help="default: the table's, or 0.1")
     add("--methods", nargs="+", metavar="METHOD", help=f"default: the table's; known: {', '.join(METHODS)}")
     add("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    add("--interactions", type=int, help="of training, for methods that learn from them, in place of their own; name "
+        "another folder of cells then")
+    add("--with", dest="own", type=Path, help="a Python file that registers methods of one's own")
     add("--cells", type=Path, default=HERE / "cells", help="folder of the cells")
     add("--tuned", type=Path, default=HERE / "tuned.json", help="what tune.py chose")
     add("--data", type=Path, default=HERE.parents[1] / "data", help="where data sets are kept")
-    add("--source", type=Path, help="folder that already holds the raw files")
+    add("--source", type=Path, help="folder that already holds the raw files of the one data set asked for")
     add("--checkpoints", type=Path, default=Path("runs/cells"), help="where a run that is cut off leaves its state")
     add("--device", default="cpu")
     args = parser.parse_args()
     if args.table is None and not (args.methods and args.worlds):
         parser.error("name a table, or both --methods and --worlds")
+    if args.own:
+        methods_in(args.own)
     table = args.table and table_of(args.table)
     args.methods = [method_of(name) for name in args.methods or dict.fromkeys(table.rows.values())]
     args.worlds = args.worlds or table.worlds
     args.etas = args.etas or (table.etas if table else (0.1,))
+    if args.source and len({world.split("/")[0] for world in args.worlds}) > 1:
+        parser.error("--source is the folder of one data set; name its worlds with --worlds, one data set at a time")
     return args
 
 
@@ -54,23 +62,33 @@ def main() -> None:
     tuned = Tuned(args.tuned)
     for world in args.worlds:
         setting = Setting.load(*world.split("/"), root=args.data, source=args.source, device=args.device)
+        methods = served(args, setting)
         for at in [setting.with_eta(eta) for eta in args.etas]:
             bounds = {cell.method: round(cell.scores["reward"], 4) for cell in run_bounds(at, args.cells)}
             print(f"{at.name}  {bounds}", flush=True)
             for seed in args.seeds:
-                for method in args.methods:
-                    run(args, at, method, seed, tuned.options(world, method))
+                for method in methods:
+                    run(args, at, method, seed, tuned)
 
 
-def run(args: argparse.Namespace, setting: Setting, method: Any, seed: int, chosen: dict[str, Any]) -> None:
+def served(args: argparse.Namespace, setting: Setting) -> list[Method]:
+    """The methods asked for that the data set can serve; of the others it is said which table lacks them."""
+    found = []
+    for method in args.methods:
+        try:
+            for what in method.needs:
+                setting.require(what, f"{args.table or 'the table'}: the row {method.name}")
+            found.append(method)
+        except Unserved as error:
+            print(error, flush=True)
+    return found
+
+
+def run(args: argparse.Namespace, setting: Setting, method: Method, seed: int, tuned: Tuned) -> None:
     started = time.perf_counter()
-    try:
-        cell = run_cell(setting, method, seed, args.cells, options=chosen, checkpoints=args.checkpoints)
-    except ValueError as error:
-        if not any(need in str(error) for need in ("needs a knowledge graph", "needs time stamps")):
-            raise
-        print(f"  {method.name}: {error}", flush=True)
-        return
+    training = method.training_with({} if args.interactions is None else {"interactions": args.interactions})
+    cell = run_cell(setting, method, seed, args.cells, options=tuned.options(world_of(setting.name), method),
+                    training=training, checkpoints=args.checkpoints)
     print(f"  {method.name}, seed {seed}: reward {cell.scores['reward']:.4f}, precision "
           f"{cell.scores['precision']:.4f}  ({time.perf_counter() - started:.0f} s)", flush=True)
 

@@ -3,7 +3,8 @@
     python examples/reproduce/tune.py --worlds ml-100k/heldout                 # every method that has a choice
     python examples/reproduce/tune.py --worlds book-crossing/kgqr --source FOLDER --methods KGQR DQN-R
 
-The outcome goes into tuned.json, which run.py and render.py read; what is there already is not searched again.
+The outcome goes into tuned.json, which run.py and render.py read; what is there already is not searched again. Asked
+for a variant, it searches for the method whose options the variant takes.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import argparse
 from pathlib import Path
 
 import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
-from kgrl.experiments.method import METHODS, method_of
+from kgrl.experiments.method import METHODS, method_of, methods_in
 from kgrl.experiments.search import Tuned, search
-from kgrl.experiments.setting import Setting
+from kgrl.experiments.setting import Setting, Unserved
 
 HERE = Path(__file__).resolve().parent
 
@@ -30,11 +31,16 @@ def options() -> argparse.Namespace:
     add("--again", action="store_true", help="search again where there is a result")
     add("--tuned", type=Path, default=HERE / "tuned.json")
     add("--data", type=Path, default=HERE.parents[1] / "data", help="where data sets are kept")
-    add("--source", type=Path, help="folder that already holds the raw files")
+    add("--source", type=Path, help="folder that already holds the raw files of the one data set asked for")
+    add("--with", dest="own", type=Path, help="a Python file that registers methods of one's own")
     add("--device", default="cpu")
     args = parser.parse_args()
-    chosen = args.methods or [name for name, method in METHODS.items() if method.search_name == name]
-    args.methods = [method for method in map(method_of, chosen) if len(method.grid) > 1]
+    if args.source and len({world.split("/")[0] for world in args.worlds}) > 1:
+        parser.error("--source is the folder of one data set; name its worlds with --worlds, one data set at a time")
+    if args.own:
+        methods_in(args.own)
+    searched = dict.fromkeys(method_of(name).search_name for name in args.methods or METHODS)
+    args.methods = [METHODS[name] for name in searched if len(METHODS[name].grid) > 1]
     return args
 
 
@@ -44,7 +50,13 @@ def main() -> None:
     for world in args.worlds:
         setting = Setting.load(*world.split("/"), args.eta, root=args.data, source=args.source, device=args.device)
         for method in args.methods:
-            if (tuned.searched(world, method) and not args.again) or ("kg" in method.needs and not setting.has_kg):
+            if tuned.searched(world, method) and not args.again:
+                continue
+            try:
+                for what in method.needs:
+                    setting.require(what, f"the search for {method.name}")
+            except Unserved as error:
+                print(error, flush=True)
                 continue
             print(f"{world}: {method.name}", flush=True)
             result = search(setting, method, interactions=args.interactions,

@@ -205,7 +205,8 @@ def _checked_backfill(
         return None
     if not isinstance(backfill, (tuple, list)) or len(backfill) != 2:
         raise TypeError(expected("backfill", 'None, ("popular", n), ("random", n) or ("fill", n)', backfill))
-    kind, count = one_of("backfill", backfill[0], ("popular", "random", "fill")), at_least("backfill's n", backfill[1], 1)
+    kind = one_of("backfill", backfill[0], ("popular", "random", "fill"))
+    count = at_least("backfill's n", backfill[1], 1)
     if kind == "popular" and popular is None:
         raise ValueError(expected("popular", 'a ranking of the items, as backfill is ("popular", n)', None,
                                   "see popular_items in kgrl.datasets"))

@@ -127,6 +127,19 @@ def same_run(cell: Cell, *, options: Mapping[str, Any], training: Mapping[str, i
                          + "\nDelete it to run it again, or use another folder of cells.")
 
 
+def same_agent(cell: Cell, other: Cell) -> None:
+    """Refuses a cell whose agent had other options than another seed's: defaults that have changed since.
+
+    Raises:
+        ValueError: they differ in more than the seed; the options are named.
+    """
+    own, others = ({**(each.made.get("agent") or {}), "seed": None} for each in (cell, other))
+    if cell.made.get("agent") and own != others:
+        differing = [name for name in own.keys() | others.keys() if own.get(name, "?") != others.get(name, "?")]
+        raise ValueError(f"{cell.path} is of another agent than {other.path}; they differ in "
+                         f"{', '.join(sorted(differing))}. Delete what is out of date and run it again.")
+
+
 def _packed(values: Tensor) -> str:
     """32-bit floats, compressed, as text."""
     # byte planes: the floats' exponents are alike, and compress only side by side

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import runpy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +31,7 @@ class Method:
         needs: ``"kg"`` or ``"time"``, what a data set must have.
         tuned_as: the method whose search result it takes: itself unless given. Variants differ in what they are named
             for and in nothing else.
+        in_paper: what the paper calls it, so that its figures stand beside the row: the same unless given.
         note: ``note(setting)`` → a remark that every table must make on the row, or "".
     """
 
@@ -38,6 +41,7 @@ class Method:
     training: Mapping[str, int] = field(default_factory=dict)
     needs: Sequence[str] = ()
     tuned_as: str = ""
+    in_paper: str = ""
     note: Callable[[Setting], str] = field(default=lambda setting: "")
 
     @property
@@ -49,6 +53,15 @@ class Method:
     def search_name(self) -> str:
         """Whose search result it takes."""
         return self.tuned_as or self.name
+
+    def training_with(self, changed: Mapping[str, int]) -> dict[str, int]:
+        """Its training, some of it changed; {} where it has none."""
+        return {**self.training, **changed} if self.training else {}
+
+    @property
+    def paper_name(self) -> str:
+        """What the paper calls it."""
+        return self.in_paper or self.name
 
 
 def slug(name: str) -> str:
@@ -70,6 +83,20 @@ def register(method: Method) -> Method:
                                       f"{other.name!r} is kept in {method.slug}/"))
     METHODS[method.name] = method
     return method
+
+
+def methods_in(path: str | os.PathLike[str]) -> list[Method]:
+    """The methods that a Python file makes known: it is run, and calls :func:`register`.
+
+    Raises:
+        ValueError: it makes none known.
+    """
+    before = set(METHODS)
+    runpy.run_path(os.fspath(path), run_name="kgrl_methods")
+    found = [method for name, method in METHODS.items() if name not in before]
+    if not found:
+        raise ValueError(expected(str(path), "a file that calls kgrl.experiments.method.register", "no new method"))
+    return found
 
 
 def method_of(name: str) -> Method:

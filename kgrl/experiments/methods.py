@@ -1,9 +1,10 @@
 """The methods of both papers' tables, and the six settings of each that the search tries.
 
-Methods that differ in nothing but what they are named for share their grid, and every deep Q or actor-critic method
-shares state encoder, batch, gradient steps an interaction and cold start: what is compared is what the names say.
+Every deep Q or actor-critic method shares state encoder, batch, gradient steps an interaction, cold start and grid.
 Beyond the papers, that state encoder sees the streak and infers the user's taste (see :class:`kgrl.nn.TasteState`), for
-every one of these methods alike; the rows "(paper's state)" have the liked items alone.
+every one of these methods alike; the rows "(paper's state)" have the liked items alone, and the options that were
+searched with ours. A method's variants take its search's choice: of KGQR's, from KGQR-KG (which is DQN-R) on, one
+differs from the next in what they are named for and in nothing else.
 """
 
 from __future__ import annotations
@@ -61,9 +62,10 @@ def untimed(setting: Setting) -> str:
 
 
 register(Method("Random", lambda setting, seed: Random(num_items=setting.data["item"].num_nodes)))
-register(Method("Popularity", lambda setting, seed, **options:
+register(Method("Popularity", lambda setting, seed: FixedList.from_ratings(setting.data, setting.train)))
+register(Method("Popularity (shrunken)", lambda setting, seed, **options:  # towards the mean, where ratings are few
                 FixedList.from_ratings(setting.data, setting.train, **options),
-                grid=grid(shrinkage=(0.0, 1.0, 3.0, 10.0, 30.0, 100.0))))
+                grid=grid(shrinkage=(1.0, 0.0, 3.0, 10.0, 30.0, 100.0))))
 register(Method("Most rated", lambda setting, seed:
                 FixedList.from_ratings(setting.data, setting.train, by="count")))
 register(Method("GreedySVD", lambda setting, seed, **options:
@@ -86,12 +88,13 @@ register(Method("HLinearUCB", lambda setting, seed, **options:
 
 def deep(name: str, build: Callable[..., nn.Module], tuned_as: str = "", needs: tuple[str, ...] = (),
          **fixed: Any) -> None:
-    """A method that learns from replayed interactions, as it is and restricted to KGQR's backfill."""
+    """A method that learns from replayed interactions."""
 
     def made(setting: Setting, seed: int, **options: Any) -> nn.Module:
         return build(setting, seed=seed, **{**STATE, **fixed, **options})
 
-    register(Method(name, made, Q_GRID, Q_TRAINING, needs, tuned_as))
+    in_paper = "DQN-R" if name == "KGQR-KG" else name.removesuffix(" (paper's state)")
+    register(Method(name, made, Q_GRID, Q_TRAINING, needs, tuned_as, in_paper))
 
 
 def restricted(setting: Setting) -> Tensor:
@@ -125,6 +128,7 @@ deep("KGQR", kgqr, needs=("kg",), backfill=("popular", BACKFILL))
 deep("KGQR (random backfill)", kgqr, "KGQR", ("kg",), backfill=("random", BACKFILL))
 deep("KGQR-CS", kgqr, "KGQR", ("kg",), variant="KGQR-CS")
 deep("KGQR-GCN-CS", kgqr, "KGQR", ("kg",), variant="KGQR-GCN-CS")
+deep("KGQR-KG", over_vectors(DQNR), "KGQR")
 deep("KGQR (paper's state)", kgqr, "KGQR", ("kg",), backfill=("popular", BACKFILL), **PLAIN)
 deep("DQN-R (paper's state)", over_vectors(DQNR), "DQN-R", **PLAIN)
 deep("DDPG-R (paper's state)", over_vectors(DDPGR), "DDPG-R", **PLAIN)
@@ -133,10 +137,11 @@ deep("DDPG-R in the backfill", over_vectors(DDPGR, pool=True), "DDPG-R")
 deep("DDPG-KNN (k=N) in the backfill", over_vectors(DDPGKNN, pool=True), "DDPG-KNN (k=N)", k=1.0)
 deep("DQN-R in the backfill", over_vectors(DQNR, pool=True), "DQN-R")
 deep("DQN-R in the backfill (paper's state)", over_vectors(DQNR, pool=True), "DQN-R", **PLAIN)
+deep("KGQR-KG in the backfill", over_vectors(DQNR, pool=True), "KGQR")
 deep("KGQR-GCN-CS in the backfill", kgqr_in_pool, "KGQR", ("kg",), variant="KGQR-GCN-CS")
 deep("KGQR-CS in the backfill", kgqr_in_pool, "KGQR", ("kg",), variant="KGQR-CS")
 for size in (1_000, 2_000, 3_000, 5_000, 10_000):
-    deep(f"KGQR ({size} candidates)", kgqr, "KGQR", ("kg",), backfill=("random", size), num_candidates=size)
+    deep(f"KGQR ({size} candidates)", kgqr, "KGQR", ("kg",), backfill=("fill", size), num_candidates=size)
 
 
 # ----------------------------------------------------------------------------------------------------------- TPGR
@@ -156,11 +161,11 @@ def walker(name: str, tuned_as: str = "TPGR", needs: tuple[str, ...] = (), **fix
     def made(setting: Setting, seed: int, **options: Any) -> TPGR:
         return tpgr(setting, seed, **{**fixed, **options})
 
-    register(Method(name, made, TREE_GRID, TREE_TRAINING, needs, tuned_as))
+    register(Method(name, made, TREE_GRID, TREE_TRAINING, needs, tuned_as, name.removesuffix(" (as printed)")))
 
 
-walker("TPGR")
-walker("TPGR (as printed)", preset="paper")
+walker("TPGR", tuned_as="")
+walker("TPGR (as printed)", tuned_as="", preset="paper")
 walker("TPGR (KG tree)", needs=("kg",), vectors="kg")
 walker("TPGR (KG tree and state)", needs=("kg",), vectors="kg", state="kg")
 for clustering, vectors in product(("kmeans", "pca"), ("rating", "vae", "mf")):

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kgrl.experiments.cell import Cell, same_run
+from kgrl.experiments.cell import Cell, same_agent, same_run
 from kgrl.experiments.method import METHODS, Method, slug
 from kgrl.experiments.runner import BOUND
 from kgrl.experiments.search import Tuned, world_of
@@ -26,7 +26,7 @@ class Results:
         setting: ``data set/world/eta-η``.
         tuned: what the search chose.
         data: digest of the data, where it is at hand; else the cells are checked against one another.
-        training: in place of the methods' own, where the cells were run so.
+        training: what of the methods' own training was another, e.g. ``{"interactions": 81_920}``.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Results:
         training: Mapping[str, int] | None = None,
     ) -> None:
         self.folder, self.setting, self.tuned = Path(folder), setting, tuned
-        self.data, self.training = data, training
+        self.data, self.training = data, training or {}
 
     def of(self, method: str | Method) -> list[Cell]:
         """The cells of a method, one a seed; [] where none has been run.
@@ -43,8 +43,8 @@ class Results:
             ValueError: a cell is broken, of other data, other options or other training; it is named.
         """
         method = METHODS[method] if isinstance(method, str) else method
-        training = self.training if self.training is not None and method.training else method.training
-        return self._read(method.slug, self.tuned.options(world_of(self.setting), method), training)
+        return self._read(method.slug, self.tuned.options(world_of(self.setting), method),
+                          method.training_with(self.training))
 
     def bounds(self) -> dict[str, Cell]:
         """The bounds by name, ``"upper"`` among them; {} where they have not been run."""
@@ -58,6 +58,7 @@ class Results:
         for cell in cells:
             self.data = self.data or cell.data
             same_run(cell, options=options, training=training, data=self.data)
+            same_agent(cell, next((other for other in cells if other.made.get("agent")), cell))
         return cells
 
 

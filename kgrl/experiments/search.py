@@ -104,7 +104,14 @@ class Tuned:
         return method.search_name in self.found.get(world, {})
 
     def add(self, world: str, method: Method, result: Mapping[str, Any]) -> None:
-        """Keeps a search's result, in the file too; what others wrote there in the meantime stays."""
+        """Keeps a search's result, in the file too; what others wrote there in the meantime stays.
+
+        Raises:
+            ValueError: ``method`` takes another's options.
+        """
+        if method.tuned_as:
+            raise ValueError(expected("method", "one with a search of its own", method.name,
+                                      f"search for {method.tuned_as!r}"))
         self.found = Tuned(self.path).found
         self.found.setdefault(world, {})[method.search_name] = dict(result)
         ordered = {world: dict(sorted(methods.items())) for world, methods in sorted(self.found.items())}

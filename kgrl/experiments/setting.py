@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -45,6 +45,27 @@ CURVE_USERS = 256
 """Validation users that a learning curve is measured on, at most."""
 
 
+class Unserved(ValueError):
+    """A data set lacks what a table or a method needs."""
+
+
+T = TypeVar("T")
+
+
+class _Shared(Generic[T]):
+    """A property that is made when it is first asked for, for a setting and all that differ from it in η alone."""
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self.make, self.name, self.__doc__ = make, make.__name__, make.__doc__
+
+    def __get__(self, setting: Any, owner: type | None = None) -> T:
+        made = setting._made
+        if self.name not in made:
+            made[self.name] = self.make(setting)
+        found: T = made[self.name]
+        return found
+
+
 class Setting:
     """A data set, a world made of it, and who is trained on, chosen by and reported on.
 
@@ -73,6 +94,7 @@ class Setting:
         self.world = one_of("world", world, WORLDS)
         self.eta, self.device = float(eta), torch.device(device)
         self.train, self.valid, self.test = split_users(data, train=0.7, valid=0.1, seed=0)
+        self._made: dict[str, Any] = {}
 
     @classmethod
     def load(
@@ -99,7 +121,6 @@ class Setting:
 
     def with_eta(self, eta: float) -> Setting:
         """The same but for η."""
-        _ = self.feedback  # what is expensive is made before it is shared
         other = copy.copy(self)
         other.__dict__.pop("simulator", None)
         other.eta = float(eta)
@@ -110,13 +131,15 @@ class Setting:
         """``data set/world/eta-η``: where its cells are kept."""
         return f"{self.dataset}/{self.world}/eta-{self.eta:g}"
 
-    @cached_property
+    @_Shared
     def digest(self) -> str:
-        """Of ratings, KG and horizon: cells are of the same data if they agree in it."""
+        """Of ratings, their times, KG, horizon and split: cells are of the same data if they agree in it."""
         data = self.data
         edges = [part for kind in sorted(data.edge_types) for part in (list(kind), data[kind].edge_index)]
-        return digest(data["user"].num_nodes, data["item"].num_nodes, data["user", "rates", "item"].rating,
-                      list(data.rating_scale), self.horizon, *edges)
+        ratings = data["user", "rates", "item"]
+        return digest(data["user"].num_nodes, data["item"].num_nodes, ratings.rating, list(data.rating_scale),
+                      self.horizon, *edges, *([ratings.time] if self.has_time else []), self.train, self.curve_users,
+                      self.test)
 
     @property
     def has_time(self) -> bool:
@@ -136,34 +159,34 @@ class Setting:
             of: which table or method needs it.
 
         Raises:
-            ValueError: the data set lacks it.
+            Unserved: the data set lacks it.
         """
         there, name = {"time": (self.has_time, "time stamps"), "kg": (self.has_kg, "a knowledge graph")}[what]
         if not there:
-            raise ValueError(f"{of} needs {name}, and {self.dataset} has none; choose another data set")
+            raise Unserved(f"{of} needs {name}, and {self.dataset} has none; choose another data set")
 
-    @cached_property
+    @_Shared
     def kg(self) -> Data:
         """Homogeneous, items first, inverse relations included."""
         self.require("kg", "the knowledge graph")
         return knowledge_graph(self.data)
 
-    @cached_property
+    @_Shared
     def popular(self) -> Tensor:
         """``[N]``, most often liked by the training users first."""
         return popular_items(self.data, self.train)
 
-    @cached_property
+    @_Shared
     def entities(self) -> Tensor:
         """``[E, 50]``, of TransE."""
         return pretrain_entities(self.kg, model="TransE", dim=DIM, seed=0, cache=self.cache, progress=False)
 
-    @cached_property
+    @_Shared
     def vectors(self) -> Tensor:
         """``[N, 50]``, of matrix factorization of the training users' ratings: the baselines' items (section 5.1.5)."""
         return item_vectors(self.data, self.train, kind="mf", dim=DIM)
 
-    @cached_property
+    @_Shared
     def feedback(self) -> FeedbackModel:
         """The world's feedback model."""
         if self.world == "logged":
@@ -178,7 +201,7 @@ class Setting:
         first = None if self.world == "logged" else self.popular
         return Simulator(self.feedback, eta=self.eta, horizon=self.horizon, first=first).to(self.device)
 
-    @cached_property
+    @_Shared
     def curve_users(self) -> Tensor:
         """Validation users that learning curves are measured on, spread over all of them."""
         count = min(CURVE_USERS, len(self.valid))

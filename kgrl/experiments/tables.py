@@ -53,9 +53,13 @@ def _itself(*methods: str) -> dict[str, str]:
     return {method: method for method in methods}
 
 
-_BASELINES = _itself("Random", "Popularity", "Most rated", "GreedySVD", "Linear-Gaussian", "GRU4Rec", "LinearUCB",
-                     "HLinearUCB", "DDPG-R", "DDPG-KNN (k=1)", "DDPG-KNN (k=0.1N)", "DDPG-KNN (k=N)", "DQN-R")
+_BASELINES = _itself("Random", "Popularity", "Popularity (shrunken)", "Most rated", "GreedySVD", "Linear-Gaussian",
+                     "GRU4Rec", "LinearUCB", "HLinearUCB", "DDPG-R", "DDPG-KNN (k=1)", "DDPG-KNN (k=0.1N)",
+                     "DDPG-KNN (k=N)", "DQN-R")
 _KGQR = ("reward", "precision", "recall")
+_STEPS = ("from backfill to KGQR, one part after the other, with the same options: KGQR-KG (which is DQN-R) in the "
+          "backfill, the most liked items alone; with KG vectors (KGQR-GCN-CS); with graph convolution (KGQR-CS); with "
+          "k-hop candidates (KGQR)")
 
 TABLES = {table.name: table for table in (
     Table("kgqr-table3", "KGQR Table 3: overall performance",
@@ -66,27 +70,27 @@ TABLES = {table.name: table for table in (
           _itself("DDPG-R (paper's state)", "DDPG-KNN (k=N) (paper's state)", "DQN-R (paper's state)",
                   "KGQR (paper's state)", "DDPG-R", "DDPG-KNN (k=N)", "DQN-R", "KGQR-CS", "KGQR (random backfill)",
                   "KGQR", "DDPG-R in the backfill", "DDPG-KNN (k=N) in the backfill",
-                  "DQN-R in the backfill (paper's state)", "DQN-R in the backfill", "KGQR-GCN-CS in the backfill",
-                  "KGQR-CS in the backfill"),
+                  "DQN-R in the backfill (paper's state)", "DQN-R in the backfill", "KGQR-KG in the backfill",
+                  "KGQR-GCN-CS in the backfill", "KGQR-CS in the backfill"),
           ("reward",), "KGQR", rewards=(0.5, 1.0, 1.5, 2.0),
           paper={name: {0.1: rows} for name, rows in paper.KGQR_TABLE4.items()},
-          note="from backfill to KGQR, one part after the other: DQN-R; in the backfill (the most liked items alone); "
-               "with KG vectors (KGQR-GCN-CS); with graph convolution (KGQR-CS); with k-hop candidates (KGQR)",
+          note=_STEPS,
           figure="KGQR Figure 3: learning curves"),
     Table("kgqr-table6", "KGQR Tables 5 and 6: ablation",
-          {"KGQR-KG (DQN-R)": "DQN-R"} | _itself("KGQR-GCN-CS", "KGQR-CS", "KGQR"), ("reward", "precision"), "KGQR",
-          paper=paper.KGQR_TABLE6),
+          _itself("KGQR-KG", "KGQR-GCN-CS", "KGQR-CS", "KGQR"), ("reward", "precision"), "KGQR",
+          paper=paper.KGQR_TABLE6, note="KGQR-KG: DQN-R with KGQR's options"),
     Table("kgqr-paper-state", "KGQR Table 3 with the papers' state for all",
           _itself("DDPG-R (paper's state)", "DDPG-KNN (k=N) (paper's state)", "DQN-R (paper's state)",
                   "DQN-R in the backfill (paper's state)", "KGQR (paper's state)"),
-          ("reward", "precision"), "KGQR (paper's state)"),
+          ("reward", "precision"), "KGQR (paper's state)", paper=paper.KGQR_TABLE3,
+          note="options as searched with our state"),
     Table("kgqr-backfill", "From the backfill to KGQR, one part after the other",
-          _itself("DQN-R in the backfill", "KGQR-GCN-CS in the backfill", "KGQR-CS in the backfill", "KGQR"),
-          ("reward", "precision"), "DQN-R in the backfill"),
+          _itself("KGQR-KG in the backfill", "KGQR-GCN-CS in the backfill", "KGQR-CS in the backfill", "KGQR"),
+          ("reward", "precision"), "KGQR-KG in the backfill", note=_STEPS),
     Table("kgqr-figure4", "KGQR Figure 4: candidate size",
           {f"{size:,} candidates": f"KGQR ({size} candidates)" for size in (1_000, 2_000, 3_000, 5_000, 10_000)},
           ("reward", "precision"), "1,000 candidates", worlds=("book-crossing/kgqr",),
-          note="two hops reach few items here: candidates are filled up at random to the size", figure="KGQR Figure 4"),
+          note="what two hops reach is filled up at random to the size", figure="KGQR Figure 4"),
     Table("tpgr-table2", "TPGR Table 2: overall performance",
           _BASELINES | _itself("TPGR (as printed)", "TPGR (KG tree)", "TPGR (KG tree and state)", "TPGR"),
           ("reward", "precision", "recall", "f1"), "TPGR", "welch", 1e-6, ("ml-100k/logged",), (0.0, 0.1, 0.2),

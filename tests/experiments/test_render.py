@@ -32,17 +32,18 @@ def test_scores_as_written_by_hand(results):
     # p: in the mean over seeds, but not with seed 0 of either, all five users are better with A: 1/32 on one side
     assert sheet(TABLE, results).markdown() == """### Table 9; book-crossing, kgqr world, η = 0.1
 
-| method | reward | P@32 | seeds | p (reward) | paper's reward | paper's P@32 |
-|---|---|---|---|---|---|---|
-| ours* | 2.3000 ± 0.6557 | 1.1500 ± 0.3279 | 3 | – | 2.0000 | 0.9000 |
-| theirs | 1.0000 ± 0.4950 | 0.5000 ± 0.2475 | 2 | 0.062 | – | – |
-| not yet | missing | missing | missing | – | 1.2500 | 0.5000 |
-| all-knowing | 3.0000 | 1.5000 | – | – | – | – |
-| best fixed list | 1.5000 | 0.7500 | – | – | – | – |
-| upper | 3.5000 | 1.7500 | – | – | – | – |
+| method | reward | P@32 | seeds | p (reward) | p (seeds) | paper's reward | paper's P@32 |
+|---|---|---|---|---|---|---|---|
+| ours* | 2.3000 ± 0.6557 | 1.1500 ± 0.3279 | 3 | – | – | 2.0000 | 0.9000 |
+| theirs | 1.0000 ± 0.4950 | 0.5000 ± 0.2475 | 2 | 0.062 | 0.092 | – | – |
+| not yet | missing | missing | missing | – | – | 1.2500 | 0.5000 |
+| all-knowing | 3.0000 | 1.5000 | – | – | – | – | – |
+| best fixed list | 1.5000 | 0.7500 | – | – | – | – | – |
+| upper | 3.5000 | 1.7500 | – | – | – | – | – |
 
-- mean ± deviation over seeds; p: paired two-sided Wilcoxon test over users of ours against the row; *: mean above \
-every row's that has been run, one-sided p < 0.05
+- mean ± deviation over seeds; p: paired two-sided Wilcoxon test over users of ours against the row; p (seeds): \
+Welch's t-test over the seeds' means; *: mean above every row's that has been run, one-sided p < 0.05, and < 0.05 \
+over seeds where both have several
 - missing, not run yet: not yet
 - interactions of training: 40
 - theirs: in random order
@@ -61,6 +62,17 @@ def test_a_star_is_earned_against_every_row(results):
     assert first_column(replace(TABLE, level=0.03), results)[0] == "ours"  # p is 1/32
     made_cell("C", 0, [1.9, 1.1, 2.9, 2.6, 1.4]).write(results.folder)  # lower in the mean, by chance
     assert first_column(TABLE, results) == ["ours", "theirs", "not yet"]
+
+
+def test_seeds_that_scatter_earn_no_star(results):
+    """Every user is better off with either of two seeds; the seeds are as far apart as the rows."""
+    for seed in (0, 1):
+        for name, rewards in (("A", [2.0, 1.0, 3.0, 2.5, 1.5]), ("B", [1.0, 0.5, 1.5, 1.75, 0.25])):
+            made_cell(name, seed, [reward + 2 * seed for reward in rewards]).write(results.folder)
+    rows = score_sheet(TABLE, results).rows
+    assert rows[0][0] == "ours"
+    assert rows[1][4:6] == ["0.062", "0.55"]  # t = 1 / √2 with two degrees of freedom
+    assert scipy.stats.ttest_ind([2.0, 4.0], [1.0, 3.0], equal_var=False).pvalue == pytest.approx(0.553, abs=1e-3)
 
 
 def test_a_rank_test_alone_earns_no_star(results):
@@ -87,13 +99,18 @@ def test_welch_where_the_table_asks_for_it(results):
     others = [1.0, 1.01, 0.99, 1.0, 1.02]
     made_cell("C", 0, others).write(results.folder)
     made = score_sheet(replace(TABLE, test="welch", level=1e-6, metrics=("reward", "recall", "f1")), results)
-    assert made.columns[1:6] == ["reward", "R@32", "F1@32", "seeds", "p (reward)"]
+    assert made.columns[1:] == ["reward", "R@32", "F1@32", "seeds", "p (reward)", "p (paired)", "p (seeds)",
+                                *(f"paper's {name}" for name in ("reward", "R@32", "F1@32"))]
     expected = [scipy.stats.ttest_ind(ours, other, equal_var=False).pvalue for other in (theirs, others)]
     assert max(expected) < 0.01
     assert min(expected) < 1e-4
     assert [row[5] for row in made.rows if row] == ["–", *(f"{p:.2g}" for p in expected)]
+    paired = [scipy.stats.wilcoxon([a - b for a, b in zip(ours, other, strict=True)]).pvalue
+              for other in (theirs, others)]
+    assert [row[6] for row in made.rows if row] == ["–", *(f"{p:.2g}" for p in paired)]
     assert "p: Welch's t-test over users" in made.notes[0]
-    assert made.notes[0].endswith("p < 1e-06")
+    assert "p (paired): the paired Wilcoxon test" in made.notes[0]
+    assert "p < 1e-06" in made.notes[0]
     assert made.rows[0][0] == "ours"
 
 
@@ -106,10 +123,11 @@ def test_a_p_too_small_for_a_number(results):
 def test_the_notes_tell_every_budget(results, monkeypatch):
     monkeypatch.setitem(METHODS, "A", replace(METHODS["A"], training={"interactions": 1_000_000}))
     monkeypatch.setitem(METHODS, "C", replace(METHODS["C"], training={}))
-    made_cell("A", 0, [1.0] * 5, training={"interactions": 1_000_000}).write(results.folder)
     made_cell("B", 0, [1.0] * 5).write(results.folder)
     made_cell("C", 0, [1.0] * 5, training={}).write(results.folder)
-    assert "interactions of training: 40, 1,000,000" in score_sheet(TABLE, results).notes
+    assert "interactions of training: 40" in score_sheet(TABLE, results).notes
+    made_cell("A", 0, [1.0] * 5, training={"interactions": 1_000_000}).write(results.folder)
+    assert "interactions of training: 40 (theirs); 1,000,000 (ours)" in score_sheet(TABLE, results).notes
 
 
 def test_bounds_stand_below_a_rule(results):
@@ -135,8 +153,9 @@ def test_interactions_as_written_by_hand(results):
     made = sheet(table, results)
     assert made.columns == ["method", "1", "2", "best fixed list (1.400)", "seeds", "paper (book-crossing)"]
     # 1.0 is held from 40, 10 and 10; 2.0 never, from 40, never; 1.4 never, from 40, never: the median is of the three
-    # theirs: 1.0 never and from 20: of two, the median is the lower
-    assert made.rows == [["ours", "10", "–", "–", "3", "0.06M / 0.17M"], ["theirs", "20", "–", "–", "2", "0.20M"],
+    # theirs: 1.0 never and from 20: of two, both are told
+    assert made.rows == [["ours", "10", "–", "–", "3", "0.06M / 0.17M"],
+                         ["theirs", "20 to –", "–", "–", "2", "0.20M / –"],
                          ["not yet", "missing", "missing", "missing", "missing", "–"]]
     assert efficiency_sheet(table, results).notes[-1] == "paper: to rewards 1, 2"
 
@@ -166,14 +185,26 @@ def test_figures_are_those_of_the_settings_eta_and_of_the_tables_stand_in(result
     assert made.rows[0][-2:] == ["1.5000", "0.7500"]
 
 
+def test_a_row_stands_beside_what_its_paper_calls_it(results, monkeypatch):
+    monkeypatch.setitem(METHODS, "A", replace(METHODS["A"], in_paper="Alpha"))
+    table = replace(TABLE, paper={"book-crossing": {0.1: {"Alpha": (2.0, 0.9, 0.1), "A": (1.0, 0.5, 0.2)}}})
+    assert score_sheet(table, results).rows[0][-2:] == ["2.0000", "0.9000"]  # of the metrics that the table has
+    efficient = replace(table, rewards=(1.0, 2.0, 3.0))
+    assert efficiency_sheet(efficient, results).rows[0][-1] == "2.00M / 0.90M / 0.10M"
+    at_zero = Results(results.folder, "book-crossing/kgqr/eta-0", results.tuned)
+    assert efficiency_sheet(efficient, at_zero).columns[-1] == "seeds"
+
+
 def test_another_data_sets_figures_are_marked(results):
     setting = "ml-100k/heldout/eta-0.1"
     table = Table("t", "T", {"A": "A"}, ("reward",), "A", paper={"ml-20m": {0.1: {"A": (1.0,)}}})
     made_cell("A", 0, [1.0] * 5, setting=setting).write(results.folder)
     assert score_sheet(table, Results(results.folder, setting, results.tuned)).columns[-1] == "paper's reward (ml-20m)"
     taste = "ml-100k/taste/eta-0.1"  # a world that the paper does not have
-    made_cell("A", 0, [1.0] * 5, setting=taste).write(results.folder)
-    assert score_sheet(table, Results(results.folder, taste, results.tuned)).columns[-1] == "p (reward)"
+    made_cell("A", 0, [1.0] * 5, setting=taste, curve=(1.0, 1.0, 1.0)).write(results.folder)
+    there = Results(results.folder, taste, results.tuned)
+    assert score_sheet(table, there).columns[-1] == "p (seeds)"
+    assert efficiency_sheet(replace(table, rewards=(1.0,)), there).columns[-1] == "seeds"
 
 
 @pytest.mark.parametrize(("changed", "named"), [({"data": "e"}, "data"), ({"options": {"lr": 1}}, "options"),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -39,12 +41,25 @@ def test_cells_are_of_the_options_that_the_search_chose(tmp_path, tuned):
 
 
 def test_another_training_is_of_the_methods_that_train(tmp_path, tuned):
-    made_cell("A", 0, [1.0] * 5, training={"interactions": 80}).write(tmp_path)
+    made_cell("A", 0, [1.0] * 5, training={"interactions": 80, "sessions": 4}).write(tmp_path)
     made_cell("B", 0, [1.0] * 5, training={}).write(tmp_path)
     write_bounds(tmp_path)
     results = Results(tmp_path, SETTING, tuned, training={"interactions": 80})
-    assert len(results.of(method("A", training=TRAINING))) == len(results.of(method("B"))) == 1
+    trained = method("A", training={**TRAINING, "sessions": 4})  # of which the interactions are other ones
+    assert len(results.of(trained)) == len(results.of(method("B"))) == 1
     assert set(results.bounds()) == {"all-knowing", "best fixed list", "upper"}
+
+
+def test_cells_of_agents_with_other_defaults_are_refused(tmp_path, tuned):
+    agents = {0: None, 1: {"lr": 1, "tau": 0.1, "seed": 1}, 2: {"lr": 1, "tau": 0.1, "seed": 2}}
+    for seed, agent in agents.items():  # of the first it is not known
+        replace(made_cell("A", seed, [1.0] * 5), made={"agent": agent}).write(tmp_path)
+    asked = method("A", training=TRAINING)
+    assert len(Results(tmp_path, SETTING, tuned).of(asked)) == 3
+    changed = {"lr": 1, "tau": 0.2, "more": 1, "seed": 3}
+    replace(made_cell("A", 3, [1.0] * 5), made={"agent": changed}).write(tmp_path)
+    with pytest.raises(ValueError, match=r"seed-3.json is of another agent than .*seed-1.json; they differ in more, tau"):
+        Results(tmp_path, SETTING, tuned).of(asked)
 
 
 def test_cells_of_other_data_than_that_at_hand_are_refused(tmp_path, tuned):

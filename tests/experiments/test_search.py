@@ -122,7 +122,9 @@ def test_results_are_kept_beside_those_of_others(tmp_path):
     variant = Method("Variant", LISTS.build, LISTS.grid, tuned_as="Lists")
     other.add("a/d", LISTS, {"options": {"order": "popular"}})
     other.add("a/b", Method("Other", LISTS.build), {"options": {}})
-    mine.add("a/b", variant, {"options": {"order": "popular"}})
+    mine.add("a/b", LISTS, {"options": {"order": "popular"}})
+    with pytest.raises(ValueError, match="one with a search of its own, got 'Variant'; search for 'Lists'"):
+        mine.add("a/c", variant, {"options": {"order": "unpopular"}})
     assert {world: list(found) for world, found in json.loads(path.read_text()).items()} == {
         "a/b": ["Lists", "Other"], "a/d": ["Lists"]}
     assert list(json.loads(path.read_text())) == ["a/b", "a/d"]

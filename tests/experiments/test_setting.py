@@ -98,8 +98,11 @@ def test_settings_of_another_eta_share_the_rest(setting):
 
 
 def test_what_another_eta_asks_for_first_is_shared_too(synthetic):
-    one = Setting(synthetic, "logged", dataset="synthetic")
-    assert one.with_eta(0.3).feedback is one.feedback
+    one = Setting(synthetic, "kgqr", dataset="synthetic")
+    other = one.with_eta(0.3)
+    for name in ("feedback", "popular", "vectors", "kg", "curve_users"):
+        assert getattr(other, name) is getattr(one, name)
+    assert other.simulator is not one.simulator
 
 
 def test_the_digest_tells_data_apart(synthetic, setting):
@@ -120,6 +123,14 @@ def test_the_digest_tells_data_apart(synthetic, setting):
     new_item["item"].num_nodes += 1
     changed += [Setting(data, "kgqr", dataset="synthetic", horizon=8) for data in (renamed, scaled, newcomer, new_item)]
     assert len({setting.digest, *(each.digest for each in changed)}) == 8
+    timed = [synthetic.clone(), synthetic.clone()]
+    for order, data in enumerate(timed):
+        time = torch.arange(len(data["user", "rates", "item"].rating))
+        data["user", "rates", "item"].time = time.flip(0) if order else time
+    assert len({setting.digest, *(Setting(data, "kgqr", dataset="synthetic", horizon=8).digest for data in timed)}) == 3
+    resplit = Setting(synthetic, "kgqr", dataset="synthetic", horizon=8)
+    resplit.test = resplit.test.flip(0)
+    assert resplit.digest != setting.digest
     reordered = synthetic.clone()
     edges = reordered[synthetic.edge_types[0]]
     del reordered[synthetic.edge_types[0]]
@@ -132,8 +143,7 @@ def test_the_digest_tells_data_apart(synthetic, setting):
 def test_curves_are_of_validation_users_from_all_over(setting, monkeypatch):
     assert torch.equal(setting.curve_users, setting.valid)
     monkeypatch.setattr("kgrl.experiments.setting.CURVE_USERS", 4)
-    few = setting.with_eta(0.1)
-    few.__dict__.pop("curve_users", None)
+    few = Setting(setting.data, "kgqr", dataset="synthetic", horizon=8)
     assert few.curve_users.tolist() == setting.valid[[0, 2, 3, 5]].tolist()  # of six
 
 
