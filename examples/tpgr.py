@@ -118,7 +118,7 @@ def main() -> None:
 
     bounds = world.bounds(test, train)
     scores = {"TPGR": evaluate(agent, world, test),
-              "linear-Gaussian": evaluate(LinearGaussian(data, train), world, test)}
+              "linear-Gaussian": evaluate(LinearGaussian.from_ratings(data, train), world, test)}
     scores |= {name: score(sessions, bounds.num_relevant) for name, sessions in bounds.lines.items()}
     print(f"\n{len(test)} test users; p: paired Wilcoxon test of TPGR against the row\n{score_table(scores, 'TPGR')}")
     metrics: dict[str, Any] = {

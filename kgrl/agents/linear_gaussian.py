@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.agents.picking import without_shown
 from kgrl.agents.scorer import Scorer
+from kgrl.files import load_tensors, save_tensors
 from kgrl.nn.taste import TasteTerms
-from kgrl.pretrain.tastes import item_tastes
+from kgrl.options import expected
+from kgrl.pretrain.tastes import ItemTastes, item_tastes
 from kgrl.sessions import Sessions
+
+KIND = "LinearGaussian agent"
+"""What its files are marked with."""
 
 
 class LinearGaussian(Scorer):
@@ -25,21 +32,57 @@ class LinearGaussian(Scorer):
     It is what a matrix factorization re-fitted after each interaction (the papers' GreedySVD) comes to with the
     uncertainty of a short session in it. It learns nothing from interactions, and looks at every item: O(N) a decision.
 
+    To the fit, an item not rated is one received with feedback 0, as it is in a world of logged ratings
+    (:class:`kgrl.simulator.RatedFeedback`). Where a world predicts what was not rated, that pulls the rarely rated
+    items' expected feedback towards 0, and :class:`kgrl.agents.GreedySVD`, to which a missing rating is none, is the
+    stronger of the two.
+
     Args:
-        data: a data set.
-        users: ``[U]``, training users, whose ratings it is fitted to.
-        dim: length of a taste.
-        seed: of the fit.
+        tastes: of the items, from :func:`kgrl.pretrain.item_tastes`.
+
+    Raises:
+        ValueError: parts that do not fit together or are not finite.
     """
 
     expected: Tensor
     loading: Tensor
     noise: Tensor
 
-    def __init__(self, data: HeteroData, users: Tensor, dim: int = 12, seed: int = 0) -> None:
+    def __init__(self, tastes: ItemTastes) -> None:
         super().__init__()
-        for name, part in item_tastes(data, users, dim, seed)._asdict().items():
-            self.register_buffer(name, part)
+        shapes = [list(part.shape) for part in tastes]
+        if tastes.loading.dim() != 2 or not shapes[0] == shapes[2] == shapes[1][:1] != [0]:
+            raise ValueError(expected("tastes", "expected [N], loading [N, k] and noise [N], N > 0", shapes))
+        if not all(bool(part.isfinite().all()) for part in tastes):
+            raise ValueError(expected("tastes", "finite", "NaN or infinity"))
+        self.options = {"dim": tastes.loading.size(1)}
+        for name, part in tastes._asdict().items():
+            self.register_buffer(name, part.clone())
+
+    @classmethod
+    def from_ratings(cls, data: HeteroData, users: Tensor, *, dim: int = 12, seed: int = 0) -> LinearGaussian:
+        """Fits the model to the ratings of the training users.
+
+        Args:
+            data: a data set.
+            users: ``[U]``, training users.
+            dim: length of a taste.
+            seed: of the fit.
+        """
+        return cls(item_tastes(data, users, dim, seed))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model to one safetensors file, whole or not at all."""
+        save_tensors(path, self.state_dict(), {"kind": KIND, "options": self.options})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> LinearGaussian:
+        """The agent that :meth:`save` wrote.
+
+        Raises:
+            ValueError: a damaged or foreign file.
+        """
+        return cls(ItemTastes(**load_tensors(path, KIND)[0]))
 
     @property
     def num_items(self) -> int:
@@ -52,3 +95,6 @@ class LinearGaussian(Scorer):
         mean = terms.infer(shown, sessions.feedback[:, : sessions.step])
         scores = torch.addmm(self.expected, mean, self.loading.T)
         return without_shown(scores, shown)
+
+    def extra_repr(self) -> str:
+        return f"{len(self.expected)} items, dim={self.loading.size(1)}"

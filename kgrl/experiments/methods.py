@@ -72,7 +72,7 @@ register(Method("GreedySVD", lambda setting, seed, **options:
                 GreedySVD.from_ratings(setting.data, setting.train, dim=DIM, seed=seed, **options),
                 grid=grid(ridge=(1.0, 0.1, 10.0), weight_decay=(1e-4, 1e-3))))
 register(Method("Linear-Gaussian", lambda setting, seed, **options:
-                LinearGaussian(setting.data, setting.train, seed=seed, **options),
+                LinearGaussian.from_ratings(setting.data, setting.train, seed=seed, **options),
                 grid=grid(dim=(12, 4, 8, 16, 24, 32))))
 register(Method("GRU4Rec", lambda setting, seed, **options:
                 GRU4Rec.from_ratings(setting.data, setting.train, seed=seed, **options),

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch_geometric.data import HeteroData
 
-from kgrl.agents import LinearGaussian
+from kgrl.agents import GreedySVD, LinearGaussian
 from kgrl.evaluate import evaluate
+from kgrl.pretrain.tastes import ItemTastes
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
 from kgrl.simulator import RatedFeedback, Simulator
@@ -23,7 +24,8 @@ def data() -> HeteroData:
 
 
 def test_recommends_the_highest_conditional_mean(data) -> None:
-    agent, world = LinearGaussian(data, torch.arange(40), dim=3), Simulator(RatedFeedback(data, 0.0), horizon=8)
+    agent = LinearGaussian.from_ratings(data, torch.arange(40), dim=3)
+    world = Simulator(RatedFeedback(data, 0.0), horizon=8)
     sessions = rollout(agent, world, torch.arange(40, 60))
     mean, loading = agent.expected.double(), agent.loading.double()
     covariance = loading @ loading.T + torch.diag(agent.noise.double())
@@ -39,21 +41,21 @@ def test_recommends_the_highest_conditional_mean(data) -> None:
 def test_beats_the_best_fixed_list_where_tastes_differ(data) -> None:
     world, test = Simulator(RatedFeedback(data, 0.0), horizon=6), torch.arange(40, 60)
     bounds = world.bounds(test, torch.arange(40))
-    found = evaluate(LinearGaussian(data, torch.arange(40), dim=2), world, test).reward
+    found = evaluate(LinearGaussian.from_ratings(data, torch.arange(40), dim=2), world, test).reward
     assert found > bounds.metrics("best fixed list")["reward"] + 0.1
     assert found <= bounds.upper
 
 
 def test_nothing_twice_and_an_end(data) -> None:
     world = Simulator(RatedFeedback(data, 0.0), horizon=ITEMS + 3)
-    sessions = rollout(LinearGaussian(data, torch.arange(40)), world, torch.arange(5))
+    sessions = rollout(LinearGaussian.from_ratings(data, torch.arange(40)), world, torch.arange(5))
     assert all(sorted(row[:ITEMS]) == list(range(ITEMS)) for row in sessions.items.tolist())
     assert sessions.length.tolist() == [ITEMS] * 5
-    assert LinearGaussian(data, torch.arange(40)).learn(sessions) == {"gradient_steps": 0}
+    assert LinearGaussian.from_ratings(data, torch.arange(40)).learn(sessions) == {"gradient_steps": 0}
 
 
 def test_recommend_for_real_users(data) -> None:
-    agent = LinearGaussian(data, torch.arange(40), dim=2)
+    agent = LinearGaussian.from_ratings(data, torch.arange(40), dim=2)
     found = agent.recommend(Sessions.from_history([[0, 2], []], [[1.0, 0.9], []]), k=ITEMS + 1)
     assert set(found[0, :4].tolist()) <= {4, 6, 8, 10, 12}
     assert found[0, -3:].tolist() == [-1] * 3
@@ -61,3 +63,29 @@ def test_recommend_for_real_users(data) -> None:
     assert found[1, 0] == agent.expected.argmax()
     with pytest.raises(ValueError, match="item ids below 14, got 14"):
         agent.recommend(Sessions.from_history([[14]], [[1.0]]))
+
+
+def test_a_saved_agent_decides_alike(data, tmp_path) -> None:
+    agent = LinearGaussian.from_ratings(data, torch.arange(40), dim=2)
+    agent.save(tmp_path / "agent.safetensors")
+    found = LinearGaussian.load(tmp_path / "agent.safetensors")
+    past = Sessions.from_history([[0, 2], [5], []], [[1.0, 0.9], [-1.0], []])
+    assert torch.equal(found.recommend(past, k=ITEMS), agent.recommend(past, k=ITEMS))
+    assert found.options == agent.options == {"dim": 2}
+    other = GreedySVD.from_ratings(data, torch.arange(40), dim=2, epochs=1)
+    other.save(tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="LinearGaussian agent"):
+        LinearGaussian.load(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize(("changed", "text"), [
+    ({"noise": torch.ones(4)}, r"expected \[N\], loading \[N, k\] and noise \[N\]"),
+    ({"loading": torch.ones(3)}, r"loading \[N, k\]"),
+    ({"loading": torch.ones(2, 2)}, r"loading \[N, k\]"),
+    ({"expected": torch.zeros(0), "loading": torch.zeros(0, 2), "noise": torch.ones(0)}, "N > 0"),
+    ({"expected": torch.tensor([0.0, torch.nan, 0.0])}, "`tastes` must be finite"),
+])
+def test_tastes_that_are_none(changed, text) -> None:
+    parts = {"expected": torch.zeros(3), "loading": torch.ones(3, 2), "noise": torch.ones(3)}
+    with pytest.raises(ValueError, match=text):
+        LinearGaussian(ItemTastes(**{**parts, **changed}))
