@@ -69,7 +69,7 @@ def test_tune_run_render(script, tmp_path, monkeypatch):
     assert "old" not in text
     monkeypatch.setitem(TABLES, "tpgr-table2", replace(TABLES["tpgr-table2"], figure="Bars"))
     script(*render, "--results", page)
-    assert "\n![Bars](figures/tpgr-table2-synthetic-logged-eta-0.png)\n" in page.read_text()
+    assert ", logged world, α = 0](figures/tpgr-table2-synthetic-logged-eta-0.png)\n" in page.read_text()
     assert (tmp_path / "figures" / "tpgr-table2-synthetic-logged-eta-0.png").read_bytes()[1:4] == b"PNG"
 
     cell.write_text(cell.read_text().replace('"shrinkage": ', '"shrinkage": 7'))

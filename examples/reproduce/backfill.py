@@ -20,6 +20,7 @@ from kgrl.evaluate import score
 from kgrl.experiments.methods import BACKFILL
 from kgrl.experiments.page import fill
 from kgrl.experiments.setting import Setting
+from kgrl.experiments.sheet import Sheet, write_sheet
 
 HERE = Path(__file__).resolve().parent
 
@@ -34,6 +35,7 @@ def options() -> argparse.Namespace:
     add("--source", type=Path, help="folder that already holds the raw files of the one data set asked for")
     add("--results", type=Path, help="a Markdown file; what stands between its marks <!-- backfill-DATASET-WORLD --> "
         "is replaced")
+    add("--tables", type=Path, help="folder for Markdown, LaTeX and CSV files")
     args = parser.parse_args()
     if args.source and len({world.split("/")[0] for world in args.worlds}) > 1:
         parser.error("--source is the folder of one data set; name its worlds with --worlds, one data set at a time")
@@ -44,19 +46,21 @@ def main() -> None:
     args = options()
     for world in args.worlds:
         setting = Setting.load(*world.split("/"), args.eta, root=args.data, source=args.source)
-        text = table(setting, args.size)
-        print(f"{setting.name}\n\n{text}")
+        name, made = f"backfill-{setting.dataset}-{setting.world}", table(setting, args.size)
+        print(made.markdown())
         if args.results:
-            fill(args.results, {f"backfill-{setting.dataset}-{setting.world}": text})
+            fill(args.results, {name: made.markdown()})
+        if args.tables:
+            write_sheet(made, args.tables / name)
 
 
-def table(setting: Setting, size: int) -> str:
+def table(setting: Setting, size: int) -> Sheet:
     """Rewards on the test users."""
     pool = FixedCandidates(setting.data["item"].num_nodes, setting.popular[:size])
     within, without = lines(setting, pool), lines(setting, FixedCandidates(pool.num_items))
-    rows = [f"| {name} | {within[name]:.4f} | {without[name]:.4f} |" for name in within]
-    return "\n".join([f"| reward of | the {pool.size} most liked items | all {pool.num_items:,} items |",
-                      "|---|---|---|", *rows])
+    return Sheet(f"What the backfill is worth by itself; {setting.dataset}, {setting.world} world, η = {setting.eta:g}",
+                 ["reward of", f"the {pool.size} most liked items", f"all {pool.num_items:,} items"],
+                 [[name, f"{within[name]:.4f}", f"{without[name]:.4f}"] for name in within])
 
 
 def lines(setting: Setting, pool: FixedCandidates) -> dict[str, float]:

@@ -19,6 +19,7 @@ from torch_geometric.data import HeteroData
 
 from kgrl.experiments.page import fill
 from kgrl.experiments.setting import DATASETS
+from kgrl.experiments.sheet import Sheet, write_sheet
 from kgrl.experiments.statistics import (
     CountAverages,
     consecutive_count_averages,
@@ -47,6 +48,7 @@ def options() -> argparse.Namespace:
     add("--out", type=Path, default=HERE / "figures", help="folder of the figure")
     add("--results", type=Path, help="a Markdown file; what stands between its marks <!-- statistics-DATASET --> is "
         "replaced")
+    add("--tables", type=Path, help="folder for Markdown, LaTeX and CSV files")
     return parser.parse_args()
 
 
@@ -54,42 +56,44 @@ def main() -> None:
     args = options()
     given = {} if args.dataset == "synthetic" else {"source": args.source}
     data = DATASETS[args.dataset](args.data / args.dataset, **given)[0]
-    parts = [f"{title}\n\n{served(lambda: table(args.dataset, count(data), columns, paper))}"  # noqa: B023 (called here)
-             for title, count, columns, paper in (("KGQR Table 2", kgqr_statistics, KGQR, KGQR_PAPER),
-                                                  ("TPGR Table 1", tpgr_statistics, TPGR, TPGR_PAPER))]
-    parts.append("TPGR Figure 3: average rating after so many positive (negative) ratings in a row\n\n"
-                 f"{served(lambda: figure3(args, data))}")
-    text = "\n\n".join(parts)
+    text = "\n".join([
+        served(args, "kgqr-table2", lambda: table("KGQR Table 2", args, kgqr_statistics(data), KGQR, KGQR_PAPER)),
+        served(args, "tpgr-table1", lambda: table("TPGR Table 1", args, tpgr_statistics(data), TPGR, TPGR_PAPER)),
+        served(args, "tpgr-figure3", lambda: figure3(args, data))])
     print(text)
     if args.results:
         fill(args.results, {f"statistics-{args.dataset}": text})
 
 
-def served(made: Callable[[], str]) -> str:
-    """What is made, or why it cannot be."""
+def served(args: argparse.Namespace, name: str, make: Callable[[], Sheet]) -> str:
+    """A sheet as Markdown, in files where they are asked for; or why it cannot be made."""
     try:
-        return made()
+        made = make()
     except ValueError as error:
-        return str(error)
+        return f"{error}\n"
+    if args.tables:
+        write_sheet(made, args.tables / f"{name}-{args.dataset}")
+    return made.markdown()
 
 
-def table(name: str, counts: Mapping[str, int], columns: tuple[str, ...], paper: Mapping[str, tuple[int, ...]]) -> str:
-    rows = {name: [counts[column] for column in columns]} | {f"paper: {other}": row for other, row in paper.items()}
-    lines = [["", *(column.replace("_", " ") for column in columns)], ["---"] * (len(columns) + 1),
-             *([name, *(f"{count:,}" for count in row)] for name, row in rows.items())]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def table(title: str, args: argparse.Namespace, counts: Mapping[str, int], columns: tuple[str, ...],
+          paper: Mapping[str, tuple[int, ...]]) -> Sheet:
+    rows = {args.dataset: [counts[column] for column in columns]}
+    rows |= {f"paper: {other}": list(row) for other, row in paper.items()}
+    return Sheet(f"{title}: {args.dataset}", ["data set", *(column.replace("_", " ") for column in columns)],
+                 [[name, *(f"{count:,}" for count in row)] for name, row in rows.items()])
 
 
-def figure3(args: argparse.Namespace, data: HeteroData) -> str:
+def figure3(args: argparse.Namespace, data: HeteroData) -> Sheet:
     found, shuffled = (consecutive_count_averages(data, args.above, args.longest, seed) for seed in (None, 0))
-    lines = ["| count | after positive | shuffled | after negative | shuffled |", "|---|---|---|---|---|"]
-    for count in range(args.longest + 1):
-        cells = [cell(each[sign], count) for sign in ("positive", "negative") for each in (found, shuffled)]
-        lines.append(f"| {count} | {' | '.join(cells)} |")
     path = args.out / f"tpgr-figure3-{args.dataset}.png"
     plot_consecutive_counts(found, path, shuffled)
-    return "\n".join([*lines, "", "average ± standard error (ratings); shuffled: each user's ratings in a random order",
-                      "", f"![TPGR Figure 3]({path.parent.name}/{path.name})"])
+    rows = [[str(count), *(cell(each[sign], count) for sign in ("positive", "negative") for each in (found, shuffled))]
+            for count in range(args.longest + 1)]
+    return Sheet("TPGR Figure 3: average rating after so many positive (negative) ratings in a row",
+                 ["count", "after positive", "shuffled", "after negative", "shuffled"], rows,
+                 ["average ± standard error (ratings); shuffled: each user's ratings in a random order"],
+                 f"{path.parent.name}/{path.name}")
 
 
 def cell(averages: CountAverages, count: int) -> str:

@@ -23,9 +23,8 @@ from kgrl.experiments.page import fill
 from kgrl.experiments.render import sheet
 from kgrl.experiments.results import Results
 from kgrl.experiments.search import Tuned
-from kgrl.experiments.sheet import FORMATS, MISSING, Sheet
+from kgrl.experiments.sheet import MISSING, write_sheet
 from kgrl.experiments.tables import TABLES, Table, table_of
-from kgrl.files import whole_file
 
 HERE = Path(__file__).resolve().parent
 
@@ -81,19 +80,12 @@ def page(args: argparse.Namespace, table: Table, setting: str, results: Results)
     made = sheet(table, results)
     name = f"{table.name}-{setting.replace('/', '-')}"
     if args.out:
-        write(args.out / name, table, made, results)
-    if not (args.results and table.figure):
-        return f"{made.markdown()}\n"
-    draw(table, results, args.results.parent / "figures" / f"{name}.png")
-    return f"{made.markdown()}\n![{table.figure}](figures/{name}.png)\n\n"
-
-
-def write(stem: Path, table: Table, made: Sheet, results: Results) -> None:
-    """A file a format, and the figure."""
-    for ending, form in FORMATS.items():
-        with whole_file(f"{stem}.{ending}") as temporary:
-            temporary.write_text(getattr(made, form)(), encoding="utf-8")
-    draw(table, results, Path(f"{stem}.png"))
+        write_sheet(made, args.out / name)
+        draw(table, results, args.out / f"{name}.png")
+    if args.results and table.figure:
+        draw(table, results, args.results.parent / "figures" / f"{name}.png")
+        made = replace(made, figure=f"figures/{name}.png")
+    return f"{made.markdown()}\n"
 
 
 def draw(table: Table, results: Results, path: Path) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import torch
 
 from kgrl.experiments.deciders import METHODS, make_decider
 from kgrl.experiments.page import fill
+from kgrl.experiments.sheet import Sheet, write_sheet
 from kgrl.experiments.timing import decision_times, fitted_exponent, plot_decision_times, training_step_seconds
 from kgrl.files import whole_file
 
@@ -31,7 +33,7 @@ PAPER = {  # seconds per training step and per 10⁶ decisions, over each of the
     "DDPG-KNN (k=1)": ((1.3, 1.3), (1.8, 1.8)), "DDPG-KNN (k=0.1N)": ((24.2, 40.3), (200.4, 313.0)),
     "DDPG-KNN (k=N)": ((248.4, 323.9), (1_875.0, 3_073.2)), "TPGR": ((3.0, 3.1), (3.4, 3.9)),
 }
-MARK = "\\*"
+MARK = "*"
 
 Row = dict[str, Any]
 
@@ -58,6 +60,7 @@ def options() -> argparse.Namespace:
         add("--out", type=Path, default=HERE / "figures", help="folder of the files")
         add("--results", type=Path, help="a Markdown file; what stands between its marks "
             f"<!-- timing-{name} --> is replaced")
+        add("--tables", type=Path, help="folder for Markdown, LaTeX and CSV files")
     return parser.parse_args()
 
 
@@ -67,19 +70,21 @@ def main() -> None:
     rows = decision_times(args.items if args.command == "table3" else args.sizes, args.methods, args.seed, args.device,
                           watch=show, batch=args.batch, limit=args.limit, repeats=args.repeats)
     trained = training_times(args) if args.command == "table3" else []
-    result = {"options": {name: value for name, value in vars(args).items() if name not in ("out", "results")},
+    result = {"options": {name: value for name, value in vars(args).items() if name not in ("out", "results", "tables")},
               "torch": torch.__version__, "decisions": rows, "training": trained}
     with whole_file(args.out / f"timing-{args.command}.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if args.command == "scaling":
         plot_decision_times(rows, args.out / "timing-scaling.png")
-    text = (f"{table3(rows, trained) if args.command == 'table3' else scaling(rows)}\n\nFastest of {args.repeats}; "
-            f"{args.threads} thread(s), {args.device}. {MARK} in proportion, from fewer than 10⁶ decisions.")
-    if args.command == "scaling":
-        text += f"\n\n![Time of a decision against the number of items]({args.out.name}/timing-scaling.png)"
-    print(f"\n{text}")
+    figure = f"{args.out.name}/timing-scaling.png"
+    made = table3(rows, trained) if args.command == "table3" else scaling(rows, figure)
+    note = f"Fastest of {args.repeats}; {args.threads} thread(s), {args.device}. "
+    made = replace(made, notes=[f"{note}{MARK}: in proportion, from fewer than 10⁶ decisions."])
+    print(f"\n{made.markdown()}")
     if args.results:
-        fill(args.results, {f"timing-{args.command}": text})
+        fill(args.results, {f"timing-{args.command}": made.markdown()})
+    if args.tables:
+        write_sheet(made, args.tables / f"timing-{args.command}")
 
 
 def training_times(args: argparse.Namespace) -> list[Row]:
@@ -97,7 +102,7 @@ def show(row: Any) -> None:
     print(f"{row['method']}, {row['items']:,} items: {row['seconds']:.3g} s", flush=True)
 
 
-def table3(rows: list[Row], trained: list[Row]) -> str:
+def table3(rows: list[Row], trained: list[Row]) -> Sheet:
     """Ours and the paper's, side by side."""
     lines = {method: [method] for method in dict.fromkeys(row["method"] for row in rows)}
     head = ["seconds"]
@@ -108,10 +113,10 @@ def table3(rows: list[Row], trained: list[Row]) -> str:
                 known = row["method"] in PAPER and size in PAPER_ITEMS
                 paper = f"{PAPER[row['method']][place][list(PAPER_ITEMS).index(size)]:,}" if known else "–"
                 lines[row["method"]] += [cell(row), paper]
-    return markdown(head, list(lines.values()))
+    return Sheet("TPGR Table 3: time comparison", head, list(lines.values()))
 
 
-def scaling(rows: list[Row]) -> str:
+def scaling(rows: list[Row], figure: str) -> Sheet:
     """Seconds for 10⁶ decisions by number of items, and the exponent of their growth."""
     sizes, lines = list(dict.fromkeys(row["items"] for row in rows)), []
     for method in dict.fromkeys(row["method"] for row in rows):
@@ -119,15 +124,12 @@ def scaling(rows: list[Row]) -> str:
         exponent, since = fitted_exponent([row["items"] for row in own], [row["seconds"] for row in own])
         grows = "–" if since is None else f"N^{exponent:.2f} from {since:,} on"
         lines.append([method, *map(cell, own), grows])
-    return markdown(["seconds for 10⁶ decisions", *(f"{size:,}" for size in sizes), "grows like"], lines)
+    return Sheet("Time of a decision against the number of items",
+                 ["seconds for 10⁶ decisions", *(f"{size:,}" for size in sizes), "grows like"], lines, figure=figure)
 
 
 def cell(row: Row) -> str:
     return f"{row['seconds']:,.3g}{MARK * row['extrapolated']}"
-
-
-def markdown(head: list[str], lines: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines])
 
 
 if __name__ == "__main__":

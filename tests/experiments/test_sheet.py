@@ -1,4 +1,4 @@
-from kgrl.experiments.sheet import FORMATS, Sheet
+from kgrl.experiments.sheet import FORMATS, Sheet, write_sheet
 
 SHEET = Sheet("Table 1; η = 0.1", ["method", "reward", "R@32"],
               [["KGQR*", "2.3451 ± 0.0010", "0.81%"], ["a_b | c", "missing", "–"], [], ["random", "−0.4", "0"]],
@@ -38,8 +38,9 @@ random & $-$0.4 & 0 \\
 
 
 def test_latex_of_what_has_a_meaning_there():
-    row = Sheet("", ["a_b", "`c` & $"], [["#1 α × 2²", "≤ 3 > 2"]]).latex().splitlines()[5:8]
-    assert row == [r"a\_b & c \& \$ \\", r"\midrule", r"\#1 $\alpha$ $\times$ 2$^2$ & $\le$ 3 $>$ 2 \\"]
+    row = Sheet("", ["a_b", "`c` & $"], [["#1 α × 2²", "≤ 3 > 2"], ["10⁶", "N^0.5"]]).latex().splitlines()[5:9]
+    assert row == [r"a\_b & c \& \$ \\", r"\midrule", r"\#1 $\alpha$ $\times$ 2$^2$ & $\le$ 3 $>$ 2 \\",
+                   r"10$^6$ & N\^{}0.5 \\"]
 
 
 def test_a_format_an_ending():
@@ -54,3 +55,11 @@ def test_csv_as_written_by_hand():
 
 def test_without_notes():
     assert Sheet("T", ["a"], [["1"]]).markdown() == "### T\n\n| a |\n|---|\n| 1 |\n"
+
+
+def test_a_figure_beside_it_and_a_file_a_format(tmp_path):
+    sheet = Sheet("T", ["a"], [["1"]], ["n"], "figures/t.png")
+    assert sheet.markdown().endswith("| 1 |\n\n- n\n\n![T](figures/t.png)\n")
+    write_sheet(sheet, tmp_path / "t-0.1")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "t-0.1.md": sheet.markdown(), "t-0.1.tex": sheet.latex(), "t-0.1.csv": sheet.comma_separated()}

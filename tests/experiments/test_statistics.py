@@ -210,11 +210,14 @@ def test_the_script_prints_the_rows_beside_the_papers(tmp_path, monkeypatch, cap
     pytest.importorskip("matplotlib")
     script = str(Path(__file__).resolve().parents[2] / "examples" / "reproduce" / "data_statistics.py")
     monkeypatch.setattr(sys, "argv", [script, "--dataset", "synthetic", "--data", str(tmp_path / "data"),
-                                      "--out", str(tmp_path), "--results", str(tmp_path / "page.md")])
+                                      "--out", str(tmp_path), "--results", str(tmp_path / "page.md"),
+                                      "--tables", str(tmp_path / "tables")])
     (tmp_path / "page.md").write_text("<!-- statistics-synthetic -->\n<!-- end statistics-synthetic -->\n")
     runpy.run_path(script, run_name="__main__")
     said = capsys.readouterr().out
-    assert said in (tmp_path / "page.md").read_text()
+    assert said.strip() in (tmp_path / "page.md").read_text()
+    assert sorted(path.name for path in (tmp_path / "tables").glob("*.tex")) == [
+        "kgqr-table2-synthetic.tex", "tpgr-table1-synthetic.tex"]  # Figure 3 cannot be made of it
     assert "| synthetic | 200 | " in said
     assert "| paper: Book-Crossing | 17,860 | 14,910 | 139,746 | 77,903 | 25 | 151,500 |" in said
     assert "| synthetic | 200 | 500 | 4,000 | 20 | 8 |" in said

@@ -211,16 +211,19 @@ def test_the_script_sets_ours_beside_the_papers_seconds(tmp_path, monkeypatch, c
     page.write_text("<!-- timing-table3 -->\n<!-- end timing-table3 -->\n")
     said = run(monkeypatch, capsys, "table3", "--items", "20", "17770", "--methods", "TPGR", "DDPG-KNN (k=1)",
                "--episodes", "3", "--limit", "0.01", "--repeats", "1", "--out", str(tmp_path / "figures"),
-               "--results", str(page))
+               "--results", str(page), "--tables", str(tmp_path / "tables"))
     table = [[part.strip() for part in line.strip("|").split("|")] for line in said.splitlines() if line[:1] == "|"]
     assert table[0] == [
         "seconds", "training step, 20 items", "paper, no such size", "training step, 17,770 items", "paper, Netflix",
         "10⁶ decisions, 20 items", "paper, no such size", "10⁶ decisions, 17,770 items", "paper, Netflix"]
     assert [(row[0], row[2], row[4], row[6], row[8]) for row in table[2:]] == [
         ("TPGR", "–", "3.1", "–", "3.9"), ("DDPG-KNN (k=1)", "–", "1.3", "–", "1.8")]
-    assert all(row[7].endswith("\\*") for row in table[2:])
+    assert all(row[7].endswith("*") for row in table[2:])
     assert "1 thread(s), cpu" in said
-    assert page.read_text() == f"<!-- timing-table3 -->\n{said[said.index('| seconds'):]}<!-- end timing-table3 -->\n"
+    told = said[said.index("### "):].strip()
+    assert page.read_text() == f"<!-- timing-table3 -->\n{told}\n<!-- end timing-table3 -->\n"
+    assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == [
+        f"timing-table3.{ending}" for ending in ("csv", "md", "tex")]
     result = json.loads((tmp_path / "figures" / "timing-table3.json").read_text())
     assert str(tmp_path) not in json.dumps(result)  # it is committed, and no place for a machine's paths
     assert [len(result[part]) for part in ("decisions", "training")] == [4, 4]
@@ -231,7 +234,7 @@ def test_the_script_draws_the_growth(tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     said = run(monkeypatch, capsys, "scaling", "--sizes", "20", "400", "--limit", "0.01", "--repeats", "1",
                "--out", str(tmp_path))
-    assert [line.split(" |")[0] for line in said.splitlines() if line.startswith("| ")][2:] == [
+    assert [line.split(" |")[0] for line in said.splitlines() if line.startswith("| ")][1:] == [
         f"| {method}" for method in METHODS]
     assert {path.name for path in tmp_path.iterdir()} == {"timing-scaling.json", "timing-scaling.png"}
     assert f"]({tmp_path.name}/timing-scaling.png)" in said
