@@ -1,13 +1,14 @@
 """Seconds of deciding and training: TPGR's Table 3, and how the time of a decision grows with the number of items.
 
     python examples/reproduce/timing.py table3                          # MovieLens-10M's and Netflix's numbers of items
+    python examples/reproduce/timing.py depth                           # Figure 4, right: by depth of the tree
     python examples/reproduce/timing.py scaling                         # 1,000 to 1,000,000 items
     python examples/reproduce/timing.py scaling --methods TPGR DQN-R --sizes 1000 100000 --threads 2
 
 Plain networks with hidden layers of 32 and 16, synthetic items and states, nothing masked; see
-`kgrl.experiments.deciders`. Prints Markdown, and writes figures/timing-table3.json, or timing-scaling.json and .png.
-Take a machine that does nothing else; on one core table3 takes half an hour, most of it DDPG-KNN, and scaling 10
-minutes.
+`kgrl.experiments.deciders`. Prints Markdown, and writes figures/timing-table3.json, timing-depth.json, or
+timing-scaling.json and .png. Take a machine that does nothing else; on one core table3 takes half an hour, most of it
+DDPG-KNN, depth 2 minutes and scaling 10.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ PAPER = {  # seconds per training step and per 10⁶ decisions, over each of the
     "DDPG-KNN (k=1)": ((1.3, 1.3), (1.8, 1.8)), "DDPG-KNN (k=0.1N)": ((24.2, 40.3), (200.4, 313.0)),
     "DDPG-KNN (k=N)": ((248.4, 323.9), (1_875.0, 3_073.2)), "TPGR": ((3.0, 3.1), (3.4, 3.9)),
 }
+TREES = ["TPGR (depth 1)", "TPGR", "TPGR (depth 3)", "TPGR (depth 4)"]
+TITLES = {"table3": "TPGR Table 3: time comparison", "depth": "TPGR Figure 4, right: seconds by depth; TPGR's is 2",
+          "scaling": "Time of a decision against the number of items"}
 MARK = "*"
 
 Row = dict[str, Any]
@@ -41,19 +45,20 @@ Row = dict[str, Any]
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    add = commands.add_parser("table3", help="TPGR's Table 3").add_argument
-    add("--items", nargs="+", type=int, default=list(PAPER_ITEMS), help="numbers of items")
-    add("--episodes", type=int, default=1_000, help="of a training step")
-    add = commands.add_parser("scaling", help="time of a decision against the number of items").add_argument
+    for name in ("table3", "depth"):
+        add = commands.add_parser(name, help=TITLES[name]).add_argument
+        add("--items", nargs="+", type=int, default=list(PAPER_ITEMS), help="numbers of items")
+        add("--episodes", type=int, default=1_000, help="of a training step")
+    add = commands.add_parser("scaling", help=TITLES["scaling"]).add_argument
     add("--sizes", nargs="+", type=int, default=[1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000])
     for name, command in commands.choices.items():
         add = command.add_argument
-        add("--methods", nargs="+", choices=METHODS, metavar="METHOD", default=list(PAPER if name == "table3" else
-                                                                                     METHODS))
-        add("--batch", type=int, default=1_000 if name == "table3" else 16_384, help="states at once, at most")
-        add("--limit", type=float, default=20.0 if name == "table3" else 2.0, help="seconds a repeat may take; what "
+        methods = {"table3": list(PAPER), "depth": TREES}.get(name, list(METHODS))
+        add("--methods", nargs="+", choices=METHODS, metavar="METHOD", default=methods)
+        add("--batch", type=int, default=16_384 if name == "scaling" else 1_000, help="states at once, at most")
+        add("--limit", type=float, default=2.0 if name == "scaling" else 20.0, help="seconds a repeat may take; what "
             "would take longer is measured on fewer decisions")
-        add("--repeats", type=int, default=3 if name == "table3" else 5, help="of which the fastest counts")
+        add("--repeats", type=int, default=5 if name == "scaling" else 3, help="of which the fastest counts")
         add("--threads", type=int, default=1)
         add("--device", default="cpu")
         add("--seed", type=int, default=0)
@@ -67,17 +72,18 @@ def options() -> argparse.Namespace:
 def main() -> None:
     args = options()
     torch.set_num_threads(args.threads)
-    rows = decision_times(args.items if args.command == "table3" else args.sizes, args.methods, args.seed, args.device,
+    scales = args.command == "scaling"
+    rows = decision_times(args.sizes if scales else args.items, args.methods, args.seed, args.device,
                           watch=show, batch=args.batch, limit=args.limit, repeats=args.repeats)
-    trained = training_times(args) if args.command == "table3" else []
-    result = {"options": {name: value for name, value in vars(args).items() if name not in ("out", "results", "tables")},
-              "torch": torch.__version__, "decisions": rows, "training": trained}
+    trained = [] if scales else training_times(args)
+    given = {name: value for name, value in vars(args).items() if name not in ("out", "results", "tables")}
+    result = {"options": given, "torch": torch.__version__, "decisions": rows, "training": trained}
     with whole_file(args.out / f"timing-{args.command}.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    if args.command == "scaling":
+    if scales:
         plot_decision_times(rows, args.out / "timing-scaling.png")
     figure = f"{args.out.name}/timing-scaling.png"
-    made = table3(rows, trained) if args.command == "table3" else scaling(rows, figure)
+    made = scaling(rows, figure) if scales else side_by_side(TITLES[args.command], rows, trained)
     note = f"Fastest of {args.repeats}; {args.threads} thread(s), {args.device}. "
     made = replace(made, notes=[f"{note}{MARK}: in proportion, from fewer than 10⁶ decisions."])
     print(f"\n{made.markdown()}")
@@ -102,7 +108,7 @@ def show(row: Any) -> None:
     print(f"{row['method']}, {row['items']:,} items: {row['seconds']:.3g} s", flush=True)
 
 
-def table3(rows: list[Row], trained: list[Row]) -> Sheet:
+def side_by_side(title: str, rows: list[Row], trained: list[Row]) -> Sheet:
     """Ours and the paper's, side by side."""
     lines = {method: [method] for method in dict.fromkeys(row["method"] for row in rows)}
     head = ["seconds"]
@@ -113,7 +119,7 @@ def table3(rows: list[Row], trained: list[Row]) -> Sheet:
                 known = row["method"] in PAPER and size in PAPER_ITEMS
                 paper = f"{PAPER[row['method']][place][list(PAPER_ITEMS).index(size)]:,}" if known else "–"
                 lines[row["method"]] += [cell(row), paper]
-    return Sheet("TPGR Table 3: time comparison", head, list(lines.values()))
+    return Sheet(title, head, list(lines.values()))
 
 
 def scaling(rows: list[Row], figure: str) -> Sheet:
@@ -124,7 +130,7 @@ def scaling(rows: list[Row], figure: str) -> Sheet:
         exponent, since = fitted_exponent([row["items"] for row in own], [row["seconds"] for row in own])
         grows = "–" if since is None else f"N^{exponent:.2f} from {since:,} on"
         lines.append([method, *map(cell, own), grows])
-    return Sheet("Time of a decision against the number of items",
+    return Sheet(TITLES["scaling"],
                  ["seconds for 10⁶ decisions", *(f"{size:,}" for size in sizes), "grows like"], lines, figure=figure)
 
 

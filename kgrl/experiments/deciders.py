@@ -98,10 +98,10 @@ METHODS: Mapping[str, Callable[[int], Decider]] = {
     "DDPG-KNN (k=0.1N)": lambda num_items: NearestDecider(num_items, max(1, num_items // 10)),
     "DDPG-KNN (k=N)": lambda num_items: NearestDecider(num_items, num_items),
     "TPGR": TreeDecider,
-    "TPGR (depth 3)": partial(TreeDecider, depth=3),
+    **{f"TPGR (depth {depth})": partial(TreeDecider, depth=depth) for depth in (1, 3, 4)},
 }
-"""The rows of Table 3, and two more: with a tree to search in, k = 1 need not look at every item either; and what
-another level does to the growth with N."""
+"""The rows of Table 3, and more: with a tree to search in, k = 1 need not look at every item either; and what other
+depths do to the growth with N."""
 
 
 def make_decider(method: str, num_items: int, seed: int = 0) -> Decider:

@@ -230,6 +230,14 @@ def test_the_script_sets_ours_beside_the_papers_seconds(tmp_path, monkeypatch, c
     assert {row["threads"] for row in result["decisions"] + result["training"]} == {1}
 
 
+def test_the_script_tells_depths_apart(tmp_path, monkeypatch, capsys):
+    said = run(monkeypatch, capsys, "depth", "--items", "60", "--episodes", "2", "--limit", "0.01", "--repeats", "1",
+               "--out", str(tmp_path))
+    rows = [line.split(" | ")[0].strip("| ") for line in said.splitlines() if line.startswith("| ")]
+    assert rows == ["seconds", "TPGR (depth 1)", "TPGR", "TPGR (depth 3)", "TPGR (depth 4)"]
+    assert [path.name for path in tmp_path.iterdir()] == ["timing-depth.json"]
+
+
 def test_the_script_draws_the_growth(tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     said = run(monkeypatch, capsys, "scaling", "--sizes", "20", "400", "--limit", "0.01", "--repeats", "1",
