@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -61,6 +63,19 @@ class Grouping:
         # embedding, as its gradient adds in a fixed order
         own = F.embedding(self.group, weight.flatten(1)).view(self.shape[0], *weight.shape[1:])
         return torch.baddbmm(F.embedding(self.group, bias).unsqueeze(1), blocks, own)
+
+
+def in_parts(group: Tensor, size: int) -> Iterator[tuple[Tensor, Grouping]]:
+    """(rows, their grouping), at most ``size`` rows at a time, those of neighbouring groups together.
+
+    Args:
+        group: ``[R]``, each row's group.
+        size: at least 1.
+    """
+    ordered, order = group.sort()
+    for some, rows in zip(ordered.split(size), order.split(size), strict=True):
+        first, last = int(some[0]), int(some[-1])
+        yield rows, Grouping(some, last - first + 1, first)
 
 
 def layer_of(grouping: Grouping | None, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

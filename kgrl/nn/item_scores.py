@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.amp import is_autocast_available
 
 from kgrl.nn.node_index import NodeIndex, Tally
 
@@ -75,6 +78,14 @@ def pairs(seen: Tensor) -> Tensor:
     """``[…, d]`` → ``[…, d (d + 1) / 2]``, the products of all pairs."""
     across = torch.triu_indices(seen.size(-1), seen.size(-1), device=seen.device)
     return seen.index_select(-1, across[0]) * seen.index_select(-1, across[1])
+
+
+@contextmanager
+def exactly(state: Tensor) -> Iterator[None]:
+    """Without gradient, and in the state's own precision: a variance is the small difference of large numbers."""
+    kind = state.device.type
+    with torch.no_grad(), torch.autocast(kind, enabled=False) if is_autocast_available(kind) else nullcontext():
+        yield
 
 
 def node_score(first: Tensor, second: Tensor, below: Tensor, gone: Tally | None) -> tuple[Tensor, Tensor]:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.amp import is_autocast_available
 from torch.nn import Parameter
 
 from kgrl.nn.choice import draw, log_prob_and_entropy
-from kgrl.nn.grouped import Grouping, layer_of, linear
-from kgrl.nn.item_scores import ItemScores, node_score, pairs
+from kgrl.nn.grouped import Grouping, in_parts, layer_of, linear
+from kgrl.nn.item_scores import ItemScores, exactly, node_score, pairs
 from kgrl.nn.node_index import Gone, GoneBefore, NodeIndex
 from kgrl.nn.tree_levels import Levels
 from kgrl.nn.walk import Choice, Walk
@@ -140,13 +138,11 @@ class TreePolicy(torch.nn.Module):
         part: else a decision's time would grow faster than c.
         """
         size = max(1, CELLS.get(node.device.type, 2**26) // self.num_children)
+        order = torch.arange(len(node), device=node.device)
         if len(node) <= size:
-            yield torch.arange(len(node), device=node.device), self._grouping(level, node)
+            yield order, self._grouping(level, node)
             return
-        ordered, order = node.sort()
-        for some, rows in zip(ordered.split(size), order.split(size), strict=True):
-            first, last = int(some[0]), int(some[-1])
-            yield rows, Grouping(some, last - first + 1, first) if level else None
+        yield from in_parts(node, size) if level else ((rows, None) for rows in order.split(size))
 
     # ------------------------------------------------------------------------------------------------ probabilities
 
@@ -293,7 +289,7 @@ class TreePolicy(torch.nn.Module):
         """``[B, T, L]``, each state's (``[B, T, s]``) scores of ``items [B, L]``, where a node needs them."""
         if not levels.moments or levels.scores is None:
             return None
-        with _exact(states):
+        with exactly(states):
             return torch.bmm(levels.scores.seen(states), F.embedding(items.clamp(min=0), levels.scores.rows).mT)
 
     def _node(self, level: int, node: Tensor, state: Tensor, gone: Tensor | None, levels: Levels) -> Tensor:
@@ -325,7 +321,7 @@ class TreePolicy(torch.nn.Module):
             left |= ~left.any(1, keepdim=True)
         if levels.scores is None or not (moments or levels.leaf is not None):
             return left, None, None
-        with _exact(state):
+        with exactly(state):
             seen = levels.scores.seen(state)
             if not moments:
                 return left, None if levels.leaf is None else linear(grouping, seen, levels.leaf), None
@@ -355,11 +351,3 @@ class TreePolicy(torch.nn.Module):
     def extra_repr(self) -> str:
         sizes = "-".join(str(size) for size in (self.weights[0].size(1), *(weight.size(2) for weight in self.weights)))
         return f"{self.num_items} items, depth={self.depth}, children={self.num_children}, {sizes} a node"
-
-
-@contextmanager
-def _exact(state: Tensor) -> Iterator[None]:
-    """Without gradient, and in the state's own precision: a variance is the small difference of large numbers."""
-    kind = state.device.type
-    with torch.no_grad(), torch.autocast(kind, enabled=False) if is_autocast_available(kind) else nullcontext():
-        yield
