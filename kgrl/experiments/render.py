@@ -27,8 +27,8 @@ def score_sheet(table: Table, results: Results) -> Sheet:
 
     The paper's test is over users, each with her mean over the seeds: it takes the trained agents for given, and where
     users are many it tells two seeds of one method apart. So there is a test over seeds, too: Welch's t-test on their
-    mean rewards, where both rows have several. ``ours`` has a star where its mean is above that of every other row that
-    has been run, significantly by both.
+    mean rewards, where both rows have several. ``ours``, once it has several, has a star where its mean is above that
+    of every other row that has been run, significantly by both.
 
     Raises:
         ValueError: a cell is broken or of another run.
@@ -136,7 +136,7 @@ def _above_all(table: Table, cells: Mapping[str, list[Cell]]) -> bool:
     """By the tests and in the mean: a rank test alone can favour the lower mean."""
     means = {label: float(user_means(found, "reward").mean()) for label, found in cells.items() if found}
     others = [label for label in means if label != table.ours]
-    if table.ours not in means or not others:
+    if len(cells[table.ours]) < 2 or not others:
         return False
     over_users = [_p(table, cells, label, table.test, "greater") for label in others]
     over_seeds = [_p(table, cells, label, "seeds", "greater") for label in others]
@@ -158,8 +158,9 @@ def _reached(cells: Sequence[Cell], level: float) -> str:
 def _notes(table: Table, cells: Mapping[str, list[Cell]], bounded: bool) -> list[str]:
     paired = "; p (paired): the paired Wilcoxon test over the same users" if table.test != "wilcoxon" else ""
     notes = [f"mean ± deviation over seeds; p: {TEST_NAMES[table.test]} over users of {table.ours} against the row"
-             f"{paired}; p (seeds): Welch's t-test over the seeds' means; *: mean above every row's that has been run, "
-             f"one-sided p < {table.level:g}, and < {SEED_LEVEL:g} over seeds where both have several"]
+             f"{paired}; p (seeds): Welch's t-test over the seeds' means; *: of several seeds, mean above every row's "
+             f"that has been run, one-sided p < {table.level:g}, and < {SEED_LEVEL:g} over seeds where the row has "
+             "several"]
     missing = [label for label, found in cells.items() if not found]
     if missing:
         notes.append(f"{MISSING}, not run yet: {', '.join(missing)}")
