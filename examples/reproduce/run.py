@@ -76,8 +76,7 @@ def served(args: argparse.Namespace, setting: Setting) -> list[Method]:
     found = []
     for method in args.methods:
         try:
-            for what in method.needs:
-                setting.require(what, f"{args.table or 'the table'}: the row {method.name}")
+            method.require(setting, f"{args.table or 'the table'}: the row {method.name}")
             found.append(method)
         except Unserved as error:
             print(error, flush=True)

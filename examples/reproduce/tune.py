@@ -53,8 +53,7 @@ def main() -> None:
             if tuned.searched(world, method) and not args.again:
                 continue
             try:
-                for what in method.needs:
-                    setting.require(what, f"the search for {method.name}")
+                method.require(setting, f"the search for {method.name}")
             except Unserved as error:
                 print(error, flush=True)
                 continue

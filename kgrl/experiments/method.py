@@ -54,6 +54,19 @@ class Method:
         """Whose search result it takes."""
         return self.tuned_as or self.name
 
+    def require(self, setting: Setting, of: str = "") -> None:
+        """Refuses a data set that lacks what the method needs.
+
+        Args:
+            setting: whose data set.
+            of: what the text says needs it; default: the method.
+
+        Raises:
+            Unserved: it lacks something, which is named.
+        """
+        for what in self.needs:
+            setting.require(what, of or self.name)
+
     def training_with(self, changed: Mapping[str, int]) -> dict[str, int]:
         """Its training, some of it changed; {} where it has none."""
         return {**self.training, **changed} if self.training else {}

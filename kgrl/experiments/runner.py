@@ -53,8 +53,7 @@ def run_cell(
     """
     options = dict(method.grid[0] if options is None else options)
     training = dict(method.training if training is None else training)
-    for what in method.needs:
-        setting.require(what, method.name)
+    method.require(setting)
     path = Path(folder) / cell_path(setting.name, method.name, seed)
     if path.exists():
         cell = Cell.read(path)

@@ -85,7 +85,8 @@ TABLES = {table.name: table for table in (
           ("reward", "precision"), "KGQR (paper's state)", paper=paper.KGQR_TABLE3,
           note="options as searched with our state"),
     Table("kgqr-backfill", "From the backfill to KGQR, one part after the other",
-          _itself("KGQR-KG in the backfill", "KGQR-GCN-CS in the backfill", "KGQR-CS in the backfill", "KGQR"),
+          {"DQN-R in the backfill (its own options)": "DQN-R in the backfill"} | _itself(
+              "KGQR-KG in the backfill", "KGQR-GCN-CS in the backfill", "KGQR-CS in the backfill", "KGQR"),
           ("reward", "precision"), "KGQR-KG in the backfill", note=_STEPS),
     Table("kgqr-figure4", "KGQR Figure 4: candidate size",
           {f"{size:,} candidates": f"KGQR ({size} candidates)" for size in (1_000, 2_000, 3_000, 5_000, 10_000)},
