@@ -29,7 +29,8 @@ def fit(
     agent: nn.Module, simulator: Any, users: Tensor, *, interactions: int, eval_users: Tensor | None = None,
     evaluate_every: int = 1_024, sessions: int = 32, checkpoint: str | os.PathLike[str] | None = None,
     loggers: Any = None, watch: Callable[[Mapping[str, float]], None] | None = None,
-    precision: Any = "32-true", progress: bool | None = None, pretrain_interactions: int = 0, seed: int = 0,
+    precision: Any = "32-true", progress: bool | None = None, pretrain_interactions: int = 0,
+    evaluate_first: bool = False, seed: int = 0,
 ) -> list[dict[str, float]]:
     """Trains an agent in a simulator, and watches it on other users.
 
@@ -55,6 +56,7 @@ def fit(
         progress: whether to show a bar with the latest validation reward and the time left; ``None``: at a terminal.
         pretrain_interactions: the first so many of ``interactions`` (up to a rollout's end) are with items drawn at
             random, and go to ``agent.pretrain`` in place of ``learn``.
+        evaluate_first: whether the curve begins before the first interaction: for agents that know something by then.
         seed: of the users' order, exploration and replay.
 
     Returns:
@@ -81,6 +83,9 @@ def fit(
     if folder is not None and run.restore(folder, agent, identity):
         for row in run.curve:
             _tell(row, fabric, watch)
+    elif evaluate_first and eval_users is not None:
+        _evaluate(run, agent, simulator, eval_users, seed, fabric)
+        _tell(run.curve[-1], fabric, watch)
     bar = tqdm(total=interactions, initial=run.interactions, disable=None if progress is None else not progress,
                unit=" interactions", desc="training")
     with bar:
@@ -89,19 +94,12 @@ def fit(
             with fabric.autocast():
                 turn = _turn(users, run.sessions, count, seed)
                 report = _round(agent, simulator, turn, run, run.interactions < pretrain_interactions)
+            run.seconds += time.perf_counter() - started
             due = run.interactions // evaluate_every > before // evaluate_every
             last = interactions - run.interactions < horizon
             if eval_users is not None and (due or last):
-                trained = time.perf_counter()
-                with fabric.autocast():
-                    scores = evaluate(agent, simulator, eval_users, seed=seed + EVALUATION_SEED)
-                run.evaluation_seconds += time.perf_counter() - trained
-                row = {"interactions": run.interactions, "gradient_steps": run.gradient_steps, "seconds": 0.0}
-                run.curve.append(row | {name: getattr(scores, name) for name in METRICS} | report)
-                bar.set_postfix(reward=f"{scores.reward:.3f}", refresh=False)
-            run.seconds += time.perf_counter() - started
-            if eval_users is not None and (due or last):
-                run.curve[-1] |= {"seconds": run.seconds, "evaluation_seconds": run.evaluation_seconds}
+                _evaluate(run, agent, simulator, eval_users, seed, fabric, report)
+                bar.set_postfix(reward=f"{run.curve[-1]['reward']:.3f}", refresh=False)
                 _tell(run.curve[-1], fabric, watch)
             if folder is not None and (due or last):
                 run.save(folder, agent, identity)
@@ -121,6 +119,21 @@ def _round(agent: Any, simulator: Any, users: Tensor, run: Run, pretraining: boo
     run.interactions += int(sessions.length.sum())
     run.gradient_steps += int(report.pop("gradient_steps", 0))
     return report
+
+
+def _evaluate(
+    run: Run, agent: nn.Module, simulator: Any, users: Tensor, seed: int, fabric: Fabric,
+    report: Mapping[str, float] | None = None,
+) -> None:
+    """Adds a row to the curve: a greedy evaluation, and what ``learn`` reported."""
+    started = time.perf_counter()
+    with fabric.autocast():
+        scores = evaluate(agent, simulator, users, seed=seed + EVALUATION_SEED)
+    spent = time.perf_counter() - started
+    run.seconds, run.evaluation_seconds = run.seconds + spent, run.evaluation_seconds + spent
+    row = {"interactions": run.interactions, "gradient_steps": run.gradient_steps, "seconds": run.seconds,
+           "evaluation_seconds": run.evaluation_seconds}
+    run.curve.append(row | {name: getattr(scores, name) for name in METRICS} | dict(report or {}))
 
 
 def _tell(row: Mapping[str, float], fabric: Fabric, watch: Callable[[Mapping[str, float]], None] | None) -> None:

@@ -88,7 +88,7 @@ def test_budget_turns_and_evaluations(world, monkeypatch):
         assert sorted(epoch.tolist()) == users.tolist()  # everyone has a turn before anyone has a second
     assert order[:10].tolist() != order[10:20].tolist()
     assert all(row["loss"] == 0.5 for row in curve)
-    assert [row["seconds"] for row in curve] == [5, 9, 14, 17]  # 1 a round; 3 with an evaluation, whose own is 1
+    assert [row["seconds"] for row in curve] == [4, 7, 11, 13]  # 1 a round, 1 an evaluation
     assert [row["evaluation_seconds"] for row in curve] == [1, 2, 3, 4]
 
 

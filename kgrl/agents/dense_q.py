@@ -41,7 +41,7 @@ class DenseQ:
             terms = head.project(terms)
         if network.taste is not None:
             tastes = _rows(items.taste, pool)
-            self.taste = network.taste.project(tastes) if isinstance(tastes, Tensor) else tastes
+            self.taste = network.taste.project(tastes, pool) if isinstance(tastes, Tensor) else tastes
         self.weight = head.advantage.weight[0]
         self.above = self.weight >= 0
         # sums of products rather than @, which mixed precision would round otherwise than the distances

@@ -7,10 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kgrl.agents.off_policy import Outlook
+from kgrl.agents.off_policy import Outlook, taste_length
 from kgrl.agents.q_network import QNetwork
 from kgrl.agents.vector_agent import VectorAgent
+from kgrl.files import digest
+from kgrl.nn.taste import TasteTerms
 from kgrl.options import between
+from kgrl.pretrain.tastes import ItemTastes
 from kgrl.seeding import fenced
 from kgrl.sessions import Sessions
 
@@ -37,6 +40,7 @@ class DQNR(VectorAgent):
             :func:`kgrl.pretrain.item_vectors`; learned along.
         pool: ``[P]``, the items that may be recommended, e.g. the 300 most liked; ``None``: all.
         embedding_lr: learning rate of the vectors; ``None``: as everything else.
+        tastes: of the items, what the taste state starts from, see :class:`kgrl.agents.KGQR`.
         **options: see :class:`kgrl.agents.off_policy.OffPolicyAgent`.
 
     Raises:
@@ -44,13 +48,18 @@ class DQNR(VectorAgent):
     """
 
     def __init__(
-        self, vectors: Tensor, *, pool: Tensor | None = None, embedding_lr: float | None = None, **options: Any
+        self, vectors: Tensor, *, pool: Tensor | None = None, embedding_lr: float | None = None,
+        tastes: ItemTastes | None = None, **options: Any,
     ) -> None:
+        tastes = None if tastes is None else TasteTerms(*tastes)
+        options["taste_channels"] = taste_length(options.get("taste_channels", 0), tastes)
         rate = None if embedding_lr is None else between("embedding_lr", embedding_lr, 1e-12, 1)
         super().__init__(vectors, pool, {"embedding_lr": rate}, **options)
         width = (self.options[name] for name in ("state_channels", "hidden_channels", "streak_state", "taste_channels"))
         with fenced(self.options["seed"]):
-            network = QNetwork(vectors.float(), len(vectors), None, vectors.size(1), *width)
+            network = QNetwork(vectors.float(), len(vectors), None, vectors.size(1), *width, tastes)
+        if tastes is not None:
+            self.data_digest = digest(self.data_digest, *tastes)
         self._begin(network, [network.embedding], rate)
 
     def _ranked(self, seen: Outlook, gone: Tensor, count: int, generator: torch.Generator | None) -> Tensor:

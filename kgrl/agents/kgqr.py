@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.data import Data
 
-from kgrl.agents.off_policy import OffPolicyAgent, Outlook
+from kgrl.agents.off_policy import OffPolicyAgent, Outlook, saved_tastes, taste_length
 from kgrl.agents.picking import of_known_items
 from kgrl.agents.q_network import QNetwork
 from kgrl.agents.ragged import ragged_argmax, ragged_topk
@@ -19,7 +19,9 @@ from kgrl.candidates.fixed import FixedCandidates
 from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.files import digest, load_tensors, save_tensors
 from kgrl.nn.encoder import KGEncoder
+from kgrl.nn.taste import TasteTerms
 from kgrl.options import at_least, between, expected, one_of
+from kgrl.pretrain.tastes import ItemTastes
 from kgrl.seeding import fenced, generator_for
 from kgrl.sessions import Sessions
 
@@ -63,6 +65,9 @@ class KGQR(OffPolicyAgent):
         streak_state: whether the head also sees c_p, c_n and the step; off as in the paper.
         taste_channels: length of the taste state, see :class:`kgrl.nn.TasteState`: exact inference from all feedback of
             the session, disliked items included; 0 for none, as in the paper. Its squared error joins the loss.
+        tastes: of the items, from :func:`kgrl.pretrain.factor_tastes` or :func:`kgrl.pretrain.item_tastes`: what the
+            taste state starts from, so that the first decisions are as good as the training users' ratings make them;
+            ``taste_channels`` is then their length. ``None``, as in the paper: it starts from nothing.
         gamma: discount γ in [0, 1]; of learning alone, the metrics are undiscounted.
         lr, weight_decay: of Adam; ``weight_decay`` is the L2 term.
         embedding_lr: of the entity embeddings; ``None``: as everything else.
@@ -86,11 +91,12 @@ class KGQR(OffPolicyAgent):
         backfill: tuple[str, int] | None = ("random", 300), max_degree: int | None = None,
         candidates: nn.Module | None = None, dim: int = 50,
         state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False, taste_channels: int = 0,
-        gamma: float = 0.5, lr: float = 3e-3, embedding_lr: float | None = None,
+        tastes: ItemTastes | None = None, gamma: float = 0.5, lr: float = 3e-3, embedding_lr: float | None = None,
         weight_decay: float = 0.0, epsilon: float | tuple[float, float] = 0.1, batch_size: int = 128,
         gradient_steps: int = 64, tau: float = 0.01, target: str = "head", average: float = 0.1,
         replay_size: int = 100_000, seed: int = 0,
     ) -> None:
+        tastes = None if tastes is None else TasteTerms(*tastes)
         own = {
             "variant": one_of("variant", variant, VARIANTS),
             "aggregator": aggregator if isinstance(aggregator, str) else {"custom": repr(aggregator)},
@@ -101,14 +107,15 @@ class KGQR(OffPolicyAgent):
         }
         super().__init__(
             own, state_channels=state_channels, hidden_channels=hidden_channels, streak_state=streak_state,
-            taste_channels=taste_channels, gamma=gamma, lr=lr, weight_decay=weight_decay, epsilon=epsilon,
+            taste_channels=taste_length(taste_channels, tastes), gamma=gamma, lr=lr, weight_decay=weight_decay, epsilon=epsilon,
             batch_size=batch_size, gradient_steps=gradient_steps, tau=tau, target=target, average=average,
             replay_size=replay_size, seed=seed,
         )
-        self.num_items, self.data_digest = int(kg.num_items), kg_digest(kg)
+        self.num_items, self.kg_digest = int(kg.num_items), kg_digest(kg)
+        self.data_digest = self.kg_digest if tastes is None else digest(self.kg_digest, *tastes)
         self.register_buffer("popular", None if popular is None else popular.clone())
         with fenced(seed):
-            network = _network(kg, embedding, self.options, aggregator)
+            network = _network(kg, embedding, self.options, aggregator, tastes)
         self._begin(network, [network.embedding], embedding_lr)
         self.candidates: Any = _candidates(kg, popular, self.options) if candidates is None else candidates
 
@@ -178,7 +185,7 @@ class KGQR(OffPolicyAgent):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes weights and options to one safetensors file, whole or not at all."""
-        metadata = {"kind": "KGQR agent", "options": self.options, "kg": self.data_digest}
+        metadata = {"kind": "KGQR agent", "options": self.options, "kg": self.kg_digest}
         save_tensors(path, self.state_dict(), metadata)
 
     @classmethod
@@ -204,7 +211,9 @@ class KGQR(OffPolicyAgent):
         options = saved | options
         if options["backfill"] is not None:
             options["backfill"] = tuple(options["backfill"])
-        agent = cls(kg, embedding=tensors["network.embedding"], popular=tensors.get("popular"), **options)
+        given = {"embedding": tensors["network.embedding"], "popular": tensors.get("popular"),
+                 "tastes": saved_tastes(tensors)}
+        agent = cls(kg, **given | options)
         agent.load_state_dict(tensors)
         return agent
 
@@ -215,7 +224,9 @@ def kg_digest(kg: Data) -> str:
     return digest(int(kg.num_items), int(kg.num_nodes), torch.as_tensor(kg.edge_index).as_subclass(Tensor), edge_type)
 
 
-def _network(kg: Data, embedding: Tensor | None, options: Mapping[str, Any], aggregator: Any) -> QNetwork:
+def _network(
+    kg: Data, embedding: Tensor | None, options: Mapping[str, Any], aggregator: Any, tastes: TasteTerms | None
+) -> QNetwork:
     """The online network; embeddings as given, everything else uniformly at random."""
     convolves = options["variant"] in ("KGQR", "KGQR-CS")
     need = int(kg.num_nodes) if convolves else int(kg.num_items)
@@ -235,7 +246,7 @@ def _network(kg: Data, embedding: Tensor | None, options: Mapping[str, Any], agg
                                     aggregator=aggregator)
     return QNetwork(
         embedding[:need], int(kg.num_items), encoder, dim if convolves else channels, options["state_channels"],
-        options["hidden_channels"], options["streak_state"], options["taste_channels"],
+        options["hidden_channels"], options["streak_state"], options["taste_channels"], tastes,
     )
 
 

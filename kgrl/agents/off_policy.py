@@ -20,8 +20,13 @@ from kgrl.agents.running_state import RunningState
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.files import below
 from kgrl.nn.dueling import DuelingHead
-from kgrl.options import at_least, between, one_of
+from kgrl.nn.taste import TasteTerms
+from kgrl.options import at_least, between, expected, one_of
 from kgrl.sessions import Sessions
+
+
+SETTLING = 8
+"""Batches of replayed steps that what all items have in common is fitted to."""
 
 
 class Outlook(NamedTuple):
@@ -190,11 +195,26 @@ class OffPolicyAgent(nn.Module):
             ``gradient_steps``.
         """
         self.replay.add(sessions)
+        if self.gradient_steps and self.network.head.silent:
+            self._settle(self.replay.sample(SETTLING * self.batch_size, generator))
         total = torch.zeros(len(self.REPORT), device=self.device)
         for _ in range(self.gradient_steps):
             total += self._gradient_step(self.replay.sample(self.batch_size, generator), generator)
         means = (total / max(self.gradient_steps, 1)).tolist()
         return {**dict(zip(self.REPORT, means, strict=True)), "gradient_steps": self.gradient_steps}
+
+    @torch.no_grad()
+    def _settle(self, batch: Transitions) -> None:
+        """Gives a silent head what all items' rewards have in common.
+
+        Learned by gradient, that would take it a while, in which it disturbs the order that the items start in.
+        """
+        view, rows = self.network.view(project=False), torch.arange(len(batch.items), device=self.device)
+        state = self.network.states(view, batch.before)
+        self.network.head.fit_common(state, batch.rewards - self.network.feedback(state, view, batch.items, rows))
+        _lerp(self.target, self._followed(), 1.0)
+        if self.averaged is not None:
+            _lerp(self.averaged, self.network, 1.0)
 
     def _gradient_step(self, batch: Transitions, generator: torch.Generator | None) -> Tensor:
         network, rows = self.network, torch.arange(len(batch.items), device=self.device)
@@ -275,6 +295,26 @@ class OffPolicyAgent(nn.Module):
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
         self._view = None
         return super()._apply(*args, **kwargs)
+
+
+def taste_length(taste_channels: int, tastes: TasteTerms | None) -> int:
+    """Length of the taste state: that of the tastes it starts from, where there are any.
+
+    Raises:
+        ValueError: another length was asked for.
+    """
+    if tastes is None:
+        return taste_channels
+    length = tastes.loading.size(-1)
+    if taste_channels not in (0, length):
+        raise ValueError(expected("taste_channels", f"{length}, the length of `tastes`, or left out", taste_channels))
+    return length
+
+
+def saved_tastes(tensors: Mapping[str, Tensor]) -> TasteTerms | None:
+    """What the taste state of a saved agent started from."""
+    parts = below("network.taste.start_", tensors)
+    return TasteTerms(**parts) if parts else None
 
 
 def _checked_epsilon(epsilon: float | Sequence[float]) -> list[float]:

@@ -16,6 +16,8 @@ from kgrl.sessions import Sessions
 
 EXTRAS = 3
 """Length of the optional extras of a state: c_p, c_n and the step."""
+RIDGE = 1e-4
+"""Keeps the least squares of the extras solvable where one of them never moved."""
 
 
 class StreakHead(DuelingHead):
@@ -30,6 +32,20 @@ class StreakHead(DuelingHead):
     def __init__(self, state_channels: int, item_channels: int, hidden: int) -> None:
         super().__init__(state_channels, item_channels, hidden)
         self.streak = nn.Linear(EXTRAS, 1, bias=False)
+
+    def silence(self) -> None:
+        super().silence()
+        nn.init.zeros_(self.streak.weight)
+
+    @torch.no_grad()
+    def fit_common(self, state: Tensor, values: Tensor) -> None:
+        extras = state[:, -EXTRAS:].double()
+        ones = torch.ones_like(extras[:, :1])
+        inputs = torch.cat([extras, ones], 1)
+        ridge = RIDGE * len(inputs) * torch.eye(EXTRAS + 1, dtype=inputs.dtype, device=inputs.device)
+        found = torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ values.double())
+        self.streak.weight.copy_(found[:EXTRAS].unsqueeze(0))
+        self.value[-1].bias.copy_(found[EXTRAS:])
 
     def forward(self, state: Tensor, items: Tensor | ItemTerms, index: Tensor, batch: Tensor) -> Tensor:
         values = super().forward(state, items, index, batch)
@@ -72,12 +88,14 @@ class QNetwork(nn.Module):
 
             The paper's state is made of the liked items alone. What was disliked, and how much each item was liked,
             is most of what a session tells about a user.
+        tastes: what the taste state starts from; the dueling head then starts from 0, so that the first decisions are
+            those of the highest feedback expected.
     """
 
     def __init__(
         self, embedding: Tensor, num_items: int, encoder: KGEncoder | None, item_channels: int,
         state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False,
-        taste_channels: int = 0,
+        taste_channels: int = 0, tastes: TasteTerms | None = None,
     ) -> None:
         super().__init__()
         self.num_items = num_items
@@ -85,9 +103,11 @@ class QNetwork(nn.Module):
         self.embedding = nn.Parameter(embedding.detach().clone())
         self.encoder = encoder
         self.state = GRUState(item_channels, state_channels)
-        self.taste = TasteState(item_channels, taste_channels, hidden_channels) if taste_channels else None
+        self.taste = TasteState(item_channels, taste_channels, hidden_channels, tastes) if taste_channels else None
         head = StreakHead if streak_state else DuelingHead
         self.head = head(state_channels + taste_channels + EXTRAS * streak_state, item_channels, hidden_channels)
+        if tastes is not None:
+            self.head.silence()
 
     def vectors(self) -> Tensor:
         """``[N, d]``, every item's i(G) (equations 5 and 6)."""

@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from kgrl.agents.off_policy import OffPolicyAgent, Outlook
+from kgrl.agents.off_policy import OffPolicyAgent, Outlook, saved_tastes
 from kgrl.agents.picking import of_known_items
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.files import digest, load_tensors, save_tensors
@@ -104,6 +104,8 @@ class VectorAgent(OffPolicyAgent):
         """
         tensors, metadata = load_tensors(path, f"{cls.__name__} agent")
         given: dict[str, Any] = {"pool": tensors.get("pool.pool")} | metadata["options"] | options
+        if (tastes := saved_tastes(tensors)) is not None:
+            given["tastes"] = tastes
         agent = cls(tensors["network.embedding"], **given)
         agent.load_state_dict(tensors)
         agent.data_digest = metadata["data"]  # of the vectors that training began with

@@ -3,7 +3,8 @@
 Every deep Q or actor-critic method shares state encoder, batch, gradient steps an interaction, cold start and grid.
 Beyond the papers, that state encoder sees the streak and infers the user's taste (see :class:`kgrl.nn.TasteState`), for
 every one of these methods alike; the rows "(paper's state)" have the liked items alone, and the options that were
-searched with ours. A method's variants take its search's choice: of KGQR's, from KGQR-KG (which is DQN-R) on, one
+searched with ours. The rows "(warm start)" begin with tastes of the items that the training users' ratings give in
+closed form, where the others learn these from interactions alone. A method's variants take its search's choice: of KGQR's, from KGQR-KG (which is DQN-R) on, one
 differs from the next in what they are named for and in nothing else.
 """
 
@@ -30,16 +31,17 @@ from kgrl.agents.random import Random
 from kgrl.agents.tpgr import TPGR
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.experiments.method import Method, register
-from kgrl.experiments.setting import DIM, Setting
+from kgrl.experiments.setting import DIM, TASTE, Setting
 from kgrl.pretrain.items import item_vectors
 from kgrl.tree.cluster_tree import ClusterTree
 
-STATE = {"streak_state": True, "taste_channels": 8}
+STATE = {"streak_state": True, "taste_channels": TASTE}
 BACKFILL = 300
 """The most liked items that KGQR's candidates are filled up with."""
 Q_TRAINING = {"interactions": 20_480, "sessions": 32, "evaluate_every": 1_024}
 Q_GRID = tuple({"gamma": gamma, "epsilon": epsilon, "lr": lr} for gamma, epsilon, lr in (
     (0.1, 0.1, 3e-3), (0.1, 0.03, 3e-3), (0.5, 0.1, 3e-3), (0.0, 0.1, 3e-3), (0.1, 0.1, 1e-3), (0.5, 0.03, 1e-3)))
+WARM_GRID = tuple({"gamma": gamma, "lr": lr} for gamma, lr in product((0.1, 0.0), (1e-3, 3e-4, 3e-3)))
 TREE_TRAINING = {"interactions": 1_310_720, "sessions": 2_048, "evaluate_every": 131_072}
 TREE_GRID = tuple({"lr": lr, "gamma": gamma} for lr, gamma in product((3e-4, 1e-3, 3e-3), (0.3, 0.6)))
 
@@ -87,14 +89,16 @@ register(Method("HLinearUCB", lambda setting, seed, **options:
 # ------------------------------------------------------------------------------------------------ deep Q and DDPG
 
 def deep(name: str, build: Callable[..., nn.Module], tuned_as: str = "", needs: tuple[str, ...] = (),
-         **fixed: Any) -> None:
-    """A method that learns from replayed interactions."""
+         warm: bool = False, **fixed: Any) -> None:
+    """A method that learns from replayed interactions; ``warm``: from where the training users' ratings put it."""
 
     def made(setting: Setting, seed: int, **options: Any) -> nn.Module:
-        return build(setting, seed=seed, **{**STATE, **fixed, **options})
+        start = {"tastes": setting.tastes} if warm else {}
+        return build(setting, seed=seed, **{**STATE, **start, **fixed, **options})
 
     in_paper = "DQN-R" if name == "KGQR-KG" else name.removesuffix(" (paper's state)")
-    register(Method(name, made, Q_GRID, Q_TRAINING, needs, tuned_as, in_paper))
+    training = Q_TRAINING | ({"evaluate_first": True} if warm else {})
+    register(Method(name, made, WARM_GRID if warm else Q_GRID, training, needs, tuned_as, in_paper))
 
 
 def restricted(setting: Setting) -> Tensor:
@@ -140,6 +144,9 @@ deep("DQN-R in the backfill (paper's state)", over_vectors(DQNR, pool=True), "DQ
 deep("KGQR-KG in the backfill", over_vectors(DQNR, pool=True), "KGQR")
 deep("KGQR-GCN-CS in the backfill", kgqr_in_pool, "KGQR", ("kg",), variant="KGQR-GCN-CS")
 deep("KGQR-CS in the backfill", kgqr_in_pool, "KGQR", ("kg",), variant="KGQR-CS")
+deep("KGQR (warm start)", kgqr, needs=("kg",), warm=True, backfill=("popular", BACKFILL))
+deep("DQN-R (warm start)", over_vectors(DQNR), warm=True)
+deep("DQN-R in the backfill (warm start)", over_vectors(DQNR, pool=True), "DQN-R (warm start)", warm=True)
 for size in (1_000, 2_000, 3_000, 5_000, 10_000):
     deep(f"KGQR ({size} candidates)", kgqr, "KGQR", ("kg",), backfill=("fill", size), num_candidates=size)
 

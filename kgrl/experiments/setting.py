@@ -25,7 +25,9 @@ from kgrl.files import digest
 from kgrl.graph import knowledge_graph
 from kgrl.options import one_of
 from kgrl.pretrain.entities import pretrain_entities
+from kgrl.pretrain.factor_tastes import factor_tastes
 from kgrl.pretrain.items import item_vectors
+from kgrl.pretrain.tastes import ItemTastes, item_tastes
 from kgrl.simulator.feedback import FeedbackModel
 from kgrl.simulator.predicted import PredictedFeedback
 from kgrl.simulator.rated import RatedFeedback
@@ -39,6 +41,8 @@ WORLDS = ("kgqr", "taste", "heldout", "logged")
 """``PredictedFeedback``'s presets, its choice on held-out ratings, and ``RatedFeedback``."""
 DIM = 50
 """Length of item vectors, "fixed to 50 for all the models" (KGQR, section 5.1.5)."""
+TASTE = 8
+"""Length of the taste state."""
 RELEVANT_ABOVE = 3.0
 """On the raw scale, in the logged world (TPGR, "Evaluation Metrics"); the data set's own threshold where 3 is not."""
 CURVE_USERS = 256
@@ -185,6 +189,15 @@ class Setting:
     def vectors(self) -> Tensor:
         """``[N, 50]``, of matrix factorization of the training users' ratings: the baselines' items (section 5.1.5)."""
         return item_vectors(self.data, self.train, kind="mf", dim=DIM)
+
+    @_Shared
+    def tastes(self) -> ItemTastes:
+        """Of the items, 8 long, from the training users' ratings: what a warm start begins with.
+
+        An item not rated is one received with 0 in the logged world, and one of which nothing is known in the others.
+        """
+        made = item_tastes if self.world == "logged" else factor_tastes
+        return made(self.data, self.train, TASTE)
 
     @_Shared
     def feedback(self) -> FeedbackModel:

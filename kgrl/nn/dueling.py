@@ -69,6 +69,27 @@ class DuelingHead(torch.nn.Module):
         for parameter in (self.from_state.weight, self.from_state.bias, self.from_item.weight):
             torch.nn.init.uniform_(parameter, -joint, joint)
 
+    def silence(self) -> None:
+        """Sets the last layers to 0, so that Q is 0 until something is learned."""
+        for last in (self.value[-1], self.advantage):
+            torch.nn.init.zeros_(last.weight)
+            torch.nn.init.zeros_(last.bias)
+
+    @property
+    def silent(self) -> bool:
+        """Whether it has learned nothing since :meth:`silence`."""
+        return not (self.advantage.weight.any() or self.value[-1].weight.any())
+
+    @torch.no_grad()
+    def fit_common(self, state: Tensor, values: Tensor) -> None:
+        """Fits what Q has of every item alike, by least squares: here a constant.
+
+        Args:
+            state: ``[R, s]``.
+            values: ``[R]``, what Q should be.
+        """
+        self.value[-1].bias.copy_(values.mean())
+
     def project(self, items: Tensor) -> ItemTerms:
         """The items' part of Q, once per parameter version: ``[N, d]`` → ``[N]`` and ``[N, hidden]``."""
         return ItemTerms(self.value(items).squeeze(1) + self.advantage.bias, self.from_item(items))

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Linear, Parameter
 
-from kgrl.options import at_least
+from kgrl.options import at_least, expected
 
 
 class Belief(NamedTuple):
@@ -109,10 +109,15 @@ class TasteState(torch.nn.Module):
     loadings come from item vectors, so that the items of a knowledge graph share what is learned of them. A recurrent
     network would have to find the inverse by itself, from far more sessions.
 
+    Where ``start`` is given, the layers learn how far the items are from it: :math:`\mu_j` and :math:`\mathbf w_j` are
+    the given ones plus the layers' answers, which are 0 at first, and :math:`\sigma_j^2` is the given one times a factor
+    that all items share, 1 at first.
+
     Args:
         in_channels (int): Size d of an item vector.
         taste_channels (int): Size k of a taste.
         hidden (int): Size of the hidden layer of μ.
+        start (TasteTerms, optional): What is known of the N items before; its loadings are of size k.
 
     Shapes:
         - **inputs:** item vectors :math:`(N, d)`, sequences :math:`(B, L)` of item ids with −1 for "no item", feedback
@@ -120,7 +125,9 @@ class TasteState(torch.nn.Module):
         - **outputs:** states :math:`(B, k)`, the zero vector where nothing was shown
     """
 
-    def __init__(self, in_channels: int, taste_channels: int = 8, hidden: int = 64) -> None:
+    def __init__(
+        self, in_channels: int, taste_channels: int = 8, hidden: int = 64, start: TasteTerms | None = None
+    ) -> None:
         super().__init__()
         self.in_channels = at_least("in_channels", in_channels, 1)
         self.taste_channels = at_least("taste_channels", taste_channels, 1)
@@ -128,19 +135,40 @@ class TasteState(torch.nn.Module):
             Linear(in_channels, at_least("hidden", hidden, 1)), torch.nn.ReLU(), Linear(hidden, 1))
         self.loading = Linear(in_channels, taste_channels, bias=False)
         self.log_noise = Parameter(torch.empty(()))
+        self.starts = start is not None
+        if start is not None:
+            _check_start(start, taste_channels)
+            for name, part in start._asdict().items():
+                self.register_buffer(f"start_{name}", part.clone())
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draws every layer uniformly from ±1/√(its inputs), as PyTorch's linear layers do; σ² = 0.1."""
+        """Draws every layer uniformly from ±1/√(its inputs), as PyTorch's linear layers do; σ² = 0.1.
+
+        Where there is a start, the last layers are 0 and its noise is as given.
+        """
         for part in (*self.expected, self.loading):
             if isinstance(part, Linear):
                 part.reset_parameters()
-        torch.nn.init.constant_(self.log_noise, -2.3)
+        torch.nn.init.constant_(self.log_noise, 0.0 if self.starts else -2.3)
+        if self.starts:
+            for parameter in (*self.expected[-1].parameters(), self.loading.weight):
+                torch.nn.init.zeros_(parameter)
 
-    def project(self, items: Tensor) -> TasteTerms:
-        """The items' part, once per parameter version, of ``[N, d]``."""
-        noise = self.log_noise.exp().expand(items.size(0))
-        return TasteTerms(self.expected(items).squeeze(1), self.loading(items), noise)
+    def project(self, items: Tensor, ids: Tensor | None = None) -> TasteTerms:
+        """The items' part, once per parameter version.
+
+        Args:
+            items: ``[n, d]``.
+            ids: ``[n]``, which items of the start these are; ``None``: all N, in their order.
+        """
+        terms = TasteTerms(self.expected(items).squeeze(1), self.loading(items), self.log_noise.exp().expand(len(items)))
+        if not self.starts:
+            return terms
+        start = TasteTerms(*(self.get_buffer(f"start_{name}") for name in TasteTerms._fields))
+        if ids is not None:
+            start = TasteTerms(*(part.index_select(0, ids) for part in start))
+        return TasteTerms(start.expected + terms.expected, start.loading + terms.loading, start.noise * terms.noise)
 
     def forward(self, items: Tensor | TasteTerms, sequences: Tensor, feedback: Tensor) -> Tensor:
         """**m** after whole sequences.
@@ -169,8 +197,18 @@ class TasteState(torch.nn.Module):
             return items, ids
         if ids.numel() < items.size(0):
             own = torch.arange(ids.numel(), device=ids.device).view_as(ids)
-            return self.project(F.embedding(ids.flatten().clamp(min=0), items)), own.masked_fill(ids < 0, -1)
+            asked = ids.flatten().clamp(min=0)
+            return self.project(F.embedding(asked, items), asked), own.masked_fill(ids < 0, -1)
         return self.project(items), ids
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.taste_channels}"
+
+
+def _check_start(start: TasteTerms, taste_channels: int) -> None:
+    shapes = [list(part.shape) for part in start]
+    size = shapes[0][:1]
+    if size in ([], [0]) or shapes != [size, [*size, taste_channels], size]:
+        raise ValueError(expected("start", f"expected [N], loading [N, {taste_channels}], noise [N], N > 0", shapes))
+    if not all(bool(part.isfinite().all()) for part in start) or not bool((start.noise > 0).all()):
+        raise ValueError(expected("start", "finite, noise above 0", "NaN, infinity or a noise of 0 or below"))

@@ -1,12 +1,13 @@
 """Vectors made before any interaction: entities' from the knowledge graph, items' from the training users' ratings."""
 
 from kgrl.pretrain.entities import pretrain_entities
+from kgrl.pretrain.factor_tastes import factor_tastes
 from kgrl.pretrain.items import ItemFactors, item_factors, item_vectors
 from kgrl.pretrain.rankings import item_ranking
 from kgrl.pretrain.tastes import ItemTastes, item_tastes
 from kgrl.pretrain.triples import LinkScores
 
 __all__ = [
-    "ItemFactors", "ItemTastes", "LinkScores", "item_factors", "item_ranking", "item_tastes", "item_vectors",
+    "ItemFactors", "ItemTastes", "LinkScores", "factor_tastes", "item_factors", "item_ranking", "item_tastes", "item_vectors",
     "pretrain_entities",
 ]

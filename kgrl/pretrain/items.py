@@ -65,9 +65,10 @@ def item_factors(
     Args:
         data, users, dim, epochs, weight_decay, seed: see :func:`item_vectors`.
     """
-    _check(dim, epochs, weight_decay)
     column, item, value = ratings_of(data, users)
-    return _factorize(column, item, value, (data["item"].num_nodes, len(users)), dim, epochs, weight_decay, seed)
+    made = fitted_factors(column, item, value, (data["item"].num_nodes, len(users)), dim=dim, epochs=epochs,
+                          weight_decay=weight_decay, seed=seed)
+    return ItemFactors(made.item.detach(), made.item_bias.detach())
 
 
 def _check(dim: int, epochs: int, weight_decay: float) -> None:
@@ -94,19 +95,21 @@ def ratings_of(data: HeteroData, users: Tensor) -> tuple[Tensor, Tensor, Tensor]
     return position[user][seen], item[seen], value[seen]
 
 
-def _factorize(
-    column: Tensor, item: Tensor, value: Tensor, size: tuple[int, int], dim: int, epochs: int, weight_decay: float,
+def fitted_factors(
+    column: Tensor, item: Tensor, value: Tensor, size: tuple[int, int], *, dim: int, epochs: int, weight_decay: float,
     seed: int,
-) -> ItemFactors:
+) -> Factors:
+    """The factorization of the ratings that :func:`ratings_of` found, of ``size`` (N, U)."""
+    _check(dim, epochs, weight_decay)
     num_items, num_users = size
     factors = Factors(num_users, num_items, dim, seed=seed).to(value.device)
     for _ in islice(training_epochs(factors, column, item, value, weight_decay=weight_decay, seed=seed), epochs):
         pass
-    return ItemFactors(factors.item.detach(), factors.item_bias.detach())
+    return factors
 
 
 def _factors(column: Tensor, item: Tensor, value: Tensor, size: tuple[int, int], **options: Any) -> Tensor:
-    return _factorize(column, item, value, size, **options).vector
+    return fitted_factors(column, item, value, size, **options).item.detach()
 
 
 def _rating_rows(column: Tensor, item: Tensor, value: Tensor, size: tuple[int, int], **_: object) -> Tensor:
