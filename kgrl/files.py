@@ -96,7 +96,7 @@ def digest(*parts: Any) -> str:
         if isinstance(part, Tensor):
             part = part.detach().cpu()
             total.update(f"{part.dtype}{tuple(part.shape)}".encode())
-            total.update(part.reshape(-1).view(torch.uint8).numpy().tobytes())
+            total.update(part.reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
         else:
             total.update(json.dumps(part, sort_keys=True).encode() + b"\0")  # or (1, 23) would equal (12, 3)
     return total.hexdigest()

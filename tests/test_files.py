@@ -171,6 +171,12 @@ def test_digest_of_a_tensor_sees_values_shape_and_type(device: torch.device) -> 
     assert digest(x) == digest(x.cpu()) == digest(torch.arange(12, device=device)[:6])
 
 
+def test_digest_of_a_tensor_does_not_depend_on_its_layout() -> None:
+    x = torch.arange(12.0).view(3, 4)
+    assert digest(x[:, 1]) == digest(x[:, 1].clone())
+    assert digest(x.T) == digest(x.T.contiguous()) != digest(x)
+
+
 def test_digest_of_a_tensor_without_dimensions() -> None:
     assert digest(torch.tensor(1.5)) != digest(torch.tensor(2.5))
 

@@ -92,6 +92,22 @@ def test_budget_turns_and_evaluations(world, monkeypatch):
     assert [row["evaluation_seconds"] for row in curve] == [1, 2, 3, 4]
 
 
+def test_a_curve_may_begin_before_the_first_interaction(world, monkeypatch, tmp_path):
+    monkeypatch.setattr("time.perf_counter", itertools.count().__next__)
+    told, notebook = [], Notebook()
+    run = {"eval_users": torch.arange(5), "interactions": 48, "evaluate_every": 24, "sessions": 4,
+           "evaluate_first": True, "checkpoint": tmp_path, "loggers": CSVLogger(tmp_path)}
+    curve = fit(notebook, world, torch.arange(5, 15), **run, watch=told.append)
+    assert [(row["interactions"], row["gradient_steps"], row["seconds"], row["evaluation_seconds"]) for row in curve] == [
+        (0, 0, 1, 1), (24, 2, 3, 2), (48, 4, 5, 3)]
+    assert "loss" not in curve[0]
+    assert curve[0]["reward"] == curve[1]["reward"] == curve[2]["reward"]  # it learns nothing
+    assert told == curve
+    assert fit(Notebook(), world, torch.arange(5, 15), **run) == curve  # goes on, rather than begin anew
+    without = fit(Notebook(), world, torch.arange(5, 15), interactions=48, evaluate_first=True)
+    assert without == []
+
+
 def test_the_defaults_are_rollouts_of_32_sessions_and_no_evaluation(world):
     notebook = Notebook()
     assert fit(notebook, world, torch.arange(20), interactions=6 * 40) == []

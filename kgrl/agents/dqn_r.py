@@ -52,7 +52,7 @@ class DQNR(VectorAgent):
         tastes: ItemTastes | None = None, **options: Any,
     ) -> None:
         tastes = None if tastes is None else TasteTerms(*tastes)
-        options["taste_channels"] = taste_length(options.get("taste_channels", 0), tastes)
+        options["taste_channels"] = taste_length(options.get("taste_channels", 0), tastes, len(vectors))
         rate = None if embedding_lr is None else between("embedding_lr", embedding_lr, 1e-12, 1)
         super().__init__(vectors, pool, {"embedding_lr": rate}, **options)
         width = (self.options[name] for name in ("state_channels", "hidden_channels", "streak_state", "taste_channels"))

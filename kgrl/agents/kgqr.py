@@ -107,7 +107,7 @@ class KGQR(OffPolicyAgent):
         }
         super().__init__(
             own, state_channels=state_channels, hidden_channels=hidden_channels, streak_state=streak_state,
-            taste_channels=taste_length(taste_channels, tastes), gamma=gamma, lr=lr, weight_decay=weight_decay, epsilon=epsilon,
+            taste_channels=taste_length(taste_channels, tastes, int(kg.num_items)), gamma=gamma, lr=lr, weight_decay=weight_decay, epsilon=epsilon,
             batch_size=batch_size, gradient_steps=gradient_steps, tau=tau, target=target, average=average,
             replay_size=replay_size, seed=seed,
         )

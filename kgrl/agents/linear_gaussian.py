@@ -12,7 +12,6 @@ from kgrl.agents.picking import without_shown
 from kgrl.agents.scorer import Scorer
 from kgrl.files import load_tensors, save_tensors
 from kgrl.nn.taste import TasteTerms
-from kgrl.options import expected
 from kgrl.pretrain.tastes import ItemTastes, item_tastes
 from kgrl.sessions import Sessions
 
@@ -41,7 +40,7 @@ class LinearGaussian(Scorer):
         tastes: of the items, from :func:`kgrl.pretrain.item_tastes`.
 
     Raises:
-        ValueError: parts that do not fit together or are not finite.
+        ValueError: parts that do not fit together, are not finite, or a noise of 0 or below.
     """
 
     expected: Tensor
@@ -50,13 +49,9 @@ class LinearGaussian(Scorer):
 
     def __init__(self, tastes: ItemTastes) -> None:
         super().__init__()
-        shapes = [list(part.shape) for part in tastes]
-        if tastes.loading.dim() != 2 or not shapes[0] == shapes[2] == shapes[1][:1] != [0]:
-            raise ValueError(expected("tastes", "expected [N], loading [N, k] and noise [N], N > 0", shapes))
-        if not all(bool(part.isfinite().all()) for part in tastes):
-            raise ValueError(expected("tastes", "finite", "NaN or infinity"))
-        self.options = {"dim": tastes.loading.size(1)}
-        for name, part in tastes._asdict().items():
+        terms = TasteTerms(*tastes).checked("tastes")
+        self.options = {"dim": terms.loading.size(1)}
+        for name, part in terms._asdict().items():
             self.register_buffer(name, part.clone())
 
     @classmethod

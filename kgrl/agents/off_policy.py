@@ -297,15 +297,17 @@ class OffPolicyAgent(nn.Module):
         return super()._apply(*args, **kwargs)
 
 
-def taste_length(taste_channels: int, tastes: TasteTerms | None) -> int:
+def taste_length(taste_channels: int, tastes: TasteTerms | None, num_items: int) -> int:
     """Length of the taste state: that of the tastes it starts from, where there are any.
 
     Raises:
-        ValueError: another length was asked for.
+        ValueError: another length was asked for, or tastes that are none.
     """
     if tastes is None:
         return taste_channels
-    length = tastes.loading.size(-1)
+    items, length = tastes.checked("tastes").loading.shape
+    if items != num_items:
+        raise ValueError(expected("tastes", f"of {num_items} items", items))
     if taste_channels not in (0, length):
         raise ValueError(expected("taste_channels", f"{length}, the length of `tastes`, or left out", taste_channels))
     return length

@@ -36,6 +36,21 @@ class TasteTerms(NamedTuple):
     loading: Tensor
     noise: Tensor
 
+    def checked(self, name: str) -> TasteTerms:
+        """Itself, if it can be one; ``name`` is what it is called in the error.
+
+        Raises:
+            ValueError: parts that do not fit together, are not finite, or a noise of 0 or below.
+        """
+        shapes = [list(part.shape) for part in self]
+        if self.loading.dim() != 2 or not shapes[0] == shapes[2] == shapes[1][:1] != [0]:
+            raise ValueError(expected(name, "expected [N], loading [N, k] and noise [N], N > 0", shapes))
+        if not all(bool(part.isfinite().all()) for part in self):
+            raise ValueError(expected(name, "finite", "NaN or infinity"))
+        if not bool((self.noise > 0).all()):
+            raise ValueError(expected(name, "of noise above 0", float(self.noise.min())))
+        return self
+
     def infer(self, sequences: Tensor, feedback: Tensor) -> Tensor:
         r"""``[B, k]``, :math:`\mathbb E[\mathbf p]` after whole sequences; their order does not matter.
 
@@ -137,7 +152,8 @@ class TasteState(torch.nn.Module):
         self.log_noise = Parameter(torch.empty(()))
         self.starts = start is not None
         if start is not None:
-            _check_start(start, taste_channels)
+            if start.checked("start").loading.size(1) != taste_channels:
+                raise ValueError(expected("taste_channels", f"{start.loading.size(1)}, as `start` has it", taste_channels))
             for name, part in start._asdict().items():
                 self.register_buffer(f"start_{name}", part.clone())
         self.reset_parameters()
@@ -203,12 +219,3 @@ class TasteState(torch.nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.taste_channels}"
-
-
-def _check_start(start: TasteTerms, taste_channels: int) -> None:
-    shapes = [list(part.shape) for part in start]
-    size = shapes[0][:1]
-    if size in ([], [0]) or shapes != [size, [*size, taste_channels], size]:
-        raise ValueError(expected("start", f"expected [N], loading [N, {taste_channels}], noise [N], N > 0", shapes))
-    if not all(bool(part.isfinite().all()) for part in start) or not bool((start.noise > 0).all()):
-        raise ValueError(expected("start", "finite, noise above 0", "NaN, infinity or a noise of 0 or below"))

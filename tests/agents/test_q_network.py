@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import torch
 
 from kgrl.agents.q_network import QNetwork, StreakHead
+from kgrl.nn import TasteTerms
 from kgrl.sessions import Sessions
 
 
@@ -65,3 +68,38 @@ def test_q_is_the_expected_feedback_and_the_head():
         head = net.head(state, net.embedding, index, batch)
         torch.testing.assert_close(net.values(state, view, index, batch), head + expected.flatten())
         torch.testing.assert_close(net.feedback(state, view, index, batch), expected.flatten())
+
+
+def test_what_all_items_have_in_common_is_least_squares_of_the_extras():
+    """Against NumPy, for values that are linear in the extras but for noise."""
+    net = network(streak_state=True)
+    generator = torch.Generator().manual_seed(0)
+    state = torch.randn(500, 8, generator=generator)
+    values = state[:, 5:] @ torch.tensor([0.5, -0.4, 0.1]) + 2 + 0.1 * torch.randn(500, generator=generator)
+    net.head.fit_common(state, values)
+    inputs = np.concatenate([state[:, 5:].numpy(), np.ones((500, 1))], 1)
+    found = np.linalg.lstsq(inputs, values.numpy(), rcond=None)[0]
+    torch.testing.assert_close(net.head.streak.weight[0], torch.from_numpy(found[:3]).float(), atol=1e-3, rtol=1e-3)
+    assert net.head.value[-1].bias.item() == pytest.approx(found[3], abs=1e-3)
+
+
+def test_extras_that_never_moved_are_no_obstacle():
+    net = network(streak_state=True)
+    state = torch.zeros(50, 8)
+    net.head.fit_common(state, torch.full((50,), 0.7))
+    assert net.head.value[-1].bias.item() == pytest.approx(0.7, abs=1e-3)
+    assert torch.equal(net.head.streak.weight, torch.zeros(1, 3))
+
+
+@pytest.mark.parametrize("streak_state", [False, True])
+def test_with_tastes_to_start_from_q_is_the_feedback_expected(streak_state):
+    tastes = TasteTerms(torch.linspace(-1, 1, 9), torch.randn(9, 2, generator=torch.Generator().manual_seed(1)),
+                        torch.full((9,), 0.3))
+    net = QNetwork(torch.randn(9, 4), num_items=9, encoder=None, item_channels=4, state_channels=5,
+                   streak_state=streak_state, taste_channels=2, tastes=tastes)
+    sessions = past()
+    index, batch = torch.arange(9).repeat(3), torch.arange(3).repeat_interleave(9)
+    expected = tastes.predict(tastes.infer(sessions.shown, sessions.feedback), index, batch)
+    for project in (True, False):
+        view = net.view(project)
+        torch.testing.assert_close(net.values(net.states(view, sessions), view, index, batch), expected)

@@ -4,6 +4,7 @@ import torch
 from kgrl.datasets import from_frames
 from kgrl.datasets.splits import split_users
 from kgrl.experiments.setting import DATASETS, Setting
+from kgrl.pretrain import factor_tastes, item_tastes
 from kgrl.simulator import PredictedFeedback, RatedFeedback
 
 
@@ -88,6 +89,14 @@ def test_each_world_is_its_own(synthetic, setting):
     assert logged.feedback.threshold == 0.0  # ratings of 0 and 1: relevant above 1/2, as 3 is not on the scale
 
 
+@pytest.mark.parametrize(("world", "make"), [("logged", item_tastes), ("kgqr", factor_tastes),
+                                             ("taste", factor_tastes), ("heldout", factor_tastes)])
+def test_tastes_are_of_what_a_missing_rating_means_to_the_world(synthetic, world, make):
+    made = Setting(synthetic, world, dataset="synthetic")
+    for found, ours in zip(made.tastes, make(synthetic, made.train, 8), strict=True):
+        assert torch.equal(found, ours)
+
+
 def test_settings_of_another_eta_share_the_rest(setting):
     other = setting.with_eta(0.3)
     assert (other.eta, other.simulator.eta, other.name) == (0.3, 0.3, "synthetic/kgqr/eta-0.3")
@@ -100,7 +109,7 @@ def test_settings_of_another_eta_share_the_rest(setting):
 def test_what_another_eta_asks_for_first_is_shared_too(synthetic):
     one = Setting(synthetic, "kgqr", dataset="synthetic")
     other = one.with_eta(0.3)
-    for name in ("feedback", "popular", "vectors", "kg", "curve_users"):
+    for name in ("feedback", "popular", "vectors", "tastes", "kg", "curve_users"):
         assert getattr(other, name) is getattr(one, name)
     assert other.simulator is not one.simulator
 

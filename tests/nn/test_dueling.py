@@ -97,3 +97,23 @@ def test_reset_repr_and_options() -> None:
     assert max(part.weight.abs().max() for part in (head.from_state, head.from_item)) <= 0.25  # one layer of 16 inputs
     with pytest.raises(ValueError, match="`hidden` must be at least 1, got 0"):
         DuelingHead(3, 4, 0)
+
+
+def test_silent_until_something_is_learned() -> None:
+    head, given = make(5)
+    assert not head.silent
+    head.silence()
+    assert head.silent
+    values = head(*given)
+    assert torch.equal(values, torch.zeros_like(values))
+    optimizer = torch.optim.SGD(head.parameters(), lr=0.1)
+    (values - 1).square().mean().backward()
+    optimizer.step()
+    assert not head.silent
+
+
+def test_what_all_items_have_in_common_is_a_constant() -> None:
+    head, given = make(5)
+    head.silence()
+    head.fit_common(given[0], torch.tensor([1.0, 2.0, 6.0], dtype=torch.double))
+    torch.testing.assert_close(head(*given), torch.full((5,), 3.0, dtype=torch.double))

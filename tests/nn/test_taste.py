@@ -152,3 +152,62 @@ def test_learns_planted_tastes_by_gradient() -> None:
 def test_sizes_are_checked(options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=f"`{next(iter(options))}` must be"):
         TasteState(**{"in_channels": 3, **options})
+
+
+# ----------------------------------------------------------------------------------------------------- a given start
+
+
+def some_start(size: int = ITEMS) -> TasteTerms:
+    generator = torch.Generator().manual_seed(3)
+    return TasteTerms(torch.randn(size, generator=generator).double(),
+                      torch.randn(size, TASTE, generator=generator).double(),
+                      torch.rand(size, generator=generator).double() + 0.1)
+
+
+def test_a_start_is_where_it_begins() -> None:
+    start, (_, items, feedback) = some_start(), make()
+    layer = TasteState(CHANNELS, TASTE, hidden=6, start=start).double()
+    for found, given in zip(layer.project(items), start, strict=True):
+        assert torch.equal(found, given)
+    torch.testing.assert_close(layer(items, SEQUENCES, feedback), start.infer(SEQUENCES, feedback))
+    layer.loading.weight.data.fill_(1.0)
+    layer.reset_parameters()
+    assert torch.equal(layer.project(items).loading, start.loading)
+
+
+@pytest.mark.parametrize("repeats", [1, 3])  # with 3, there are more ids than items
+def test_what_is_learned_comes_on_top_of_the_start(repeats: int) -> None:
+    """Item by item, whether all items are projected or those asked for."""
+    start, (other, items, feedback) = some_start(), make()
+    layer = TasteState(CHANNELS, TASTE, hidden=6, start=start).double()
+    layer.load_state_dict(other.state_dict(), strict=False)
+    whole = TasteTerms(start.expected + other.expected(items).squeeze(1), start.loading + other.loading(items),
+                       start.noise * other.log_noise.exp())
+    for found, by_hand in zip(layer.project(items), whole, strict=True):
+        torch.testing.assert_close(found, by_hand)
+    sequences, received = SEQUENCES.repeat(repeats, 1), feedback.repeat(repeats, 1)
+    state = layer(items, sequences, received)
+    torch.testing.assert_close(state, whole.infer(sequences, received))
+    index, batch = torch.tensor([11, 3, 8] * 5), torch.tensor([0, 2, 3] * 5)
+    torch.testing.assert_close(layer.predict(state, items, index, batch), whole.predict(state, index, batch))
+    torch.testing.assert_close(layer.predict(state, items, index[:3], batch[:3]),
+                               whole.predict(state, index[:3], batch[:3]))
+
+
+def test_a_start_is_kept_but_not_learned() -> None:
+    layer = TasteState(CHANNELS, TASTE, start=some_start())
+    assert {name for name in layer.state_dict() if name.startswith("start_")} == {
+        "start_expected", "start_loading", "start_noise"}
+    assert not any(name.startswith("start_") for name, _ in layer.named_parameters())
+    assert {name for name in TasteState(CHANNELS, TASTE).state_dict() if name.startswith("start_")} == set()
+
+
+@pytest.mark.parametrize(("changed", "text"), [
+    ({"noise": torch.zeros(ITEMS)}, "`start` must be of noise above 0, got 0.0"),
+    ({"noise": torch.ones(ITEMS - 1)}, r"`start` must be expected \[N\]"),
+    ({"expected": torch.full((ITEMS,), torch.nan)}, "`start` must be finite"),
+    ({"loading": torch.ones(ITEMS, TASTE + 1)}, "`taste_channels` must be 4, as `start` has it, got 3"),
+])
+def test_a_start_that_is_none(changed: dict[str, Tensor], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        TasteState(CHANNELS, TASTE, start=some_start()._replace(**changed))
