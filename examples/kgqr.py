@@ -26,13 +26,14 @@ from kgrl.evaluate import METRICS, Scores, evaluate, score
 from kgrl.experiments.report import held, plot_curve, score_table, session_pages
 from kgrl.files import whole_file
 from kgrl.graph import knowledge_graph, shuffled, without_edges
-from kgrl.pretrain import pretrain_entities
+from kgrl.pretrain import factor_tastes, pretrain_entities
 from kgrl.simulator import PredictedFeedback, Simulator
 from kgrl.train import fit
 
 # what the paper's state lacks: the streaks that the reward depends on, and the feedback beside the liking
 BEYOND_THE_PAPER = {"streak_state": True, "taste_channels": 8}
 
+WARM_LR = 1e-3
 # chosen on validation users (README, "How the settings were chosen"); everything else is KGQR's default
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("ml-100k", "heldout"): {
@@ -60,6 +61,7 @@ def options() -> argparse.Namespace:
     add("--interactions", type=int, help="items shown in training; default: what the data set needs")
     add("--backfill", help="popular:N or random:N items added to the candidates, or none")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="any other option of KGQR, e.g. gamma=0.8")
+    add("--warm", action="store_true", help="start from tastes of the items that the training users' ratings give")
     add("--sessions", type=int, default=32, help="sessions a rollout")
     add("--seed", type=int, default=0, help="of the agent; the split and the world have seed 0")
     add("--out", type=Path, default=Path("runs/kgqr"), help="folder of the results")
@@ -70,6 +72,7 @@ def options() -> argparse.Namespace:
     args.interactions = args.interactions or interactions
     kind, _, count = (args.backfill or backfill).partition(":")
     given = {name: json.loads(value) for name, value in (pair.split("=", 1) for pair in args.set)}
+    chosen |= {"lr": WARM_LR} if args.warm else {}
     args.agent = chosen | {"backfill": None if kind == "none" else (kind, int(count))} | given
     return args
 
@@ -122,9 +125,11 @@ def main() -> None:
     print(f"world: {feedback.fitting}\n{bounds}\n(on {len(valid)} validation users)")
     print(", ".join(f"{what} {spent:.1f} s" for what, spent in seconds.items()))
 
-    agent = KGQR(kg, embedding=embedding, popular=popular, aggregator=args.aggregator, seed=args.seed, **args.agent)
+    tastes = timed("tastes", lambda: factor_tastes(data, train)) if args.warm else None
+    agent = KGQR(kg, embedding=embedding, popular=popular, aggregator=args.aggregator, tastes=tastes, seed=args.seed,
+                 **args.agent)
     curve = fit(agent, world, train, eval_users=valid, interactions=args.interactions, evaluate_every=1_024,
-                sessions=args.sessions, checkpoint=args.out, seed=args.seed, watch=show)
+                sessions=args.sessions, checkpoint=args.out, evaluate_first=args.warm, seed=args.seed, watch=show)
     levels = {name: bounds.metrics(name)["reward"] for name in bounds.lines}    # of the same users as the curve
     levels["random candidate"] = evaluate(Random(agent.candidates), world, valid).reward
     plot_curve(curve, levels, args.out / "learning_curve.png",

@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kgrl.agents.off_policy import Outlook, taste_length
+from kgrl.agents.off_policy import Outlook, checked_start
 from kgrl.agents.q_network import QNetwork
 from kgrl.agents.vector_agent import VectorAgent
 from kgrl.files import digest
-from kgrl.nn.taste import TasteTerms
 from kgrl.options import between
 from kgrl.pretrain.tastes import ItemTastes
 from kgrl.seeding import fenced
@@ -51,13 +50,13 @@ class DQNR(VectorAgent):
         self, vectors: Tensor, *, pool: Tensor | None = None, embedding_lr: float | None = None,
         tastes: ItemTastes | None = None, **options: Any,
     ) -> None:
-        tastes = None if tastes is None else TasteTerms(*tastes)
-        options["taste_channels"] = taste_length(options.get("taste_channels", 0), tastes, len(vectors))
+        start, options["taste_channels"] = checked_start(tastes, options.get("taste_channels", 0), len(vectors))
         rate = None if embedding_lr is None else between("embedding_lr", embedding_lr, 1e-12, 1)
         super().__init__(vectors, pool, {"embedding_lr": rate}, **options)
-        width = (self.options[name] for name in ("state_channels", "hidden_channels", "streak_state", "taste_channels"))
+        widths = ("state_channels", "hidden_channels", "streak_state", "taste_channels")
+        state = {name: self.options[name] for name in widths}
         with fenced(self.options["seed"]):
-            network = QNetwork(vectors.float(), len(vectors), None, vectors.size(1), *width, tastes)
+            network = QNetwork(vectors.float(), len(vectors), None, vectors.size(1), **state, start=start)
         if tastes is not None:
             self.data_digest = digest(self.data_digest, *tastes)
         self._begin(network, [network.embedding], rate)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.data import Data
 
-from kgrl.agents.off_policy import OffPolicyAgent, Outlook, saved_tastes, taste_length
+from kgrl.agents.off_policy import OffPolicyAgent, Outlook, checked_start, saved_tastes
 from kgrl.agents.picking import of_known_items
 from kgrl.agents.q_network import QNetwork
 from kgrl.agents.ragged import ragged_argmax, ragged_topk
@@ -96,7 +96,7 @@ class KGQR(OffPolicyAgent):
         gradient_steps: int = 64, tau: float = 0.01, target: str = "head", average: float = 0.1,
         replay_size: int = 100_000, seed: int = 0,
     ) -> None:
-        tastes = None if tastes is None else TasteTerms(*tastes)
+        start, taste_channels = checked_start(tastes, taste_channels, int(kg.num_items))
         own = {
             "variant": one_of("variant", variant, VARIANTS),
             "aggregator": aggregator if isinstance(aggregator, str) else {"custom": repr(aggregator)},
@@ -107,7 +107,7 @@ class KGQR(OffPolicyAgent):
         }
         super().__init__(
             own, state_channels=state_channels, hidden_channels=hidden_channels, streak_state=streak_state,
-            taste_channels=taste_length(taste_channels, tastes, int(kg.num_items)), gamma=gamma, lr=lr, weight_decay=weight_decay, epsilon=epsilon,
+            taste_channels=taste_channels, gamma=gamma, lr=lr, weight_decay=weight_decay, epsilon=epsilon,
             batch_size=batch_size, gradient_steps=gradient_steps, tau=tau, target=target, average=average,
             replay_size=replay_size, seed=seed,
         )
@@ -115,7 +115,7 @@ class KGQR(OffPolicyAgent):
         self.data_digest = self.kg_digest if tastes is None else digest(self.kg_digest, *tastes)
         self.register_buffer("popular", None if popular is None else popular.clone())
         with fenced(seed):
-            network = _network(kg, embedding, self.options, aggregator, tastes)
+            network = _network(kg, embedding, self.options, aggregator, start)
         self._begin(network, [network.embedding], embedding_lr)
         self.candidates: Any = _candidates(kg, popular, self.options) if candidates is None else candidates
 
@@ -225,7 +225,7 @@ def kg_digest(kg: Data) -> str:
 
 
 def _network(
-    kg: Data, embedding: Tensor | None, options: Mapping[str, Any], aggregator: Any, tastes: TasteTerms | None
+    kg: Data, embedding: Tensor | None, options: Mapping[str, Any], aggregator: Any, start: TasteTerms | None
 ) -> QNetwork:
     """The online network; embeddings as given, everything else uniformly at random."""
     convolves = options["variant"] in ("KGQR", "KGQR-CS")
@@ -246,7 +246,7 @@ def _network(
                                     aggregator=aggregator)
     return QNetwork(
         embedding[:need], int(kg.num_items), encoder, dim if convolves else channels, options["state_channels"],
-        options["hidden_channels"], options["streak_state"], options["taste_channels"], tastes,
+        options["hidden_channels"], options["streak_state"], options["taste_channels"], start,
     )
 
 

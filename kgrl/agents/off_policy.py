@@ -22,8 +22,8 @@ from kgrl.files import below
 from kgrl.nn.dueling import DuelingHead
 from kgrl.nn.taste import TasteTerms
 from kgrl.options import at_least, between, expected, one_of
+from kgrl.pretrain.tastes import ItemTastes
 from kgrl.sessions import Sessions
-
 
 SETTLING = 8
 """Batches of replayed steps that what all items have in common is fitted to."""
@@ -297,26 +297,29 @@ class OffPolicyAgent(nn.Module):
         return super()._apply(*args, **kwargs)
 
 
-def taste_length(taste_channels: int, tastes: TasteTerms | None, num_items: int) -> int:
-    """Length of the taste state: that of the tastes it starts from, where there are any.
+def checked_start(
+    tastes: ItemTastes | None, taste_channels: int, num_items: int
+) -> tuple[TasteTerms | None, int]:
+    """What the taste state starts from, and its length: that of the tastes, where there are any.
 
     Raises:
-        ValueError: another length was asked for, or tastes that are none.
+        ValueError: another length was asked for, tastes of other items, or tastes that are none.
     """
     if tastes is None:
-        return taste_channels
-    items, length = tastes.checked("tastes").loading.shape
+        return None, taste_channels
+    start = TasteTerms(*tastes).checked("tastes")
+    items, length = start.loading.shape
     if items != num_items:
         raise ValueError(expected("tastes", f"of {num_items} items", items))
     if taste_channels not in (0, length):
         raise ValueError(expected("taste_channels", f"{length}, the length of `tastes`, or left out", taste_channels))
-    return length
+    return start, length
 
 
-def saved_tastes(tensors: Mapping[str, Tensor]) -> TasteTerms | None:
+def saved_tastes(tensors: Mapping[str, Tensor]) -> ItemTastes | None:
     """What the taste state of a saved agent started from."""
     parts = below("network.taste.start_", tensors)
-    return TasteTerms(**parts) if parts else None
+    return ItemTastes(**parts) if parts else None
 
 
 def _checked_epsilon(epsilon: float | Sequence[float]) -> list[float]:

@@ -45,7 +45,7 @@ class StreakHead(DuelingHead):
         ridge = RIDGE * len(inputs) * torch.eye(EXTRAS + 1, dtype=inputs.dtype, device=inputs.device)
         found = torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ values.double())
         self.streak.weight.copy_(found[:EXTRAS].unsqueeze(0))
-        self.value[-1].bias.copy_(found[EXTRAS:])
+        self.last_layers[0].bias.copy_(found[EXTRAS:])
 
     def forward(self, state: Tensor, items: Tensor | ItemTerms, index: Tensor, batch: Tensor) -> Tensor:
         values = super().forward(state, items, index, batch)
@@ -88,14 +88,14 @@ class QNetwork(nn.Module):
 
             The paper's state is made of the liked items alone. What was disliked, and how much each item was liked,
             is most of what a session tells about a user.
-        tastes: what the taste state starts from; the dueling head then starts from 0, so that the first decisions are
+        start: what the taste state starts from; the dueling head then starts from 0, so that the first decisions are
             those of the highest feedback expected.
     """
 
     def __init__(
         self, embedding: Tensor, num_items: int, encoder: KGEncoder | None, item_channels: int,
         state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False,
-        taste_channels: int = 0, tastes: TasteTerms | None = None,
+        taste_channels: int = 0, start: TasteTerms | None = None,
     ) -> None:
         super().__init__()
         self.num_items = num_items
@@ -103,10 +103,10 @@ class QNetwork(nn.Module):
         self.embedding = nn.Parameter(embedding.detach().clone())
         self.encoder = encoder
         self.state = GRUState(item_channels, state_channels)
-        self.taste = TasteState(item_channels, taste_channels, hidden_channels, tastes) if taste_channels else None
+        self.taste = TasteState(item_channels, taste_channels, hidden_channels, start) if taste_channels else None
         head = StreakHead if streak_state else DuelingHead
         self.head = head(state_channels + taste_channels + EXTRAS * streak_state, item_channels, hidden_channels)
-        if tastes is not None:
+        if start is not None:
             self.head.silence()
 
     def vectors(self) -> Tensor:

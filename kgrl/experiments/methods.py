@@ -3,9 +3,10 @@
 Every deep Q or actor-critic method shares state encoder, batch, gradient steps an interaction, cold start and grid.
 Beyond the papers, that state encoder sees the streak and infers the user's taste (see :class:`kgrl.nn.TasteState`), for
 every one of these methods alike; the rows "(paper's state)" have the liked items alone, and the options that were
-searched with ours. The rows "(warm start)" begin with tastes of the items that the training users' ratings give in
-closed form, where the others learn these from interactions alone. A method's variants take its search's choice: of KGQR's, from KGQR-KG (which is DQN-R) on, one
-differs from the next in what they are named for and in nothing else.
+searched with ours. The rows "(warm start)" begin with tastes of the items that the training users' ratings give, where
+the others learn these from interactions alone, and have a grid of lower learning rates. A method's variants take its
+search's choice: of KGQR's, from KGQR-KG (which is DQN-R) on, one differs from the next in what they are named for and
+in nothing else.
 """
 
 from __future__ import annotations

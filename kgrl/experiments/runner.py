@@ -31,7 +31,7 @@ BOUND = "bound: "
 
 def run_cell(
     setting: Setting, method: Method, seed: int, folder: str | os.PathLike[str], *,
-    options: Mapping[str, Any] | None = None, training: Mapping[str, int] | None = None,
+    options: Mapping[str, Any] | None = None, training: Mapping[str, Any] | None = None,
     checkpoints: str | os.PathLike[str] | None = None, watch: Callable[[Mapping[str, float]], None] | None = None,
 ) -> Cell:
     """One run: build the agent, train it, score it once on the test users, write the cell.

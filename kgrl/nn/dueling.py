@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -71,14 +71,19 @@ class DuelingHead(torch.nn.Module):
 
     def silence(self) -> None:
         """Sets the last layers to 0, so that Q is 0 until something is learned."""
-        for last in (self.value[-1], self.advantage):
+        for last in self.last_layers:
             torch.nn.init.zeros_(last.weight)
             torch.nn.init.zeros_(last.bias)
 
     @property
     def silent(self) -> bool:
         """Whether it has learned nothing since :meth:`silence`."""
-        return not (self.advantage.weight.any() or self.value[-1].weight.any())
+        return not any(last.weight.any() for last in self.last_layers)
+
+    @property
+    def last_layers(self) -> tuple[Linear, Linear]:
+        """Of V and of A."""
+        return cast(Linear, self.value[-1]), self.advantage
 
     @torch.no_grad()
     def fit_common(self, state: Tensor, values: Tensor) -> None:
@@ -88,7 +93,7 @@ class DuelingHead(torch.nn.Module):
             state: ``[R, s]``.
             values: ``[R]``, what Q should be.
         """
-        self.value[-1].bias.copy_(values.mean())
+        self.last_layers[0].bias.copy_(values.mean())
 
     def project(self, items: Tensor) -> ItemTerms:
         """The items' part of Q, once per parameter version: ``[N, d]`` → ``[N]`` and ``[N, hidden]``."""

@@ -125,8 +125,8 @@ class TasteState(torch.nn.Module):
     network would have to find the inverse by itself, from far more sessions.
 
     Where ``start`` is given, the layers learn how far the items are from it: :math:`\mu_j` and :math:`\mathbf w_j` are
-    the given ones plus the layers' answers, which are 0 at first, and :math:`\sigma_j^2` is the given one times a factor
-    that all items share, 1 at first.
+    the given ones plus the layers' answers, which are 0 at first, and :math:`\sigma_j^2` is the given one times a
+    factor that all items share, 1 at first.
 
     Args:
         in_channels (int): Size d of an item vector.
@@ -152,8 +152,9 @@ class TasteState(torch.nn.Module):
         self.log_noise = Parameter(torch.empty(()))
         self.starts = start is not None
         if start is not None:
-            if start.checked("start").loading.size(1) != taste_channels:
-                raise ValueError(expected("taste_channels", f"{start.loading.size(1)}, as `start` has it", taste_channels))
+            size = start.checked("start").loading.size(1)
+            if size != taste_channels:
+                raise ValueError(expected("taste_channels", f"{size}, as `start` has it", taste_channels))
             for name, part in start._asdict().items():
                 self.register_buffer(f"start_{name}", part.clone())
         self.reset_parameters()
@@ -178,7 +179,8 @@ class TasteState(torch.nn.Module):
             items: ``[n, d]``.
             ids: ``[n]``, which items of the start these are; ``None``: all N, in their order.
         """
-        terms = TasteTerms(self.expected(items).squeeze(1), self.loading(items), self.log_noise.exp().expand(len(items)))
+        noise = self.log_noise.exp().expand(items.size(0))
+        terms = TasteTerms(self.expected(items).squeeze(1), self.loading(items), noise)
         if not self.starts:
             return terms
         start = TasteTerms(*(self.get_buffer(f"start_{name}") for name in TasteTerms._fields))

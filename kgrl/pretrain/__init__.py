@@ -8,6 +8,6 @@ from kgrl.pretrain.tastes import ItemTastes, item_tastes
 from kgrl.pretrain.triples import LinkScores
 
 __all__ = [
-    "ItemFactors", "ItemTastes", "LinkScores", "factor_tastes", "item_factors", "item_ranking", "item_tastes", "item_vectors",
-    "pretrain_entities",
+    "ItemFactors", "ItemTastes", "LinkScores", "factor_tastes", "item_factors", "item_ranking", "item_tastes",
+    "item_vectors", "pretrain_entities",
 ]

@@ -7,6 +7,7 @@ import torch
 
 from kgrl.agents.dense_q import DenseQ
 from kgrl.agents.q_network import QNetwork
+from kgrl.nn import TasteTerms
 from kgrl.sessions import Sessions
 
 ITEMS = 11
@@ -18,11 +19,13 @@ def network(**options) -> QNetwork:
         return QNetwork(torch.randn(ITEMS, 4), ITEMS, None, 4, state_channels=5, hidden_channels=7, **options)
 
 
+START = TasteTerms(torch.linspace(-1, 1, ITEMS), torch.linspace(1, 2, 2 * ITEMS).view(-1, 2), torch.ones(ITEMS))
 PAST = Sessions.from_history([[0, 1], [2, 3, 4, 5], []], [[1.0, 0.2], [1.0, 0.7, -1.0, -0.4], []])
 
 
 @pytest.mark.parametrize("options", [{}, {"streak_state": True}, {"taste_channels": 2},
-                                     {"streak_state": True, "taste_channels": 3}])
+                                     {"streak_state": True, "taste_channels": 3},
+                                     {"taste_channels": 2, "start": START}])
 @pytest.mark.parametrize("project", [True, False])
 @pytest.mark.parametrize("pool", [None, [7, 2, 9, 0]])
 def test_every_pair_has_the_q_it_has_alone(options, project, pool, device) -> None:

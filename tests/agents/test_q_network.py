@@ -96,7 +96,7 @@ def test_with_tastes_to_start_from_q_is_the_feedback_expected(streak_state):
     tastes = TasteTerms(torch.linspace(-1, 1, 9), torch.randn(9, 2, generator=torch.Generator().manual_seed(1)),
                         torch.full((9,), 0.3))
     net = QNetwork(torch.randn(9, 4), num_items=9, encoder=None, item_channels=4, state_channels=5,
-                   streak_state=streak_state, taste_channels=2, tastes=tastes)
+                   streak_state=streak_state, taste_channels=2, start=tastes)
     sessions = past()
     index, batch = torch.arange(9).repeat(3), torch.arange(3).repeat_interleave(9)
     expected = tastes.predict(tastes.infer(sessions.shown, sessions.feedback), index, batch)

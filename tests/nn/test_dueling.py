@@ -106,10 +106,12 @@ def test_silent_until_something_is_learned() -> None:
     assert head.silent
     values = head(*given)
     assert torch.equal(values, torch.zeros_like(values))
-    optimizer = torch.optim.SGD(head.parameters(), lr=0.1)
-    (values - 1).square().mean().backward()
-    optimizer.step()
-    assert not head.silent
+    for last in (head.value[-1], head.advantage):
+        optimizer = torch.optim.SGD(last.parameters(), lr=0.1)
+        (head(*given) - 1).square().mean().backward()
+        optimizer.step()
+        assert not head.silent
+        head.silence()
 
 
 def test_what_all_items_have_in_common_is_a_constant() -> None:
