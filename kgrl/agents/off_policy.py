@@ -27,6 +27,8 @@ from kgrl.sessions import Sessions
 
 SETTLING = 8
 """Batches of replayed steps that what all items have in common is fitted to."""
+WARM_MEMORY = 100
+"""Gradient steps that the running average of the weights remembers at least, after a warm start."""
 
 
 class Outlook(NamedTuple):
@@ -266,8 +268,10 @@ class OffPolicyAgent(nn.Module):
         self.steps_taken += 1
         _lerp(self.target, self._followed(), self.tau)
         if self.averaged is not None:
-            # the memory grows with the run: short at first, as early weights should not linger, long when all is calm
-            _lerp(self.averaged, self.network, 1 / (1 + self.average * self.steps_taken))
+            # the memory grows with the run: short at first, as early weights should not linger, long when all is calm;
+            # but what a warm start begins with is worth more than what the first few sessions teach
+            least = WARM_MEMORY if self.network.warm else 0
+            _lerp(self.averaged, self.network, 1 / (1 + max(least, self.average * self.steps_taken)))
         self._view = None
 
     # ------------------------------------------------------------------------------------------------ saving, moving

@@ -109,6 +109,11 @@ class QNetwork(nn.Module):
         if start is not None:
             self.head.silence()
 
+    @property
+    def warm(self) -> bool:
+        """Whether its taste state started from something."""
+        return self.taste is not None and self.taste.starts
+
     def vectors(self) -> Tensor:
         """``[N, d]``, every item's i(G) (equations 5 and 6)."""
         return self.embedding[: self.num_items] if self.encoder is None else self.encoder(self.embedding)

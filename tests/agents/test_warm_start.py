@@ -90,6 +90,18 @@ def test_once_it_has_learned_it_learns_by_gradient_alone(make: Make) -> None:
 
 
 @AGENTS
+def test_the_average_remembers_a_warm_start_for_longer(make: Make) -> None:
+    """By hand, one gradient step at a time: 1/101 of the way each, where a cold start forgets at once."""
+    for agent, shares in ((make(gradient_steps=1), [1 / 101] * 3),
+                          (make(gradient_steps=1, tastes=None, taste_channels=1), [1 / 1.1, 1 / 1.2, 1 / 1.3])):
+        sessions = rollout(agent, predicted(), torch.arange(USERS))
+        for step, share in enumerate(shares):
+            before = agent.averaged.embedding.clone()
+            agent.learn(sessions, torch.Generator().manual_seed(step))
+            torch.testing.assert_close(agent.averaged.embedding, torch.lerp(before, agent.network.embedding, share))
+
+
+@AGENTS
 def test_without_gradient_steps_nothing_is_learned(make: Make) -> None:
     agent = make(gradient_steps=0)
     before = copy.deepcopy(agent.state_dict())
