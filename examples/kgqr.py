@@ -33,7 +33,6 @@ from kgrl.train import fit
 # what the paper's state lacks: the streaks that the reward depends on, and the feedback beside the liking
 BEYOND_THE_PAPER = {"streak_state": True, "taste_channels": 8}
 
-WARM_LR = 1e-3
 # chosen on validation users (README, "How the settings were chosen"); everything else is KGQR's default
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("ml-100k", "heldout"): {
@@ -72,7 +71,7 @@ def options() -> argparse.Namespace:
     args.interactions = args.interactions or interactions
     kind, _, count = (args.backfill or backfill).partition(":")
     given = {name: json.loads(value) for name, value in (pair.split("=", 1) for pair in args.set)}
-    chosen |= {"lr": WARM_LR} if args.warm else {}
+    chosen |= {"lr": 1e-3} if args.warm else {}  # higher ones forget the start
     args.agent = chosen | {"backfill": None if kind == "none" else (kind, int(count))} | given
     return args
 
@@ -125,7 +124,8 @@ def main() -> None:
     print(f"world: {feedback.fitting}\n{bounds}\n(on {len(valid)} validation users)")
     print(", ".join(f"{what} {spent:.1f} s" for what, spent in seconds.items()))
 
-    tastes = timed("tastes", lambda: factor_tastes(data, train)) if args.warm else None
+    length = args.agent.get("taste_channels", 8)
+    tastes = timed("tastes", lambda: factor_tastes(data, train, length)) if args.warm else None
     agent = KGQR(kg, embedding=embedding, popular=popular, aggregator=args.aggregator, tastes=tastes, seed=args.seed,
                  **args.agent)
     curve = fit(agent, world, train, eval_users=valid, interactions=args.interactions, evaluate_every=1_024,

@@ -47,8 +47,9 @@ def fit(
         eval_users: whom the curve is measured on, all of them at each evaluation; ``None``: no evaluation.
         evaluate_every: interactions between evaluations; at least one rollout lies between two.
         sessions: sessions a rollout, at once.
-        checkpoint: a folder, written after every evaluation (and at the end); a run that finds one there goes on from
-            it, and ends, on the CPU with the same number of threads, with the very numbers of an uninterrupted run.
+        checkpoint: a folder, written after every round that is evaluated (and at the end); a run that finds one there
+            goes on from it, and ends, on the CPU with the same number of threads, with the very numbers of an
+            uninterrupted run.
         loggers: Fabric loggers (e.g. ``CSVLogger``, ``TensorBoardLogger`` of ``lightning_fabric.loggers``), one or a
             list, that get the curve. A resumed run logs its earlier evaluations again (and shows them to ``watch``).
         watch: called with each evaluation's row as it is made, e.g. to print it.

@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "datasets": set(),
     "graph": set(),
     "tree": set(),
-    "pretrain": {"graph", "factorization"},
+    "pretrain": {"graph", "factorization", "nn"},  # nn.taste: the model of ratings that it fits
     "candidates": {"graph"},
     "nn": {"tree"},
     "simulator": {"sessions", "factorization"},

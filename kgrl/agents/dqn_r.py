@@ -11,8 +11,8 @@ from kgrl.agents.off_policy import Outlook, checked_start
 from kgrl.agents.q_network import QNetwork
 from kgrl.agents.vector_agent import VectorAgent
 from kgrl.files import digest
+from kgrl.nn.taste import TasteTerms
 from kgrl.options import between
-from kgrl.pretrain.tastes import ItemTastes
 from kgrl.seeding import fenced
 from kgrl.sessions import Sessions
 
@@ -43,22 +43,24 @@ class DQNR(VectorAgent):
         **options: see :class:`kgrl.agents.off_policy.OffPolicyAgent`.
 
     Raises:
-        ValueError: vectors of another shape, or not finite, a pool that is none, or an option outside its range.
+        ValueError: vectors of another shape, or not finite, a pool or tastes that are none, or an option outside its
+            range.
     """
 
     def __init__(
         self, vectors: Tensor, *, pool: Tensor | None = None, embedding_lr: float | None = None,
-        tastes: ItemTastes | None = None, **options: Any,
+        tastes: TasteTerms | None = None, **options: Any,
     ) -> None:
-        start, options["taste_channels"] = checked_start(tastes, options.get("taste_channels", 0), len(vectors))
         rate = None if embedding_lr is None else between("embedding_lr", embedding_lr, 1e-12, 1)
+        items = vectors.size(0) if vectors.dim() else 0  # vectors of no shape are refused below
+        start, options["taste_channels"] = checked_start(tastes, options.get("taste_channels", 0), items)
         super().__init__(vectors, pool, {"embedding_lr": rate}, **options)
         widths = ("state_channels", "hidden_channels", "streak_state", "taste_channels")
         state = {name: self.options[name] for name in widths}
         with fenced(self.options["seed"]):
             network = QNetwork(vectors.float(), len(vectors), None, vectors.size(1), **state, start=start)
-        if tastes is not None:
-            self.data_digest = digest(self.data_digest, *tastes)
+        if start is not None:
+            self.data_digest = digest(self.data_digest, *start)
         self._begin(network, [network.embedding], rate)
 
     def _ranked(self, seen: Outlook, gone: Tensor, count: int, generator: torch.Generator | None) -> Tensor:

@@ -21,7 +21,6 @@ from kgrl.files import digest, load_tensors, save_tensors
 from kgrl.nn.encoder import KGEncoder
 from kgrl.nn.taste import TasteTerms
 from kgrl.options import at_least, between, expected, one_of
-from kgrl.pretrain.tastes import ItemTastes
 from kgrl.seeding import fenced, generator_for
 from kgrl.sessions import Sessions
 
@@ -67,7 +66,9 @@ class KGQR(OffPolicyAgent):
             the session, disliked items included; 0 for none, as in the paper. Its squared error joins the loss.
         tastes: of the items, from :func:`kgrl.pretrain.factor_tastes` or :func:`kgrl.pretrain.item_tastes`: what the
             taste state starts from, so that the first decisions are as good as the training users' ratings make them;
-            ``taste_channels`` is then their length. ``None``, as in the paper: it starts from nothing.
+            ``taste_channels`` is then their length. The head says nothing at first, begins with what all items'
+            rewards have in common (least squares on the first sessions), and the running average remembers at least
+            100 gradient steps. ``None``, as in the paper: everything starts from nothing.
         gamma: discount γ in [0, 1]; of learning alone, the metrics are undiscounted.
         lr, weight_decay: of Adam; ``weight_decay`` is the L2 term.
         embedding_lr: of the entity embeddings; ``None``: as everything else.
@@ -82,7 +83,7 @@ class KGQR(OffPolicyAgent):
         seed: of the initial weights.
 
     Raises:
-        ValueError: an option outside its range, or an embedding that does not fit the KG.
+        ValueError: an option outside its range, or an embedding or tastes that do not fit the KG.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class KGQR(OffPolicyAgent):
         backfill: tuple[str, int] | None = ("random", 300), max_degree: int | None = None,
         candidates: nn.Module | None = None, dim: int = 50,
         state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False, taste_channels: int = 0,
-        tastes: ItemTastes | None = None, gamma: float = 0.5, lr: float = 3e-3, embedding_lr: float | None = None,
+        tastes: TasteTerms | None = None, gamma: float = 0.5, lr: float = 3e-3, embedding_lr: float | None = None,
         weight_decay: float = 0.0, epsilon: float | tuple[float, float] = 0.1, batch_size: int = 128,
         gradient_steps: int = 64, tau: float = 0.01, target: str = "head", average: float = 0.1,
         replay_size: int = 100_000, seed: int = 0,
@@ -112,7 +113,7 @@ class KGQR(OffPolicyAgent):
             replay_size=replay_size, seed=seed,
         )
         self.num_items, self.kg_digest = int(kg.num_items), kg_digest(kg)
-        self.data_digest = self.kg_digest if tastes is None else digest(self.kg_digest, *tastes)
+        self.data_digest = self.kg_digest if start is None else digest(self.kg_digest, *start)
         self.register_buffer("popular", None if popular is None else popular.clone())
         with fenced(seed):
             network = _network(kg, embedding, self.options, aggregator, start)
@@ -195,7 +196,8 @@ class KGQR(OffPolicyAgent):
         Args:
             path: the file.
             kg: the KG it was trained on.
-            **options: over those in the file; a user-made ``aggregator`` or ``candidates`` must be given again.
+            **options: over those in the file; a user-made ``aggregator`` or ``candidates`` must be given again, and
+                ``tastes`` must not.
 
         Raises:
             ValueError: a damaged or foreign file, another KG, or a missing user-made part.
@@ -212,7 +214,7 @@ class KGQR(OffPolicyAgent):
         if options["backfill"] is not None:
             options["backfill"] = tuple(options["backfill"])
         given = {"embedding": tensors["network.embedding"], "popular": tensors.get("popular"),
-                 "tastes": saved_tastes(tensors)}
+                 "tastes": saved_tastes(tensors, options)}
         agent = cls(kg, **given | options)
         agent.load_state_dict(tensors)
         return agent

@@ -12,7 +12,7 @@ from kgrl.agents.picking import without_shown
 from kgrl.agents.scorer import Scorer
 from kgrl.files import load_tensors, save_tensors
 from kgrl.nn.taste import TasteTerms
-from kgrl.pretrain.tastes import ItemTastes, item_tastes
+from kgrl.pretrain.tastes import item_tastes
 from kgrl.sessions import Sessions
 
 KIND = "LinearGaussian agent"
@@ -31,13 +31,13 @@ class LinearGaussian(Scorer):
     It is what a matrix factorization re-fitted after each interaction (the papers' GreedySVD) comes to with the
     uncertainty of a short session in it. It learns nothing from interactions, and looks at every item: O(N) a decision.
 
-    To the fit, an item not rated is one received with feedback 0, as it is in a world of logged ratings
+    To :meth:`from_ratings`, an item not rated is one received with feedback 0, as it is in a world of logged ratings
     (:class:`kgrl.simulator.RatedFeedback`). Where a world predicts what was not rated, that pulls the rarely rated
-    items' expected feedback towards 0, and :class:`kgrl.agents.GreedySVD`, to which a missing rating is none, is the
-    stronger of the two.
+    items' expected feedback towards 0; :func:`kgrl.pretrain.factor_tastes`, to which a missing rating is none, is the
+    model for it.
 
     Args:
-        tastes: of the items, from :func:`kgrl.pretrain.item_tastes`.
+        tastes: of the items, from :func:`kgrl.pretrain.item_tastes` or :func:`kgrl.pretrain.factor_tastes`.
 
     Raises:
         ValueError: parts that do not fit together, are not finite, or a noise of 0 or below.
@@ -47,9 +47,9 @@ class LinearGaussian(Scorer):
     loading: Tensor
     noise: Tensor
 
-    def __init__(self, tastes: ItemTastes) -> None:
+    def __init__(self, tastes: TasteTerms) -> None:
         super().__init__()
-        terms = TasteTerms(*tastes).checked("tastes")
+        terms = tastes.checked("tastes")
         self.options = {"dim": terms.loading.size(1)}
         for name, part in terms._asdict().items():
             self.register_buffer(name, part.clone())
@@ -77,7 +77,7 @@ class LinearGaussian(Scorer):
         Raises:
             ValueError: a damaged or foreign file.
         """
-        return cls(ItemTastes(**load_tensors(path, KIND)[0]))
+        return cls(TasteTerms(**load_tensors(path, KIND)[0]))
 
     @property
     def num_items(self) -> int:

@@ -22,7 +22,6 @@ from kgrl.files import below
 from kgrl.nn.dueling import DuelingHead
 from kgrl.nn.taste import TasteTerms
 from kgrl.options import at_least, between, expected, one_of
-from kgrl.pretrain.tastes import ItemTastes
 from kgrl.sessions import Sessions
 
 SETTLING = 8
@@ -93,7 +92,8 @@ class OffPolicyAgent(nn.Module):
         gradient_steps: gradient steps after each rollout.
         tau: share of the online weights that moves into the target at each gradient step.
         target: ``"head"``: the target's state is the online one; ``"all"``: the target has a copy of that, too.
-        average: memory of the running average of the weights, as a share of the gradient steps made so far; 0 for none.
+        average: memory of the running average of the weights, as a share of the gradient steps made so far (and at
+            least 100 of them after a warm start); 0 for none.
         replay_size: sessions the replay holds.
         seed: of the initial weights.
 
@@ -192,6 +192,8 @@ class OffPolicyAgent(nn.Module):
     def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
         """Stores finished sessions and makes ``gradient_steps`` steps on replayed ones (Algorithm 1, lines 18 to 21).
 
+        The first time after a warm start, what all items' rewards have in common is fitted by least squares before.
+
         Returns:
             ``loss``, ``q`` (of the items shown) and what else the method has, means over the gradient steps, and
             ``gradient_steps``.
@@ -207,7 +209,7 @@ class OffPolicyAgent(nn.Module):
 
     @torch.no_grad()
     def _settle(self, batch: Transitions) -> None:
-        """Gives a silent head what all items' rewards have in common.
+        """Gives a silent head what all items' rewards have in common: of one step's reward, all of Q where γ is 0.
 
         Learned by gradient, that would take it a while, in which it disturbs the order that the items start in.
         """
@@ -302,7 +304,7 @@ class OffPolicyAgent(nn.Module):
 
 
 def checked_start(
-    tastes: ItemTastes | None, taste_channels: int, num_items: int
+    tastes: TasteTerms | None, taste_channels: int, num_items: int
 ) -> tuple[TasteTerms | None, int]:
     """What the taste state starts from, and its length: that of the tastes, where there are any.
 
@@ -311,7 +313,7 @@ def checked_start(
     """
     if tastes is None:
         return None, taste_channels
-    start = TasteTerms(*tastes).checked("tastes")
+    start = TasteTerms(*(part.detach().float() for part in tastes)).checked("tastes")
     items, length = start.loading.shape
     if items != num_items:
         raise ValueError(expected("tastes", f"of {num_items} items", items))
@@ -320,10 +322,16 @@ def checked_start(
     return start, length
 
 
-def saved_tastes(tensors: Mapping[str, Tensor]) -> ItemTastes | None:
-    """What the taste state of a saved agent started from."""
+def saved_tastes(tensors: Mapping[str, Tensor], options: Mapping[str, Any]) -> TasteTerms | None:
+    """What the taste state of a saved agent started from.
+
+    Raises:
+        ValueError: ``options``, which the agent is loaded with, have others.
+    """
+    if "tastes" in options:
+        raise ValueError(expected("tastes", "left out, as the file has those that the agent started from", "some"))
     parts = below("network.taste.start_", tensors)
-    return ItemTastes(**parts) if parts else None
+    return TasteTerms(**parts) if parts else None
 
 
 def _checked_epsilon(epsilon: float | Sequence[float]) -> list[float]:

@@ -34,11 +34,18 @@ class StreakHead(DuelingHead):
         self.streak = nn.Linear(EXTRAS, 1, bias=False)
 
     def silence(self) -> None:
+        """Sets the last layers, and what the streak adds, to 0."""
         super().silence()
         nn.init.zeros_(self.streak.weight)
 
     @torch.no_grad()
     def fit_common(self, state: Tensor, values: Tensor) -> None:
+        """Fits what Q has of every item alike, by (slightly ridged) least squares: a constant and the streak's term.
+
+        Args:
+            state: ``[R, s]``.
+            values: ``[R]``, what Q should be.
+        """
         extras = state[:, -EXTRAS:].double()
         ones = torch.ones_like(extras[:, :1])
         inputs = torch.cat([extras, ones], 1)

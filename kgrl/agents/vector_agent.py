@@ -104,7 +104,7 @@ class VectorAgent(OffPolicyAgent):
         """
         tensors, metadata = load_tensors(path, f"{cls.__name__} agent")
         given: dict[str, Any] = {"pool": tensors.get("pool.pool")} | metadata["options"] | options
-        if (tastes := saved_tastes(tensors)) is not None:
+        if (tastes := saved_tastes(tensors, options)) is not None:
             given["tastes"] = tastes
         agent = cls(tensors["network.embedding"], **given)
         agent.load_state_dict(tensors)

@@ -48,7 +48,7 @@ class Cell:
     method: str
     seed: int
     options: Mapping[str, Any]
-    training: Mapping[str, int]
+    training: Mapping[str, Any]
     data: str
     scores: Mapping[str, float]
     per_user: Mapping[str, Tensor] = field(repr=False)
@@ -108,7 +108,7 @@ def cell_path(setting: str, method: str, seed: int) -> Path:
     return Path(setting) / slug(method) / f"seed-{seed}.json"
 
 
-def same_run(cell: Cell, *, options: Mapping[str, Any], training: Mapping[str, int], data: str | None) -> None:
+def same_run(cell: Cell, *, options: Mapping[str, Any], training: Mapping[str, Any], data: str | None) -> None:
     """Refuses a cell that is not of the run it is wanted for.
 
     Args:

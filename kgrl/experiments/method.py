@@ -38,7 +38,7 @@ class Method:
     name: str
     build: Callable[..., nn.Module]
     grid: Sequence[Mapping[str, Any]] = ({},)
-    training: Mapping[str, int] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
     needs: Sequence[str] = ()
     tuned_as: str = ""
     in_paper: str = ""
@@ -67,7 +67,7 @@ class Method:
         for what in self.needs:
             setting.require(what, of or self.name)
 
-    def training_with(self, changed: Mapping[str, int]) -> dict[str, int]:
+    def training_with(self, changed: Mapping[str, Any]) -> dict[str, Any]:
         """Its training, some of it changed; {} where it has none."""
         return {**self.training, **changed} if self.training else {}
 

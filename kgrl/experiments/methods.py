@@ -4,7 +4,8 @@ Every deep Q or actor-critic method shares state encoder, batch, gradient steps 
 Beyond the papers, that state encoder sees the streak and infers the user's taste (see :class:`kgrl.nn.TasteState`), for
 every one of these methods alike; the rows "(paper's state)" have the liked items alone, and the options that were
 searched with ours. The rows "(warm start)" begin with tastes of the items that the training users' ratings give, where
-the others learn these from interactions alone, and have a grid of lower learning rates. A method's variants take its
+the others learn these from interactions alone, and a grid of their own, of learning rates rather than ε;
+"Linear-Gaussian (factors)" begins there and stays. A method's variants take its
 search's choice: of KGQR's, from KGQR-KG (which is DQN-R) on, one differs from the next in what they are named for and
 in nothing else.
 """
@@ -77,6 +78,7 @@ register(Method("GreedySVD", lambda setting, seed, **options:
 register(Method("Linear-Gaussian", lambda setting, seed, **options:
                 LinearGaussian.from_ratings(setting.data, setting.train, seed=seed, **options),
                 grid=grid(dim=(12, 4, 8, 16, 24, 32))))
+register(Method("Linear-Gaussian (factors)", lambda setting, seed: LinearGaussian(setting.tastes)))
 register(Method("GRU4Rec", lambda setting, seed, **options:
                 GRU4Rec.from_ratings(setting.data, setting.train, seed=seed, **options),
                 grid=grid(loss=("cross-entropy", "bpr-max", "top1-max"), lr=(3e-3, 1e-3)), note=untimed))

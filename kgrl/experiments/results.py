@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ class Results:
 
     def __init__(
         self, folder: str | os.PathLike[str], setting: str, tuned: Tuned, data: str | None = None,
-        training: Mapping[str, int] | None = None,
+        training: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder, self.setting, self.tuned = Path(folder), setting, tuned
         self.data, self.training = data, training or {}
@@ -52,7 +53,7 @@ class Results:
                  for cell in self._read(path.name, {}, {})]
         return {cell.method.removeprefix(BOUND): cell for cell in cells}
 
-    def _read(self, folder: str, options: Mapping[str, object], training: Mapping[str, int]) -> list[Cell]:
+    def _read(self, folder: str, options: Mapping[str, object], training: Mapping[str, Any]) -> list[Cell]:
         paths = (self.folder / self.setting / folder).glob("seed-*.json")
         cells = [Cell.read(path) for path in sorted(paths, key=lambda path: int(path.stem.removeprefix("seed-")))]
         for cell in cells:

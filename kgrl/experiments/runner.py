@@ -108,7 +108,7 @@ def _upper(setting: Setting, bounds: Bounds) -> Cell:
 
 
 def _cell(setting: Setting, method: str, seed: int, scores: Scores, *, options: Mapping[str, Any] | None = None,
-          training: Mapping[str, int] | None = None, **rest: Any) -> Cell:
+          training: Mapping[str, Any] | None = None, **rest: Any) -> Cell:
     means = {name: getattr(scores, name) for name in METRICS}
     return Cell(setting.name, method, seed, options or {}, training or {}, setting.digest, means, scores.per_user,
                 **rest)

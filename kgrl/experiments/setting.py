@@ -23,11 +23,12 @@ from kgrl.datasets.splits import popular_items, split_users
 from kgrl.datasets.synthetic import SyntheticKGRec
 from kgrl.files import digest
 from kgrl.graph import knowledge_graph
+from kgrl.nn.taste import TasteTerms
 from kgrl.options import one_of
 from kgrl.pretrain.entities import pretrain_entities
 from kgrl.pretrain.factor_tastes import factor_tastes
 from kgrl.pretrain.items import item_vectors
-from kgrl.pretrain.tastes import ItemTastes, item_tastes
+from kgrl.pretrain.tastes import item_tastes
 from kgrl.simulator.feedback import FeedbackModel
 from kgrl.simulator.predicted import PredictedFeedback
 from kgrl.simulator.rated import RatedFeedback
@@ -191,7 +192,7 @@ class Setting:
         return item_vectors(self.data, self.train, kind="mf", dim=DIM)
 
     @_Shared
-    def tastes(self) -> ItemTastes:
+    def tastes(self) -> TasteTerms:
         """Of the items, 8 long, from the training users' ratings: what a warm start begins with.
 
         An item not rated is one received with 0 in the logged world, and one of which nothing is known in the others.

@@ -43,8 +43,8 @@ class TasteTerms(NamedTuple):
             ValueError: parts that do not fit together, are not finite, or a noise of 0 or below.
         """
         shapes = [list(part.shape) for part in self]
-        if self.loading.dim() != 2 or not shapes[0] == shapes[2] == shapes[1][:1] != [0]:
-            raise ValueError(expected(name, "expected [N], loading [N, k] and noise [N], N > 0", shapes))
+        if self.loading.dim() != 2 or not self.loading.numel() or not shapes[0] == shapes[2] == shapes[1][:1] != [0]:
+            raise ValueError(expected(name, "expected [N], loading [N, k] and noise [N], N and k > 0", shapes))
         if not all(bool(part.isfinite().all()) for part in self):
             raise ValueError(expected(name, "finite", "NaN or infinity"))
         if not bool((self.noise > 0).all()):
@@ -125,12 +125,12 @@ class TasteState(torch.nn.Module):
     network would have to find the inverse by itself, from far more sessions.
 
     Where ``start`` is given, the layers learn how far the items are from it: :math:`\mu_j` and :math:`\mathbf w_j` are
-    the given ones plus the layers' answers, which are 0 at first, and :math:`\sigma_j^2` is the given one times a
-    factor that all items share, 1 at first.
+    the given ones plus the layers' answers, which are 0 at first. An item's noise then is its own, the given one times
+    a factor that all share, 1 at first, and weighs its terms in both sums.
 
     Args:
         in_channels (int): Size d of an item vector.
-        taste_channels (int): Size k of a taste.
+        taste_channels (int, optional): Size k of a taste; default: that of ``start``, or 8.
         hidden (int): Size of the hidden layer of μ.
         start (TasteTerms, optional): What is known of the N items before; its loadings are of size k.
 
@@ -141,20 +141,20 @@ class TasteState(torch.nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, taste_channels: int = 8, hidden: int = 64, start: TasteTerms | None = None
+        self, in_channels: int, taste_channels: int | None = None, hidden: int = 64, start: TasteTerms | None = None
     ) -> None:
         super().__init__()
         self.in_channels = at_least("in_channels", in_channels, 1)
-        self.taste_channels = at_least("taste_channels", taste_channels, 1)
+        size = 8 if start is None else start.checked("start").loading.size(1)
+        self.taste_channels = at_least("taste_channels", size if taste_channels is None else taste_channels, 1)
+        if start is not None and self.taste_channels != size:
+            raise ValueError(expected("taste_channels", f"{size}, as `start` has it", taste_channels))
         self.expected = torch.nn.Sequential(
             Linear(in_channels, at_least("hidden", hidden, 1)), torch.nn.ReLU(), Linear(hidden, 1))
-        self.loading = Linear(in_channels, taste_channels, bias=False)
+        self.loading = Linear(in_channels, self.taste_channels, bias=False)
         self.log_noise = Parameter(torch.empty(()))
         self.starts = start is not None
         if start is not None:
-            size = start.checked("start").loading.size(1)
-            if size != taste_channels:
-                raise ValueError(expected("taste_channels", f"{size}, as `start` has it", taste_channels))
             for name, part in start._asdict().items():
                 self.register_buffer(f"start_{name}", part.clone())
         self.reset_parameters()

@@ -9,9 +9,10 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.factorization import Factors
-from kgrl.options import at_least
+from kgrl.nn.taste import TasteTerms
+from kgrl.options import at_least, expected
 from kgrl.pretrain.items import fitted_factors, ratings_of
-from kgrl.pretrain.tastes import LEAST_NOISE, ItemTastes
+from kgrl.pretrain.tastes import LEAST_NOISE
 
 FEW = 5
 """An item's noise is drawn towards the mean noise by as much as so many ratings weigh."""
@@ -20,7 +21,7 @@ FEW = 5
 def factor_tastes(
     data: HeteroData, users: Tensor, dim: int = 8, *, factors: int = 50, epochs: int = 30, weight_decay: float = 1e-4,
     seed: int = 0,
-) -> ItemTastes:
+) -> TasteTerms:
     r"""A linear-Gaussian model of ratings, read off a matrix factorization of those of some users and of nobody else.
 
     In :math:`\hat r_{ui} = \mathbf p_u^\top \mathbf q_i + b_u + b_i` the users' vectors :math:`(\mathbf p_u, b_u)` are
@@ -30,8 +31,9 @@ def factor_tastes(
     .. math:: r_{ui} = \mu_i + \mathbf w_i^\top \mathbf p + \varepsilon_{ui}, \qquad
         \mu_i = b_i + \mathbf x_i^\top \mathbf m, \qquad \mathbf w_i = \mathbf V_k^\top \mathbf C^{1/2} \mathbf x_i
 
-    where :math:`\mathbf V_k` are the k directions in which the ratings vary most. An item's noise is the mean squared
-    error of its ratings, drawn towards that of all ratings, and what the other directions would tell.
+    where :math:`\mathbf V_k` are the k directions in which predictions of the items vary most between users, an item
+    weighing as much as it has ratings. An item's noise is the mean squared error of the ratings fitted to (of unseen
+    ones it is larger), drawn towards that of all ratings, and what the other directions would tell.
 
     An item that a user did not rate is one of which nothing is known, as it is to
     :class:`kgrl.simulator.PredictedFeedback`. Where it is received with 0 (:class:`kgrl.simulator.RatedFeedback`),
@@ -45,10 +47,13 @@ def factor_tastes(
         epochs, weight_decay, seed: see :func:`kgrl.pretrain.item_vectors`.
 
     Raises:
-        ValueError: no users, a user twice or unknown, or an option out of range.
+        ValueError: no users, a user twice or unknown, no ratings, or an option out of range.
     """
     at_least("dim", dim, 1)
+    at_least("factors", factors, 1)
     column, item, value = ratings_of(data, users)
+    if not len(value):
+        raise ValueError(expected("users", "users with at least one rating among them", users))
     size = data["item"].num_nodes, len(users)
     made = fitted_factors(column, item, value, size, dim=factors, epochs=epochs, weight_decay=weight_decay, seed=seed)
     with torch.no_grad():
@@ -62,7 +67,7 @@ class _Users(NamedTuple):
     root: Tensor
 
 
-def _tastes(made: Factors, column: Tensor, item: Tensor, value: Tensor, dim: int) -> ItemTastes:
+def _tastes(made: Factors, column: Tensor, item: Tensor, value: Tensor, dim: int) -> TasteTerms:
     users = _spread(torch.cat([made.user, made.user_bias.unsqueeze(1)], 1).double())
     vectors = torch.cat([made.item, torch.ones_like(made.item_bias).unsqueeze(1)], 1).double()
     ratings = torch.bincount(item, minlength=len(vectors)).double()
@@ -75,12 +80,12 @@ def _tastes(made: Factors, column: Tensor, item: Tensor, value: Tensor, dim: int
     error = (made(column, item) - value).double().square()
     total = torch.zeros_like(ratings).index_add_(0, item, error)
     noise = (total + FEW * error.mean()) / (ratings + FEW) + others.square().sum(1)
-    expected = made.item_bias.double() + vectors @ users.mean
-    return ItemTastes(expected.float(), loading.float(), noise.clamp(min=LEAST_NOISE).float())
+    mean = made.item_bias.double() + vectors @ users.mean
+    return TasteTerms(mean.float(), loading.float(), noise.clamp(min=LEAST_NOISE).float())
 
 
 def _spread(vectors: Tensor) -> _Users:
-    """Of ``[U, f]``; a symmetric root, as the covariance of few users has no Cholesky factor."""
+    """Of ``[U, f]``; a root by eigenvectors, as the covariance of few users has no Cholesky factor."""
     mean = vectors.mean(0)
     values, directions = torch.linalg.eigh((vectors - mean).T @ (vectors - mean) / len(vectors))
     return _Users(mean, directions * values.clamp(min=0).sqrt())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
@@ -11,6 +9,7 @@ from scipy.sparse.linalg import LinearOperator, svds
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from kgrl.nn.taste import TasteTerms
 from kgrl.options import at_least
 from kgrl.pretrain.items import ratings_of
 
@@ -18,15 +17,7 @@ LEAST_NOISE = 1e-3
 """Noise variance of an item at least; ratings are in [−1, 1]. An item that nobody rated would have none."""
 
 
-class ItemTastes(NamedTuple):
-    """``expected [N]``, the mean rating of an item; ``loading [N, k]``, on users' tastes; ``noise [N]``, the rest."""
-
-    expected: Tensor
-    loading: Tensor
-    noise: Tensor
-
-
-def item_tastes(data: HeteroData, users: Tensor, dim: int = 8, seed: int = 0) -> ItemTastes:
+def item_tastes(data: HeteroData, users: Tensor, dim: int = 8, seed: int = 0) -> TasteTerms:
     r"""A linear-Gaussian model of ratings, fitted in closed form to those of some users and of nobody else.
 
     .. math:: r_{ui} = \mu_i + \mathbf w_i^\top \mathbf p_u + \varepsilon_{ui}, \qquad
@@ -63,7 +54,7 @@ def item_tastes(data: HeteroData, users: Tensor, dim: int = 8, seed: int = 0) ->
         rest = max(variance.sum() - values.sum(), 0) / (min(shape) - rank)
         loading[:, :rank] = vectors * np.sqrt((values - rest).clip(0))
     noise = (variance - (loading**2).sum(1)).clip(LEAST_NOISE)
-    return ItemTastes(*(torch.from_numpy(part).float().to(users.device) for part in (mean, loading, noise)))
+    return TasteTerms(*(torch.from_numpy(part).float().to(users.device) for part in (mean, loading, noise)))
 
 
 def _leading(ratings: csr_matrix, mean: np.ndarray, rank: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

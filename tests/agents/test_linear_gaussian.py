@@ -8,7 +8,7 @@ from torch_geometric.data import HeteroData
 
 from kgrl.agents import GreedySVD, LinearGaussian
 from kgrl.evaluate import evaluate
-from kgrl.pretrain.tastes import ItemTastes
+from kgrl.nn import TasteTerms
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
 from kgrl.simulator import RatedFeedback, Simulator
@@ -82,10 +82,10 @@ def test_a_saved_agent_decides_alike(data, tmp_path) -> None:
     ({"noise": torch.ones(4)}, r"expected \[N\], loading \[N, k\] and noise \[N\]"),
     ({"loading": torch.ones(3)}, r"loading \[N, k\]"),
     ({"loading": torch.ones(2, 2)}, r"loading \[N, k\]"),
-    ({"expected": torch.zeros(0), "loading": torch.zeros(0, 2), "noise": torch.ones(0)}, "N > 0"),
+    ({"expected": torch.zeros(0), "loading": torch.zeros(0, 2), "noise": torch.ones(0)}, "N and k > 0"),
     ({"expected": torch.tensor([0.0, torch.nan, 0.0])}, "`tastes` must be finite"),
 ])
 def test_tastes_that_are_none(changed, text) -> None:
     parts = {"expected": torch.zeros(3), "loading": torch.ones(3, 2), "noise": torch.ones(3)}
     with pytest.raises(ValueError, match=text):
-        LinearGaussian(ItemTastes(**{**parts, **changed}))
+        LinearGaussian(TasteTerms(**{**parts, **changed}))

@@ -13,7 +13,7 @@ from kgrl.agents import DQNR, KGQR, LinearGaussian
 from kgrl.agents.off_policy import OffPolicyAgent
 from kgrl.candidates import FixedCandidates
 from kgrl.graph import knowledge_graph
-from kgrl.pretrain import ItemTastes
+from kgrl.nn import TasteTerms
 from kgrl.rollout import rollout
 from kgrl.train import fit
 from tests.agents.planted_items import ITEMS, USERS, predicted, vectors
@@ -24,10 +24,10 @@ KG = knowledge_graph(torch.stack([torch.arange(ITEMS), ITEMS + torch.arange(ITEM
                      num_items=ITEMS)
 
 
-def tastes(noise: float = 0.2) -> ItemTastes:
+def tastes(noise: float = 0.2) -> TasteTerms:
     """The world's own vectors, as its users' are drawn from: the mean user is (0, 1), and she differs in the first."""
     items = vectors()
-    return ItemTastes(items[:, 1], items[:, :1], torch.full((ITEMS,), noise))
+    return TasteTerms(items[:, 1], items[:, :1], torch.full((ITEMS,), noise))
 
 
 def dqn(**options: Any) -> DQNR:
@@ -132,8 +132,53 @@ def test_a_checkpoint_of_other_tastes_is_refused(make: Make, tmp_path) -> None:
 
 
 @AGENTS
+def test_an_interrupted_run_goes_on_exactly(make: Make, tmp_path) -> None:
+    run = {"sessions": 5, "eval_users": torch.arange(4), "evaluate_every": 60, "evaluate_first": True}
+    agents = [make(epsilon=0.2) for _ in range(3)]
+    whole = fit(agents[0], predicted(), torch.arange(USERS), interactions=240, **run)
+    fit(agents[1], predicted(), torch.arange(USERS), interactions=120, checkpoint=tmp_path, **run)
+    goes_on = fit(agents[2], predicted(), torch.arange(USERS), interactions=240, checkpoint=tmp_path, **run)
+    assert [row["reward"] for row in goes_on] == [row["reward"] for row in whole]
+    for name, value in agents[0].state_dict().items():
+        assert torch.equal(value, agents[2].state_dict()[name]), name
+
+
+@AGENTS
+@pytest.mark.parametrize("options", [{"streak_state": False}, {"gamma": 0.5}, {"gamma": 0.5, "target": "all"}])
+def test_learns_on_every_device_and_with_other_options(make: Make, options: dict[str, Any], device) -> None:
+    agent, world = make(**options).to(device), predicted().to(device)
+    users = torch.arange(USERS, device=device)
+    before = rollout(agent, world, users).items
+    for _ in range(2):
+        agent.learn(rollout(agent, world, users), torch.Generator(device).manual_seed(0))
+    assert not agent.network.head.silent
+    assert torch.equal(rollout(agent, world, users).items[:, 0], before[:, 0])  # the first item is the world's
+    assert agent.network.taste.start_loading.device.type == device.type
+
+
+@AGENTS
+def test_tastes_of_any_float_type_and_with_gradients(make: Make) -> None:
+    world, users = predicted(), torch.arange(USERS)
+    given = TasteTerms(*(part.double().requires_grad_() for part in tastes()))
+    agent = make(tastes=given)
+    assert torch.equal(rollout(agent, world, users).items, rollout(make(), world, users).items)
+    agent.learn(rollout(agent, world, users), torch.Generator().manual_seed(0))
+
+
+@AGENTS
+def test_a_file_has_its_own_tastes(make: Make, tmp_path) -> None:
+    make().save(tmp_path / "agent.safetensors")
+    path, pool = tmp_path / "agent.safetensors", FixedCandidates(ITEMS)
+    load = {kgqr: lambda **given: KGQR.load(path, KG, candidates=pool, **given),
+            dqn: lambda **given: DQNR.load(path, **given)}[make]
+    with pytest.raises(ValueError, match="`tastes` must be left out"):
+        load(tastes=tastes(0.5))
+
+
+@AGENTS
 @pytest.mark.parametrize(("options", "text"), [
     ({"taste_channels": 3}, "`taste_channels` must be 1, the length of `tastes`, or left out, got 3"),
+    ({"tastes": tastes()._replace(loading=torch.zeros(ITEMS, 0))}, r"`tastes` must be .* k > 0"),
     ({"tastes": tastes(0.0)}, "`tastes` must be of noise above 0"),
     ({"tastes": tastes()._replace(expected=torch.zeros(2))}, r"`tastes` must be expected \[N\]"),
 ])
@@ -144,6 +189,6 @@ def test_tastes_that_are_none(make: Make, options: dict[str, Any], text: str) ->
 
 @AGENTS
 def test_tastes_of_other_items(make: Make) -> None:
-    fewer = ItemTastes(*(part[:-1] for part in tastes()))
+    fewer = TasteTerms(*(part[:-1] for part in tastes()))
     with pytest.raises(ValueError, match=f"`tastes` must be of {ITEMS} items, got {ITEMS - 1}"):
         make(tastes=fewer)

@@ -33,7 +33,8 @@ def test_a_table_is_made_as_the_paper_has_it(table):
     assert list(table.rewards) == sorted(table.rewards)
     assert len(set(table.rows.values())) == len(table.rows)  # no row twice
     ours = {"kgqr-figure4": "KGQR (1000 candidates)", "kgqr-paper-state": "KGQR (paper's state)",
-            "kgqr-backfill": "KGQR-KG in the backfill", "kgqr-warm-start": "KGQR (warm start)"}.get(table.name, table.name.split("-")[0].upper())
+            "kgqr-backfill": "KGQR-KG in the backfill", "kgqr-warm-start": "KGQR (warm start)",
+            }.get(table.name, table.name.split("-")[0].upper())
     assert table.rows[table.ours] == ours
     for dataset, world in (world.split("/") for world in table.worlds):
         assert dataset in DATASETS

@@ -194,6 +194,11 @@ def test_what_is_learned_comes_on_top_of_the_start(repeats: int) -> None:
                                whole.predict(state, index[:3], batch[:3]))
 
 
+def test_the_size_is_the_starts_or_8() -> None:
+    assert TasteState(CHANNELS, start=some_start()).taste_channels == TASTE
+    assert TasteState(CHANNELS).taste_channels == 8
+
+
 def test_a_start_is_kept_but_not_learned() -> None:
     layer = TasteState(CHANNELS, TASTE, start=some_start())
     assert {name for name in layer.state_dict() if name.startswith("start_")} == {
@@ -206,6 +211,7 @@ def test_a_start_is_kept_but_not_learned() -> None:
     ({"noise": torch.zeros(ITEMS)}, "`start` must be of noise above 0, got 0.0"),
     ({"noise": torch.ones(ITEMS - 1)}, r"`start` must be expected \[N\]"),
     ({"expected": torch.full((ITEMS,), torch.nan)}, "`start` must be finite"),
+    ({"loading": torch.ones(ITEMS, 0)}, r"`start` must be .* N and k > 0"),
     ({"loading": torch.ones(ITEMS, TASTE + 1)}, "`taste_channels` must be 4, as `start` has it, got 3"),
 ])
 def test_a_start_that_is_none(changed: dict[str, Tensor], text: str) -> None:

@@ -93,6 +93,16 @@ def test_predicts_what_is_missing_better_than_if_it_were_0() -> None:
     assert errors[factor_tastes] < 0.7 * fixed < fixed < errors[item_tastes]
 
 
+def test_users_without_ratings_are_refused() -> None:
+    matrix = some_ratings()
+    matrix[5] = torch.nan
+    rows = torch.cat([matrix[:5], matrix[6:], matrix[5:6]])  # the last user has no rating, and so must be in by name
+    data = data_of(rows)
+    data["user"].num_nodes = USERS
+    with pytest.raises(ValueError, match="`users` must be users with at least one rating among them"):
+        factor_tastes(data, torch.tensor([USERS - 1]))
+
+
 def test_the_same_twice_and_the_global_state_untouched() -> None:
     data, state = data_of(some_ratings()), torch.get_rng_state()
     one, two = (factor_tastes(data, torch.arange(USERS), 4, factors=FACTORS) for _ in range(2))
@@ -101,7 +111,7 @@ def test_the_same_twice_and_the_global_state_untouched() -> None:
 
 
 @pytest.mark.parametrize(("options", "text"), [
-    ({"dim": 0}, "`dim` must be at least 1, got 0"), ({"factors": 0}, "`dim` must be at least 1, got 0"),
+    ({"dim": 0}, "`dim` must be at least 1, got 0"), ({"factors": 0}, "`factors` must be at least 1, got 0"),
     ({"epochs": 0}, "`epochs` must be at least 1"), ({"weight_decay": 2.0}, "`weight_decay` must be"),
     ({"users": torch.tensor([USERS])}, "`users` must be"),
 ])
