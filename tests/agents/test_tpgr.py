@@ -1,41 +1,17 @@
-"""TPGR: learning against formulas written out, decisions, saving, a planted world."""
+"""TPGR's learning against formulas written out, and in a planted world."""
 
 from __future__ import annotations
 
-import pandas as pd
 import pytest
 import torch
-from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from kgrl.agents import TPGR
 from kgrl.agents.returns import returns
-from kgrl.datasets import from_frames
 from kgrl.evaluate import evaluate
-from kgrl.rollout import rollout
-from kgrl.sessions import Sessions
 from kgrl.simulator import RatedFeedback, Simulator
 from kgrl.train import fit
 from kgrl.tree import ClusterTree
-
-USERS, ITEMS, GROUPS = 40, 16, 4
-
-
-def ratings() -> HeteroData:
-    """Users of four tastes: 5 for the items of their own group, 1 for the next one's, nothing for the others."""
-    rows = []
-    for user in range(USERS):
-        for item in range(ITEMS):
-            group = item % GROUPS
-            if group == user % GROUPS:
-                rows.append((user, item, 5.0))
-            elif group == (user + 1) % GROUPS:
-                rows.append((user, item, 1.0))
-    triples = pd.DataFrame([(f"e{item}", "kind", f"k{item % GROUPS}") for item in range(ITEMS)],
-                           columns=["head", "relation", "tail"])
-    links = pd.DataFrame([(item, f"e{item}") for item in range(ITEMS)], columns=["item", "entity"])
-    return from_frames(pd.DataFrame(rows, columns=["user", "item", "rating"]), triples, links,
-                       rating_scale=(1.0, 5.0, 3.0))
+from tests.agents.four_tastes import GROUPS, ITEMS, USERS, make, play, ratings
 
 
 @pytest.fixture(scope="module")
@@ -46,18 +22,6 @@ def data() -> HeteroData:
 @pytest.fixture
 def world(data: HeteroData) -> Simulator:
     return Simulator(RatedFeedback(data), eta=0.1, horizon=6)
-
-
-def make(data: HeteroData, **options) -> TPGR:
-    given = {"horizon": 6, "eta": 0.1, "item_channels": 4, "state_channels": 5, "taste_channels": 3}
-    return TPGR(data, torch.arange(USERS), **(given | options))
-
-
-def play(agent: TPGR, world: Simulator, explore: bool = True, seed: int = 0) -> Sessions:
-    return rollout(agent, world, torch.arange(USERS), explore, torch.Generator().manual_seed(seed))
-
-
-# ----------------------------------------------------------------------------------------------------- learning
 
 
 def test_rollout_and_learning_agree_on_the_log_probability(data, world):
@@ -222,136 +186,6 @@ def test_fit_pretrains_first_and_counts_it(data, world):
     assert all(sessions.log_prob.isnan().all() == (name == "pretrain") for name, sessions in calls)
     with pytest.raises(ValueError, match="`pretrain_interactions` must be 0 for an agent without `pretrain`"):
         fit(torch.nn.Identity(), world, torch.arange(USERS), interactions=60, pretrain_interactions=6)
-
-
-# ---------------------------------------------------------------------------------------------------- decisions
-
-
-def test_nothing_is_shown_twice_and_greedy_is_repeatable(data, world):
-    agent = make(data)
-    for explore in (True, False):
-        items = play(agent, world, explore).items
-        assert all(len(set(row)) == 6 for row in items.tolist())
-    assert torch.equal(play(agent, world, False, seed=0).items, play(agent, world, False, seed=1).items)
-
-
-def test_more_steps_than_items_end_the_session(data):
-    world = Simulator(RatedFeedback(data), horizon=20)
-    agent = make(data, horizon=20)
-    sessions = play(agent, world)
-    assert sessions.length.tolist() == [ITEMS] * USERS
-    assert all(sorted(row) == list(range(ITEMS)) for row in sessions.items[:, :ITEMS].tolist())
-    assert torch.tensor(list(agent.learn(sessions).values())).isfinite().all()
-
-
-def test_recommend_for_real_users_of_any_length(data):
-    agent = make(data)
-    torch.nn.init.normal_(agent.policy.biases[0], generator=torch.Generator().manual_seed(0))  # no two items alike
-    past = [[3], [], [0, 5, 9, 2]], [[1.0], [], [1.0, -1.0, 0.0, 0.5]]
-    together = agent.recommend(Sessions.from_history(*past), k=5, beam=16)
-    for row, (items, feedback) in enumerate(zip(*past, strict=True)):
-        alone = Sessions.from_history([items], [feedback])
-        after_the_last = agent.state(alone)[-1]
-        ranked = agent.policy.probabilities(after_the_last, alone.items, agent._scores())[0].topk(5).indices
-        assert torch.equal(together[row], ranked)
-        assert not set(items) & set(together[row].tolist())
-    with pytest.raises(ValueError, match="item ids below 16, got 16"):
-        agent.recommend(Sessions.from_history([[16]], [[1.0]]))
-
-
-# -------------------------------------------------------------------------------------- what it is made of, saving
-
-
-def test_the_attached_tree_is_taken(data):
-    own = data.clone()
-    tree = ClusterTree.build(torch.randn(ITEMS, 3, generator=torch.Generator().manual_seed(5)), depth=4).attach(own)
-    agent = TPGR(own, torch.arange(USERS))
-    assert torch.equal(agent.tree.paths, tree.paths)
-
-
-def test_another_data_sets_tree_is_refused(data):
-    tree = ClusterTree.build(torch.randn(ITEMS + 1, 3))
-    with pytest.raises(ValueError, match="over the data set's 16 items, got 17"):
-        make(data, tree=tree)
-
-
-def test_kgqrs_state_encoder_serves(data, world):
-    agent = make(data, state="kg", tree=ClusterTree.build(torch.randn(ITEMS, 3)))
-    before = agent.state.history.embedding.detach().clone()
-    for _ in range(2):  # at first the policy is zero, and nothing reaches the state
-        agent.learn(play(agent, world))
-    moved = (agent.state.history.embedding - before).abs().sum(1)
-    assert (moved[ITEMS:] > 0).all()  # the entities' embeddings are trained through the convolution
-
-
-@pytest.mark.parametrize("state", ["sru", "kg"])
-def test_save_and_load_decide_alike(tmp_path, data, world, state):
-    agent = make(data, state=state)
-    agent.learn(play(agent, world))
-    agent.save(tmp_path / "agent.safetensors")
-    loaded = TPGR.load(tmp_path / "agent.safetensors", data, torch.arange(USERS))
-    assert torch.equal(play(loaded, world, False).items, play(agent, world, False).items)
-    assert loaded.options == agent.options
-
-
-@pytest.mark.parametrize(("options", "message"), [
-    ({"state": "gru"}, "`state` must be"), ({"preset": "papers"}, "did you mean"), ({"gamma": -0.1}, "`gamma` must be"),
-    ({"minibatches": 0}, "`minibatches` must be"), ({"clip": 2.0}, "`clip` must be"),
-])
-def test_bad_options_are_named(data, options, message):
-    with pytest.raises(ValueError, match=message):
-        make(data, **options)
-
-
-def test_an_interrupted_run_ends_with_the_same_numbers(tmp_path, data, world):
-    def run(folder: str, interactions: int) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
-        agent = make(data, minibatches=2)
-        curve = fit(agent, world, torch.arange(USERS), interactions=interactions, eval_users=torch.arange(8),
-                    evaluate_every=240, sessions=40, checkpoint=tmp_path / folder, seed=3, progress=False,
-                    pretrain_interactions=480)
-        return curve, agent.state_dict()
-
-    whole = run("whole", 1_200)
-    run("parts", 720)
-    parts = run("parts", 1_200)
-    for mine, other in zip(parts[0], whole[0], strict=True):
-        clocks = {"seconds": 0, "evaluation_seconds": 0}
-        assert {**mine, **clocks} == {**other, **clocks}
-    assert all(torch.equal(parts[1][name], value) for name, value in whole[1].items())
-
-
-def test_a_checkpoint_of_another_tree_is_refused(tmp_path, data, world):
-    def run(seed: int) -> None:
-        vectors = torch.randn(ITEMS, 3, generator=torch.Generator().manual_seed(seed))
-        fit(make(data, tree=ClusterTree.build(vectors)), world, torch.arange(USERS), interactions=240, sessions=40,
-            checkpoint=tmp_path, progress=False)
-
-    run(0)
-    run(0)
-    with pytest.raises(ValueError, match="agent data"):
-        run(1)
-
-
-def test_same_seed_same_run_and_global_states_untouched(data, world):
-    state = torch.get_rng_state()
-    runs = []
-    for _ in range(2):
-        agent = make(data, seed=4)
-        agent.learn(play(agent, world, seed=7), torch.Generator().manual_seed(1))
-        runs.append(agent.state_dict())
-    assert all(torch.equal(runs[0][name], value) for name, value in runs[1].items())
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_learns_on_every_device(device, data):
-    world = Simulator(RatedFeedback(data), eta=0.1, horizon=6).to(device)
-    agent = make(data).to(device)
-    curve = fit(agent, world, torch.arange(USERS), interactions=480, eval_users=torch.arange(8), sessions=40,
-                progress=False)
-    assert torch.tensor(curve[-1]["reward"]).isfinite()
-
-
-# ------------------------------------------------------------------------------------------------ a planted world
 
 
 def test_the_true_tree_learns_faster_than_a_random_one(data):
