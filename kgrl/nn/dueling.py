@@ -124,7 +124,9 @@ class DuelingHead(torch.nn.Module):
         # embedding, as its gradient adds in a fixed order, which that of x[index] does not
         hidden = F.embedding(index, terms.advantage).add_(F.embedding(batch, asked)).relu_()
         value = F.embedding(index, terms.value.unsqueeze(1)).squeeze(1)
-        return torch.addmv(value, hidden, self.advantage.weight.squeeze(0))
+        weight = self.advantage.weight.squeeze(0)
+        # of one type, which mixed precision does not see to on a CPU
+        return torch.addmv(value.to(weight), hidden.to(weight), weight)
 
     def extra_repr(self) -> str:
         return f"{self.state_channels}, {self.item_channels}, hidden={self.hidden}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +11,9 @@ from torch import Tensor
 from kgrl.agents.off_policy import OffPolicyAgent, Outlook
 from kgrl.agents.q_network import QNetwork
 from kgrl.files import below
+from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
+from tests.agents.planted_items import AGENTS, USERS, make, predicted
 from tests.agents.test_kgqr_step import transitions
 
 
@@ -128,3 +132,20 @@ def test_options_are_its_own_and_the_shared_ones() -> None:
     for option in ({"lr": 2.0}, {"batch_size": 0}, {"tau": -0.1}, {"average": 1.5}, {"replay_size": 0}):
         with pytest.raises(ValueError, match=f"`{next(iter(option))}` must be"):
             Always(**option)
+
+
+@pytest.mark.parametrize("options", [{}, {"streak_state": True, "taste_channels": 2, "gamma": 0.0}])
+@pytest.mark.parametrize("name", AGENTS)
+def test_learns_in_mixed_precision_what_it_learns_in_full(name, options, device) -> None:
+    """Within what eight bits of mantissa leave; and its decisions are made in mixed precision, too."""
+    full = make(name, **options).to(device)
+    mixed, world = copy.deepcopy(full), predicted().to(device)
+    sessions = rollout(full, world, torch.arange(USERS, device=device))
+    reports = []
+    for agent, on in ((full, False), (mixed, True)):
+        with torch.autocast(device.type, torch.bfloat16, enabled=on):
+            reports.append(agent.learn(sessions, torch.Generator(device).manual_seed(0)))
+            shown = rollout(agent, world, torch.arange(USERS, device=device)).items
+        assert (shown >= 0).all()
+    assert reports[1]["loss"] == pytest.approx(reports[0]["loss"], rel=0.1)
+    assert all(parameter.dtype == torch.float32 and parameter.isfinite().all() for parameter in mixed.parameters())
