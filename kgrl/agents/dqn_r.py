@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kgrl.agents.off_policy import Outlook, checked_start
+from kgrl.agents.off_policy import Outlook
 from kgrl.agents.q_network import QNetwork
 from kgrl.agents.vector_agent import VectorAgent
+from kgrl.agents.warm_start import checked_start
 from kgrl.files import digest
 from kgrl.nn.taste import TasteTerms
 from kgrl.options import between

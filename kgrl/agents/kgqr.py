@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.data import Data
 
-from kgrl.agents.off_policy import OffPolicyAgent, Outlook, checked_start, saved_tastes
+from kgrl.agents.off_policy import OffPolicyAgent, Outlook
 from kgrl.agents.picking import of_known_items
 from kgrl.agents.q_network import QNetwork
 from kgrl.agents.ragged import ragged_argmax, ragged_topk
+from kgrl.agents.warm_start import checked_start, saved_tastes
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.files import digest, load_tensors, save_tensors

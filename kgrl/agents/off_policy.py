@@ -20,8 +20,7 @@ from kgrl.agents.running_state import RunningState
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.files import below
 from kgrl.nn.dueling import DuelingHead
-from kgrl.nn.taste import TasteTerms
-from kgrl.options import at_least, between, expected, one_of
+from kgrl.options import at_least, between, one_of
 from kgrl.sessions import Sessions
 
 SETTLING = 8
@@ -301,37 +300,6 @@ class OffPolicyAgent(nn.Module):
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
         self._view = None
         return super()._apply(*args, **kwargs)
-
-
-def checked_start(
-    tastes: TasteTerms | None, taste_channels: int, num_items: int
-) -> tuple[TasteTerms | None, int]:
-    """What the taste state starts from, and its length: that of the tastes, where there are any.
-
-    Raises:
-        ValueError: another length was asked for, tastes of other items, or tastes that are none.
-    """
-    if tastes is None:
-        return None, taste_channels
-    start = TasteTerms(*(part.detach().float() for part in tastes)).checked("tastes")
-    items, length = start.loading.shape
-    if items != num_items:
-        raise ValueError(expected("tastes", f"of {num_items} items", items))
-    if taste_channels not in (0, length):
-        raise ValueError(expected("taste_channels", f"{length}, the length of `tastes`, or left out", taste_channels))
-    return start, length
-
-
-def saved_tastes(tensors: Mapping[str, Tensor], options: Mapping[str, Any]) -> TasteTerms | None:
-    """What the taste state of a saved agent started from.
-
-    Raises:
-        ValueError: ``options``, which the agent is loaded with, have others.
-    """
-    if "tastes" in options:
-        raise ValueError(expected("tastes", "left out, as the file has those that the agent started from", "some"))
-    parts = below("network.taste.start_", tensors)
-    return TasteTerms(**parts) if parts else None
 
 
 def _checked_epsilon(epsilon: float | Sequence[float]) -> list[float]:

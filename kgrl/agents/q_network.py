@@ -113,7 +113,7 @@ class QNetwork(nn.Module):
         self.taste = TasteState(item_channels, taste_channels, hidden_channels, start) if taste_channels else None
         head = StreakHead if streak_state else DuelingHead
         self.head = head(state_channels + taste_channels + EXTRAS * streak_state, item_channels, hidden_channels)
-        if start is not None:
+        if self.warm:
             self.head.silence()
 
     @property

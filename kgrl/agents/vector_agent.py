@@ -9,8 +9,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from kgrl.agents.off_policy import OffPolicyAgent, Outlook, saved_tastes
+from kgrl.agents.off_policy import OffPolicyAgent, Outlook
 from kgrl.agents.picking import of_known_items
+from kgrl.agents.warm_start import saved_tastes
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.files import digest, load_tensors, save_tensors
 from kgrl.options import at_least, expected
