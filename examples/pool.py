@@ -14,7 +14,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import wilcoxon
+import torch
+
+from kgrl.significance import paired_wilcoxon
 
 
 def main() -> None:
@@ -28,8 +30,8 @@ def main() -> None:
         for metric in ("reward", "f1"):
             ours, theirs = (np.concatenate([run["test_per_user"][agent][metric] for run in runs])
                             for agent in ("TPGR", name))
-            by_user = np.bincount(row, ours - theirs) / np.bincount(row)
-            chance = wilcoxon(by_user, alternative="greater").pvalue if by_user.any() else 1.0
+            by_user = torch.from_numpy(np.bincount(row, ours - theirs) / np.bincount(row))
+            chance = paired_wilcoxon(by_user, torch.zeros_like(by_user), "greater")
             cells += [f"{theirs.mean():.4f}", f"{(ours - theirs).mean():+.4f}", f"{chance:.2g}"]
         print(f"| {name} | {' | '.join(cells)} |")
     print(f"\n{len(runs)} runs, {len(users)} users; p: TPGR above the row, one-sided")

@@ -88,7 +88,9 @@ def _read_part(paths: Sequence[Path]) -> pd.DataFrame:
     except (ValueError, OverflowError) as error:
         raise _malformed(paths, error) from None
     user, film = rows["user"].to_numpy(), rows["user"].to_numpy() < 0
-    if not film[0] or (rows["day"].to_numpy()[~film] < 10_000_101).any() or len(rows) != text.count(b"\n") :
+    hyphens = 2 * (len(rows) - film.sum())  # a date's; they were taken out, a minus sign's, too
+    if (not film[0] or (rows["day"].to_numpy()[~film] < 10_000_101).any() or len(rows) != text.count(b"\n")
+            or text.count(b"-") != hyphens):
         raise _malformed(paths, ValueError("a film's line or a date is missing"))
     item = np.repeat(-user[film], np.diff(np.append(np.flatnonzero(film), len(user))))
     rows = rows.assign(item=item)[~film]

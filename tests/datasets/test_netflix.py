@@ -57,6 +57,8 @@ def test_bad_titles_are_named(write, tmp_path, line):
     ("1:\n5,3,2005-09-06\n6,4,20", "line 3: .* got b'6,4,20'"),
     ("1:\n5,3,2005-09-06,7\n", "line 2: .* got b'5,3,2005-09-06,7'"),
     ("1:\n\n5,3,2005-09-06\n", "line 2: .* got b''"),
+    ("1:\n5,3,2005-09-06\n-6,4,2005-09-07\n", "line 3: .* got b'-6,4,2005-09-07'"),
+    ("1:\n5,3,20050906\n", "line 2: .* got b'5,3,20050906'"),
     ("1:\n5,9,2005-09-06\n", r"line 2: rating must be a number in \[1, 5\], got 9"),
 ])
 def test_bad_files_are_named(write, tmp_path, text, what):
