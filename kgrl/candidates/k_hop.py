@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from kgrl.candidates.draws import random_subsets, sample_rows
+from kgrl.candidates.draws import random_cells, random_subsets, sample_rows
 from kgrl.candidates.paths import Path, PathFinder
 from kgrl.candidates.tables import tabulate
 from kgrl.candidates.walk import KHopWalk, Reach
@@ -153,7 +153,7 @@ class KHopCandidates(nn.Module):
     def _finish(self, keys: Tensor, gone: Tensor, generator: torch.Generator) -> Tensor:
         """Fills sessions up, backfills those left with nothing, then cuts every session to ``size``."""
         if self.backfill is not None and self.backfill[0] == "fill":
-            keys = torch.cat([keys, self._fill(keys, gone, generator)]).sort().values
+            keys = self._fill(keys, gone, generator)
         batch = keys // self.reach.stride
         counts = torch.bincount(batch, minlength=len(gone))
         if self.backfill is not None and bool((counts == 0).any()):
@@ -165,37 +165,45 @@ class KHopCandidates(nn.Module):
         return keys[sample_rows(batch, counts, self.size, generator)]
 
     def _fill(self, keys: Tensor, gone: Tensor, generator: torch.Generator) -> Tensor:
-        """Random items beside ``keys`` that fill each session up to n candidates, as keys."""
+        """``keys``, and random items beside them that fill each session up to n candidates."""
         assert self.backfill is not None
-        count, stride, rows = self.backfill[1], self.reach.stride, len(gone)
-        drawn = min(count + gone.size(1), self.num_items)  # of so many, enough are not gone
-        items = random_subsets(rows, drawn, self.num_items, generator, gone.device)
-        first = torch.arange(rows, device=gone.device).unsqueeze(1) * stride
-        new = (items + first).flatten()
-        new = new[~torch.isin(new, torch.cat([keys, (gone + first)[gone >= 0]]))]
-        batch = new // stride
-        lacking = (count - torch.bincount(keys // stride, minlength=rows)).clamp(min=0)
-        return new[sample_rows(batch, torch.bincount(batch, minlength=rows), lacking, generator)]
+        stride, parts = self.reach.stride, []
+        for some in self._portions(torch.arange(len(gone), device=gone.device)):
+            start = int(some[0]) * stride
+            low, high = torch.searchsorted(keys, keys.new_tensor([start, start + len(some) * stride])).tolist()
+            kept = torch.zeros(len(some), stride, dtype=torch.bool, device=gone.device)
+            kept.view(-1)[keys[low:high] - start] = True
+            lacking = self.backfill[1] - torch.bincount(keys[low:high] // stride - int(some[0]), minlength=len(some))
+            kept |= random_cells(self._left(gone[some]) & ~kept, lacking.clamp(min=0), generator)
+            parts.append(kept.view(-1).nonzero().view(-1) + start)
+        return torch.cat(parts)
 
     def _spare(self, rows: Tensor, gone: Tensor, generator: torch.Generator) -> Tensor:
         """Backfill for the sessions ``rows`` out of the items that are not ``gone``, as keys."""
         assert self.backfill is not None
         kind, count = self.backfill
-        stride, parts = self.reach.stride, []
-        for some in rows.split(max(1, _CELLS // stride)):
-            left = torch.ones(len(some), stride, dtype=torch.bool, device=gone.device)
-            left.scatter_(1, gone[some].where(gone[some] >= 0, self.num_items), False)
-            left[:, self.num_items] = False
+        parts = []
+        for some in self._portions(rows):
+            left = self._left(gone[some])
             if kind == "popular":
                 ranked = left[:, self.ranking]
                 row, rank = (ranked & (ranked.cumsum(1) <= count)).nonzero().unbind(1)
                 item = self.ranking[rank]
             else:
-                row, item = left.nonzero().unbind(1)
-                kept = sample_rows(row, torch.bincount(row, minlength=len(some)), count, generator)
-                row, item = row[kept], item[kept]
-            parts.append(some[row] * stride + item)
+                row, item = random_cells(left, torch.full_like(some, count), generator).nonzero().unbind(1)
+            parts.append(some[row] * self.reach.stride + item)
         return torch.cat(parts)
+
+    def _portions(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """``rows``, so many at a time that a mask of their items is not too large."""
+        return rows.split(max(1, _CELLS // self.reach.stride))
+
+    def _left(self, gone: Tensor) -> Tensor:
+        """``[R, N + 1]``, which items are not ``gone [R, L]``; the last column, padding's, never is."""
+        left = torch.ones(len(gone), self.reach.stride, dtype=torch.bool, device=gone.device)
+        left.scatter_(1, gone.where(gone >= 0, self.num_items), False)
+        left[:, self.num_items] = False
+        return left
 
 
 def _checked_backfill(

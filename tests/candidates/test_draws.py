@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from kgrl.candidates.draws import random_subsets, sample_rows, unshown_items
+from kgrl.candidates.draws import random_cells, random_subsets, sample_rows, unshown_items
 
 # the 0.1 % points of chi-square for the degrees of freedom below
 CHI_SQUARE = {9: 27.9, 14: 36.1}
@@ -79,6 +79,32 @@ def test_small_rows_take_nothing_from_the_generator() -> None:
     before = generator.get_state()
     assert bool(sample_rows(torch.tensor([0, 0, 2]), torch.tensor([2, 0, 1]), 2, generator).all())
     assert torch.equal(before, generator.get_state())
+
+
+@pytest.mark.parametrize("free", [[0, 1, 2, 4, 5], [1, 3, 4, 8, 11]])  # most cells, and few of them
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_every_set_of_free_cells_is_equally_likely(free: list[int], count: int) -> None:
+    mask = torch.zeros(20_001, 12 if free[-1] > 6 else 6, dtype=torch.bool)
+    mask[:, free] = True
+    mask[-1, 5] = False  # a row unlike the others
+    chosen = random_cells(mask, torch.full((20_001,), count), torch.Generator().manual_seed(0))
+    assert bool((chosen <= mask).all())
+    code = (chosen[:-1].long() * 2 ** torch.arange(mask.size(1))).sum(1)
+    sets = [sum(2**cell for cell in cells) for cells in combinations(free, count)]
+    times = torch.bincount(code, minlength=2 ** mask.size(1))[sets]
+    assert int(times.sum()) == 20_000
+    assert chi_square(times) < {4: 18.5, 9: 27.9}[len(sets) - 1]  # 0.1 % points
+
+
+def test_rows_get_as_many_free_cells_as_they_ask_for_and_have(device: torch.device) -> None:
+    generator = torch.Generator(device).manual_seed(0)
+    for share in (0.9, 0.01):
+        free = torch.rand(40, 700, generator=generator, device=device) < share
+        free[7] = False
+        count = torch.randint(0, 700, (40,), generator=generator, device=device)
+        chosen = random_cells(free, count, generator)
+        assert torch.equal(chosen.sum(1), torch.minimum(count, free.sum(1)))
+        assert bool((chosen <= free).all())
 
 
 @pytest.mark.parametrize("shown", [[], [0], [6], [0, 1, 2], [6, 5, 4], [5, 0, 3], [2, 4, 1, 0, 6]])

@@ -214,6 +214,16 @@ def test_filling_up_keeps_every_neighbour(
             assert not set(row) & {*gone[0], *gone[1]}
 
 
+def test_filling_up_a_few_sessions_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kgrl.candidates.k_hop._CELLS", 2 * 101)  # two sessions
+    kg, seeds = random_kg(), padded([[item] for item in range(9)])
+    near = per_session(KHopCandidates(kg, size=None).select(seeds, seeds), 9)
+    found = per_session(KHopCandidates(kg, size=None, backfill=("fill", 60)).select(seeds, seeds), 9)
+    for own, row, seed in zip(near, found, range(9), strict=True):
+        assert len(row) == len(set(row)) == max(60, len(own))
+        assert {*own} <= {*row} <= {*range(100)} - {seed}
+
+
 def test_what_fills_up_is_uniform() -> None:
     kg = graph([(0, 40), (1, 40), (2, 40)], 41, 40)
     seeds, shown = torch.zeros(4_000, 1, dtype=torch.long), torch.full((4_000, 1), 3)
