@@ -61,16 +61,20 @@ def test_tune_run_render(script, tmp_path, monkeypatch):
     page = tmp_path / "RESULTS.md"
     page.write_text("before\n<!-- tpgr-table2 -->\nold\n<!-- end tpgr-table2 -->\nafter\n"
                     "<!-- tpgr-figure4-right -->\n<!-- end tpgr-figure4-right -->\n")
-    script(*render, "--results", page)
+    script(*render, "tpgr-table2", "tpgr-figure4-right", "--results", page)
     text = page.read_text()
     assert text.startswith("before\n<!-- tpgr-table2 -->\n### TPGR Table 2")
     assert "<!-- end tpgr-table2 -->\nafter\n" in text
     assert not (tmp_path / "figures").exists()  # none of the methods run is in a table that has one
     assert "old" not in text
     monkeypatch.setitem(TABLES, "tpgr-table2", replace(TABLES["tpgr-table2"], figure="Bars"))
-    script(*render, "--results", page)
+    script(*render, "tpgr-table2", "--results", page)
     assert ", logged world, α = 0](figures/tpgr-table2-synthetic-logged-eta-0.png)\n" in page.read_text()
     assert (tmp_path / "figures" / "tpgr-table2-synthetic-logged-eta-0.png").read_bytes()[1:4] == b"PNG"
+    assert "synthetic" not in script(*render)  # two rows are not yet half of a table that nobody named
+    rows = {name: TABLES["tpgr-table2"].rows[name] for name in (SHRUNKEN, "Random", "TPGR", "DQN-R")}
+    monkeypatch.setitem(TABLES, "tpgr-table2", replace(TABLES["tpgr-table2"], rows=rows))
+    assert script(*render).count("### TPGR Table 2: overall performance; synthetic") == 2
 
     cell.write_text(cell.read_text().replace('"shrinkage": ', '"shrinkage": 7'))
     with pytest.raises(ValueError, match=r"popularity-shrunken/seed-1\.json is of another run"):
