@@ -23,15 +23,20 @@ from kgrl.agents import KGQR
 from kgrl.agents.random import Random
 from kgrl.datasets import BookCrossing, MovieLens100K, popular_items, split_users
 from kgrl.evaluate import METRICS, Scores, evaluate, score
+from kgrl.experiments.arguments import agent_options, whole_from
 from kgrl.experiments.report import held, plot_curve, score_table, session_pages
 from kgrl.files import whole_file
 from kgrl.graph import knowledge_graph, shuffled, without_edges
+from kgrl.options import expected
 from kgrl.pretrain import factor_tastes, pretrain_entities
 from kgrl.simulator import PredictedFeedback, Simulator
 from kgrl.train import fit
 
 # what the paper's state lacks: the streaks that the reward depends on, and the feedback beside the liking
 BEYOND_THE_PAPER = {"streak_state": True, "taste_channels": 8}
+
+# what --set cannot give KGQR: what this script gives it, and what is no text
+OWN = ("kg", "embedding", "popular", "aggregator", "tastes", "seed", "candidates")
 
 # chosen on validation users (README, "How the settings were chosen"); everything else is KGQR's default
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
@@ -57,20 +62,23 @@ def options() -> argparse.Namespace:
     add("--eta", type=float, default=0.1, help="weight of the streak term")
     add("--kg", choices=["real", "shuffled", "none"], default="real", help="controls: shuffled tails, or no KG at all")
     add("--aggregator", default="mean", help="mean, concat, neighbor or gat")
-    add("--interactions", type=int, help="items shown in training; default: what the data set needs")
+    add("--interactions", type=whole_from(32), help="items shown in training; default: what the data set needs")
     add("--backfill", help="popular:N or random:N items added to the candidates, or none")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="any other option of KGQR, e.g. gamma=0.8")
     add("--warm", action="store_true", help="start from tastes of the items that the training users' ratings give")
-    add("--sessions", type=int, default=32, help="sessions a rollout")
+    add("--sessions", type=whole_from(1), default=32, help="sessions a rollout")
     add("--seed", type=int, default=0, help="of the agent; the split and the world have seed 0")
     add("--out", type=Path, default=Path("runs/kgqr"), help="folder of the results")
     args = parser.parse_args()
     args.world = args.world or ("heldout" if args.dataset == "ml-100k" else "kgqr")
     chosen = SETTINGS.get((args.dataset, args.world), {"interactions": 20_480, "backfill": "popular:300"}).copy()
     interactions, backfill = chosen.pop("interactions"), chosen.pop("backfill")
-    args.interactions = args.interactions or interactions
-    kind, _, count = (args.backfill or backfill).partition(":")
-    given = {name: json.loads(value) for name, value in (pair.split("=", 1) for pair in args.set)}
+    args.interactions = interactions if args.interactions is None else args.interactions
+    args.backfill = backfill if args.backfill is None else args.backfill
+    kind, _, count = args.backfill.partition(":")
+    if args.backfill != "none" and not (kind in ("popular", "random") and count.isdecimal() and int(count)):
+        parser.error(expected("--backfill", "popular:N or random:N with N of at least 1, or none", args.backfill))
+    given = agent_options(parser, args.set, KGQR, OWN)
     chosen |= {"lr": 1e-3} if args.warm else {}  # higher ones forget the start
     args.agent = chosen | {"backfill": None if kind == "none" else (kind, int(count))} | given
     return args

@@ -25,6 +25,7 @@ from torch_geometric.data import HeteroData
 from kgrl.agents import TPGR, LinearGaussian
 from kgrl.datasets import BookCrossing, MovieLens1M, MovieLens10M, MovieLens20M, MovieLens100K, from_frames, split_users
 from kgrl.evaluate import METRICS, evaluate, score
+from kgrl.experiments.arguments import agent_options, whole_from
 from kgrl.experiments.report import plot_curve, score_table, session_pages, tree_page
 from kgrl.files import whole_file
 from kgrl.graph import knowledge_graph
@@ -36,6 +37,9 @@ from kgrl.tree import ClusterTree
 DATASETS = {"ml-100k": MovieLens100K, "ml-1m": MovieLens1M, "ml-10m": MovieLens10M, "ml-20m": MovieLens20M,
             "book-crossing": BookCrossing}
 
+# what --set cannot give TPGR: what this script gives it, and what is no text
+OWN = ("data", "users", "tree", "state", "preset", "eta", "seed", "embedding")
+
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -43,8 +47,8 @@ def options() -> argparse.Namespace:
     add("--dataset", choices=DATASETS, default="ml-100k")
     add("--source", type=Path, help="folder that already holds the raw files; default: download them")
     add("--ratings", type=Path, help="a file of ratings instead of a data set")
-    add("--scale", default="0,5,3", help="lowest, highest, and what a relevant rating is above; for --ratings")
-    add("--test-from", type=int, help="for --ratings: users with an id of at least this are the test users")
+    add("--scale", help="lowest, highest, and what a relevant rating is above; for --ratings, default: 0,5,3")
+    add("--test-from", type=int, help="users with an id of at least this are the test users; default: a random fifth")
     add("--data", type=Path, default=Path(__file__).resolve().parents[1] / "data", help="where data sets are kept")
     add("--alpha", type=float, default=0.0, help="weight of the streak term")
     add("--tree", choices=["rating", "mf", "vae", "kg"], default="rating", help="the vectors that the tree is built on")
@@ -52,16 +56,20 @@ def options() -> argparse.Namespace:
     add("--depth", type=int, default=2)
     add("--state", choices=["sru", "kg"], default="sru", help="the paper's state, or KGQR's state encoder")
     add("--preset", choices=["default", "paper"], default="default")
-    add("--interactions", type=int, default=2_621_440, help="items shown in training")
-    add("--pretrain", type=int, default=0, help="of these, the first, in which the recurrent state learns to remember")
-    add("--sessions", type=int, default=1_024, help="sessions a rollout")
+    add("--interactions", type=whole_from(32), default=2_621_440, help="items shown in training")
+    add("--pretrain", type=whole_from(0), default=0, help="of these, the first, in which the recurrent state learns to "
+        "remember")
+    add("--sessions", type=whole_from(1), default=1_024, help="sessions a rollout")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="any other option of TPGR, e.g. gamma=0.6")
     add("--final", action="store_true", help="train on the validation users, too: for settings that are chosen")
     add("--split", type=int, default=0, help="seed of the split into training, validation and test users")
     add("--seed", type=int, default=0, help="of the agent")
     add("--out", type=Path, default=Path("runs/tpgr"), help="folder of the results")
     args = parser.parse_args()
-    args.agent = {name: json.loads(value) for name, value in (pair.split("=", 1) for pair in args.set)}
+    if args.scale is not None and args.ratings is None:
+        parser.error("--scale is that of the file of --ratings; a data set has a scale of its own")
+    args.scale = args.scale or "0,5,3"
+    args.agent = agent_options(parser, args.set, TPGR, OWN)
     return args
 
 

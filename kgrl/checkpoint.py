@@ -76,8 +76,18 @@ class Run:
 
 
 def _same_options(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    differing = sorted(name for name in saved.keys() | given.keys() if saved.get(name) != given.get(name))
-    if differing:
-        lines = [f"  {name}: checkpoint {saved.get(name)!r}, now {given.get(name)!r}" for name in differing]
+    if lines := _differing(saved, given):
         raise ValueError(f"{path} belongs to another run; these differ:\n" + "\n".join(lines)
                          + "\nUse another `checkpoint` folder, or the same data and options.")
+
+
+def _differing(saved: Mapping[str, Any], given: Mapping[str, Any], of: str = "") -> list[str]:
+    """A line for each option that differs, those of dictionaries one by one."""
+    lines = []
+    for name in sorted(saved.keys() | given.keys()):
+        before, now = saved.get(name), given.get(name)
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            lines += _differing(before, now, f"{of}{name}: ")
+        elif before != now:
+            lines.append(f"  {of}{name}: checkpoint {before!r}, now {now!r}")
+    return lines

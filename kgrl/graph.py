@@ -11,6 +11,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.utils import lexsort
 
+from kgrl.files import digest
 from kgrl.options import at_least, did_you_mean, expected
 from kgrl.seeding import generator_for
 
@@ -117,6 +118,12 @@ def without_edges(kg: Data) -> Data:
     )
 
 
+def kg_digest(kg: Data) -> str:
+    """What a file remembers of the KG it was made with: items, entities and every typed edge."""
+    edge_type = kg.edge_type if "edge_type" in kg else torch.empty(0)
+    return digest(int(kg.num_items), int(kg.num_nodes), torch.as_tensor(kg.edge_index).as_subclass(Tensor), edge_type)
+
+
 def _assemble(
     edge_index: Tensor, edge_type: Tensor, num_items: int, num_nodes: int, relation_names: list[str], inverse: bool
 ) -> Data:
@@ -155,7 +162,8 @@ def _hetero_parts(data: HeteroData) -> dict[str, Any]:
     used = [kind for kind in data.edge_types if "user" not in (kind[0], kind[2])]
     if not used:
         raise ValueError(expected("data", "a HeteroData with edge types between items and entities", data.edge_types,
-                                  "a data set without a KG has no graph; `without_edges` makes an empty one"))
+                                  f"this data set has no KG; knowledge_graph(torch.empty(2, 0, dtype=torch.long), "
+                                  f"num_items={num_items}) is one without edges"))
     names = list(data["relation_names"]) if "relation_names" in data else list(dict.fromkeys(kind[1] for kind in used))
     ids = {name: position for position, name in enumerate(names)}
     pairs, types = [], []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,8 +61,13 @@ class Sessions:
     ) -> Sessions:
         """Sessions of real users, outside any simulator: what was shown, and how it was received.
 
+        Items are the data set's own numbers 0 … N − 1, not the raw ids of its files: ``data["item"].raw_id``, a
+        LongTensor, or a list where raw ids are no whole numbers, holds the raw id of each number.
+        ``{raw: number for number, raw in enumerate(data["item"].raw_id.tolist())}`` translates raw ids (a list without
+        ``.tolist()``), ``data["item"].raw_id[number]`` what is recommended.
+
         Args:
-            items: one list of item ids a user, oldest first; lists may differ in length and may be empty.
+            items: one list of item numbers a user, oldest first; lists may differ in length and may be empty.
             feedback: in [−1, 1], one number an item.
             threshold: feedback above it is positive.
 
@@ -68,18 +75,21 @@ class Sessions:
             Sessions with ``users`` −1 and rewards equal to the feedback (η is the simulator's).
 
         Raises:
-            ValueError: lists that do not match, feedback outside [−1, 1], or an item shown twice.
+            ValueError: not one list a user, lists that do not match, items that are no whole numbers from 0, feedback
+                outside [−1, 1], or an item shown twice.
         """
         if len(items) != len(feedback):
             raise ValueError(expected("feedback", f"one list for each of the {len(items)} users", len(feedback)))
-        sessions = cls.empty(torch.full((len(items),), -1), max((len(shown) for shown in items), default=0))
-        for row, (shown, received) in enumerate(zip(items, feedback, strict=True)):
+        every = [_item_numbers(f"items[{row}]", shown) for row, shown in enumerate(items)]
+        sessions = cls.empty(torch.full((len(every),), -1), max(map(len, every), default=0))
+        for row, (shown, answers) in enumerate(zip(every, feedback, strict=True)):
+            received = _one_list(f"feedback[{row}]", answers)
             if len(shown) != len(received):
                 raise ValueError(expected(f"feedback[{row}]", f"one number for each of {len(shown)} items", received))
             if len(set(shown)) != len(shown) or any(item < 0 for item in shown):
-                raise ValueError(expected(f"items[{row}]", "distinct item ids of at least 0", list(shown)))
-            if not all(-1 <= value <= 1 for value in received):
-                raise ValueError(expected(f"feedback[{row}]", "numbers in [-1, 1]", list(received)))
+                raise ValueError(expected(f"items[{row}]", "distinct item ids of at least 0", shown))
+            if not all(hasattr(value, "__float__") and -1 <= value <= 1 for value in received):  # refuses NaN, too
+                raise ValueError(expected(f"feedback[{row}]", "numbers in [-1, 1]", received))
             end = len(shown)
             sessions.items[row, :end] = torch.tensor(shown, dtype=torch.long)
             sessions.feedback[row, :end] = torch.tensor(received, dtype=torch.float)
@@ -180,3 +190,25 @@ class Sessions:
         tensors = [part.tensors() for part in parts]
         joined = {name: torch.cat([each[name] for each in tensors]) for name in tensors[0]}
         return Sessions(**joined, step=max(part.step for part in parts))
+
+
+def _one_list(name: str, row: object) -> list[Any]:
+    """One user's row, be it a list, a tensor or an array, as a list of plain values."""
+    row = _plain(row)
+    if not isinstance(row, Sequence) or isinstance(row, (str, bytes)):
+        raise ValueError(expected(name, "one user's list", row, "give a list of lists, for one user [[...]]"))
+    return [_plain(value) for value in row]
+
+
+def _item_numbers(name: str, row: object) -> list[int]:
+    """One user's items; of any integer type, but nothing that would have to be rounded or looked up."""
+    values = _one_list(name, row)
+    if not all(hasattr(value, "__index__") and not isinstance(value, bool) for value in values):
+        raise ValueError(expected(name, "whole numbers", values, 'items are numbers from 0; data["item"].raw_id '
+                                  "lists the raw id of each"))
+    return [operator.index(value) for value in values]
+
+
+def _plain(value: Any) -> Any:
+    """What a tensor, an array or a scalar of theirs holds, in Python's own types."""
+    return value.tolist() if hasattr(value, "tolist") else value

@@ -39,8 +39,9 @@ def fit(
     Evaluation draws from a generator of its own: the trained weights do not depend on ``evaluate_every``.
 
     Args:
-        agent: has ``act`` and ``learn``; on the simulator's device. Optional ``training_state`` and
-            ``load_training_state`` make an interrupted run go on exactly.
+        agent: has ``act(sessions, explore, generator)`` and ``learn(sessions, generator)``, which may return numbers
+            by name for the curve (``"gradient_steps"`` are added up); on the simulator's device. Optional
+            ``training_state`` and ``load_training_state`` make an interrupted run go on exactly.
         simulator: the world, see :class:`kgrl.simulator.Simulator`.
         users: ``[U]``, training users.
         interactions: items shown in training, all told; not exceeded (the last rollout may be smaller).
@@ -66,7 +67,8 @@ def fit(
         reported last.
 
     Raises:
-        ValueError: no users, an option below its minimum, or a checkpoint of another data set or other options.
+        ValueError: no users, an option below its minimum, or a checkpoint of another data set, of other options or of
+            more interactions.
     """
     horizon = simulator.horizon
     at_least("interactions", interactions, horizon)
@@ -82,6 +84,9 @@ def fit(
     identity = _identity(agent, simulator, users, eval_users, evaluate_every, sessions, precision,
                          pretrain_interactions, seed)
     if folder is not None and run.restore(folder, agent, identity):
+        if run.interactions > interactions:
+            raise ValueError(expected("interactions", f"at least {run.interactions}, as many as the checkpoint in "
+                                      f"{folder} has had", interactions, "use another folder for a shorter run"))
         for row in run.curve:
             _tell(row, fabric, watch)
     elif evaluate_first and eval_users is not None:
@@ -112,12 +117,13 @@ def _round(agent: Any, simulator: Any, users: Tensor, run: Run, pretraining: boo
     """One exploring (or random) rollout and what the agent learns from it; returns what ``learn`` reports."""
     if pretraining:
         sessions = simulator.play_random(users, run.generator)
-        report = dict(agent.pretrain(sessions, run.generator))
+        report = agent.pretrain(sessions, run.generator)
     else:
         sessions = rollout(agent, simulator, users, explore=True, generator=run.generator)
-        report = dict(agent.learn(sessions, run.generator))
+        report = agent.learn(sessions, run.generator)
     run.sessions += len(users)
     run.interactions += int(sessions.length.sum())
+    report = {name: float(value) for name, value in (report or {}).items()}
     run.gradient_steps += int(report.pop("gradient_steps", 0))
     return report
 

@@ -43,7 +43,7 @@ def main() -> None:
     world = Simulator(PredictedFeedback(Factors(30, 40, 3, seed=1), threshold=0.0), eta=0.1, horizon=6,
                       first=torch.arange(40))
     agent = KGQR(kg, dim=6, state_channels=6, hidden_channels=6, gradient_steps=3, batch_size=16, gamma=0.5,
-                 backfill=("random", 10), streak_state=True, seed=3)
+                 backfill=("random", 10), streak_state=True, horizon=6, seed=3)
     if count:
         if where == "learn":
             kill_at(KGQR, "learn", count, before=True)

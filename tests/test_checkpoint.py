@@ -73,6 +73,14 @@ def test_what_differs_is_named_with_both_values(tmp_path: Path) -> None:
     assert (agent.weight.item(), agent.moment) == (0.0, 0.0)
 
 
+def test_of_an_agents_options_those_that_differ_are_named(tmp_path: Path) -> None:
+    finished().save(tmp_path, Learner(2.0, 3.0), {"agent options": {"gamma": 0.5, "lr": 0.1}, "other": {"a": 1}})
+    with pytest.raises(ValueError, match="belongs to another run") as error:
+        fresh().restore(tmp_path, Learner(0.0, 0.0), {"agent options": {"gamma": 0.9, "lr": 0.1}, "other": None})
+    assert str(error.value).splitlines()[1:3] == [
+        "  agent options: gamma: checkpoint 0.5, now 0.9", "  other: checkpoint {'a': 1}, now None"]
+
+
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     finished().save(tmp_path, Learner(2.0, 3.0), {})
     tensors, metadata = load_tensors(tmp_path / FILE, "kgrl training run")

@@ -104,6 +104,58 @@ def test_tpgr_on_a_file_of_ratings_with_kgqrs_state(small_ml100k, tmp_path):
     assert "tree: depth 3, 4 children a node" in said
 
 
+@pytest.mark.parametrize(("command", "text"), [
+    ("kgqr --set gamma", "`--set` must be NAME=VALUE"),
+    ("kgqr --set gamma=abc", "`--set gamma` must be a number"),
+    ("kgqr --set gama=0.8", "did you mean 'gamma'?"),
+    ("kgqr --set seed=3", "does not give the agent itself, got 'seed'"),
+    ("kgqr --set candidates=3", "does not give the agent itself, got 'candidates'"),
+    ("kgqr --backfill popular", "must be popular:N or random:N with N of at least 1, or none, got 'popular'"),
+    ("kgqr --backfill popular:0", "got 'popular:0'"),
+    ("kgqr --backfill popula:3", "got 'popula:3'"),
+    ("kgqr --backfill=", "got ''"),
+    ("kgqr --interactions 0", "--interactions: must be a whole number of at least 32, got '0'"),
+    ("tpgr --set gamma", "`--set` must be NAME=VALUE"),
+    ("tpgr --set gama=0.8", "did you mean 'gamma'?"),
+    ("tpgr --set eta=1", "does not give the agent itself, got 'eta'"),
+    ("tpgr --interactions 0", "--interactions: must be a whole number of at least 32, got '0'"),
+    ("tpgr --scale 1,5,3", "--scale is that of the file of --ratings"),
+])
+def test_a_wrong_argument_ends_the_script_at_once(command, text, tmp_path, monkeypatch, capsys):
+    name, *arguments = command.split()
+    script = str(ROOT / "examples" / f"{name}.py")
+    monkeypatch.setattr(sys, "argv", [script, "--out", str(tmp_path / "out"), "--data", str(tmp_path), *arguments])
+    monkeypatch.setattr("kgrl.datasets.base.KGRecDataset.__init__", None)  # no data is to be made
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(script, run_name="__main__")
+    assert ended.value.code == 2
+    assert text in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("arguments", "interactions", "backfill"), [
+    ([], 30_720, ("popular", 300)),
+    (["--backfill", "none", "--interactions", "64"], 64, None),
+    (["--backfill", "random:7"], 30_720, ("random", 7)),
+    (["--backfill", "random:7", "--set", 'backfill=["fill", 3]'], 30_720, ["fill", 3]),
+])
+def test_what_kgqr_makes_of_its_arguments(arguments, interactions, backfill, monkeypatch):
+    script = str(ROOT / "examples" / "kgqr.py")
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    args = runpy.run_path(script)["options"]()
+    assert (args.interactions, args.agent["backfill"]) == (interactions, backfill)
+
+
+def test_a_data_sets_test_users_may_be_those_from_an_id_on(small_ml100k, tmp_path, monkeypatch):
+    script = str(ROOT / "examples" / "tpgr.py")
+    monkeypatch.setattr(sys, "argv", [script, "--source", str(small_ml100k), "--data", str(tmp_path),
+                                      "--test-from", "30"])
+    tpgr = runpy.run_path(script)
+    data, train, valid, test = tpgr["load"](tpgr["options"]())
+    assert {int(data["user"].raw_id[user]) for user in test} == set(range(30, 40))
+    assert (len(train), len(valid)) == (27, 3)
+
+
 @pytest.mark.parametrize(("command", "rows"), [
     ("decisions --items 17,40 --sessions 8 --calls 2", 2),
     ("tree --users 100 --items 40 --ratings 2000", 1),  # every item has as many as it may: of half of the users

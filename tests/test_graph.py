@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,15 @@ def test_shuffling_leaves_global_randomness_alone() -> None:
     state = torch.get_rng_state()
     shuffled(knowledge_graph(hetero()), 0)
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_what_is_advised_for_data_without_a_kg_works() -> None:
+    data = HeteroData()
+    data["item"].num_nodes = 5
+    with pytest.raises(ValueError, match="this data set has no KG; ") as error:
+        knowledge_graph(data)
+    kg = eval(re.search(r"knowledge_graph\(.*\)(?= is one)", str(error.value))[0])
+    assert (kg.num_items, kg.num_nodes, kg.num_edges) == (5, 5, 0)
 
 
 def test_without_edges() -> None:

@@ -39,7 +39,7 @@ def test_kgqr_finds_the_planted_tastes_through_the_kg(tmp_path):
 
     def learned(kg: Data) -> float:
         agent = KGQR(kg, dim=16, state_channels=32, hidden_channels=32, num_candidates=200, backfill=("random", 30),
-                     streak_state=True, gamma=0.0, lr=5e-3, epsilon=(0.05, 0.7), gradient_steps=16, seed=0)
+                     streak_state=True, horizon=64, gamma=0.0, lr=5e-3, epsilon=(0.05, 0.7), gradient_steps=16, seed=0)
         fit(agent, world, train, interactions=20_480, sessions=16, seed=0)
         return evaluate(agent, world, test).reward
 

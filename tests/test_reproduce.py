@@ -116,6 +116,27 @@ def test_what_is_not_known_is_said(script, tmp_path):
         script("reproduce/run", "--worlds", "synthetic/logged", "--methods", "Popularty")
 
 
+@pytest.mark.parametrize("name", ["run", "tune", "backfill"])
+def test_a_world_is_a_data_sets(name, script, tmp_path, capsys):
+    for world, text in (("ml-100k", "must be DATASET/WORLD"), ("ml-100k/tast", "did you mean 'taste'?")):
+        with pytest.raises(SystemExit):
+            script(f"reproduce/{name}", *(["--methods", "Random"] if name != "backfill" else []), "--data", tmp_path,
+                   "--worlds", world)
+        message = capsys.readouterr().err.splitlines()[-1]
+        assert "argument --worlds: " in message
+        assert text in message
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["run", "tune"])
+def test_no_interactions_are_none(name, script, tmp_path, capsys):
+    kept = ["--data", tmp_path / "data", "--tuned", tmp_path / "tuned.json"]
+    kept += ["--cells", tmp_path / "cells"] if name == "run" else []
+    with pytest.raises(SystemExit):
+        script(f"reproduce/{name}", "--worlds", "synthetic/logged", "--methods", "Random", "--interactions", 0, *kept)
+    assert "--interactions: must be a whole number of at least 32, got '0'" in capsys.readouterr().err
+
+
 @pytest.fixture
 def none_of_ones_own():
     """Methods that a script registers are unknown again afterwards."""

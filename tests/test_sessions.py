@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -100,6 +101,19 @@ def test_from_history_of_nobody_and_of_newcomers() -> None:
     assert torch.stack(newcomers.streak_counts()).tolist() == [[0, 0], [0, 0]]
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("items", [
+    np.array([[50, 181]], dtype=np.int32), [np.array([50, 181], dtype=np.uint8)], [[np.int64(50), np.uint16(181)]],
+    torch.tensor([[50, 181]]), [torch.tensor([50, 181], dtype=torch.int32)], [[torch.tensor(50), torch.tensor(181)]],
+    [range(50, 182, 131)], ((50, 181),),
+])
+def test_from_history_takes_whole_numbers_of_any_type(items) -> None:
+    """And feedback as a list, an array and a tensor."""
+    by_hand = Sessions.from_history([[50, 181]], [[0.25, -0.5]])
+    for feedback in ([[0.25, np.float32(-0.5)]], np.array([[0.25, -0.5]]), [torch.tensor([0.25, -0.5])]):
+        assert same(Sessions.from_history(items, feedback), by_hand)
+
+
 @pytest.mark.parametrize(
     ("items", "feedback", "message"),
     [
@@ -110,11 +124,21 @@ def test_from_history_of_nobody_and_of_newcomers() -> None:
         ([[1]], [[1.5]], r"`feedback\[0\]` must be numbers in \[-1, 1\], got \[1.5\]"),
         ([[1]], [[-1.5]], r"`feedback\[0\]` must be numbers in \[-1, 1\], got \[-1.5\]"),
         ([[1]], [[math.nan]], r"`feedback\[0\]` must be numbers in \[-1, 1\]"),
+        ([[1]], torch.tensor([[math.nan]]), r"`feedback\[0\]` must be numbers in \[-1, 1\], got \[nan\]"),
+        ([[1]], [["0.5"]], r"`feedback\[0\]` must be numbers in \[-1, 1\], got \['0.5'\]"),
+        ([[1]], [[None]], r"`feedback\[0\]` must be numbers in \[-1, 1\], got \[None\]"),
+        ([[1]], [1.0], r"`feedback\[0\]` must be one user's list, got 1.0; give a list of lists"),
+        ([[3], [50.7]], [[1.0], [1.0]], r"`items\[1\]` must be whole numbers, got \[50.7\]; .*raw_id"),
+        (torch.tensor([[50.0]]), [[1.0]], r"`items\[0\]` must be whole numbers, got \[50.0\]"),
+        ([[True]], [[1.0]], r"`items\[0\]` must be whole numbers, got \[True\]"),
+        ([["Alien"]], [[1.0]], r"`items\[0\]` must be whole numbers, got \['Alien'\]; .*raw_id"),
+        (["Alien"], [[1.0]], r"`items\[0\]` must be one user's list, got 'Alien'"),
+        ([50, 181], [1.0, 1.0], r"`items\[0\]` must be one user's list, got 50; give a list of lists"),
+        (torch.tensor([50, 181]), [1.0, 1.0], r"`items\[0\]` must be one user's list, got 50"),
+        (torch.tensor([[4, 4]]), [[1.0, 1.0]], r"`items\[0\]` must be distinct item ids of at least 0, got \[4, 4\]"),
     ],
 )
-def test_from_history_refuses_what_cannot_be(
-    items: list[list[int]], feedback: list[list[float]], message: str
-) -> None:
+def test_from_history_refuses_what_cannot_be(items, feedback, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Sessions.from_history(items, feedback)
 

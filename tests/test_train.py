@@ -266,6 +266,29 @@ def test_a_finished_run_is_not_trained_again(world, tmp_path):
     assert not again.learned
 
 
+def test_a_checkpoint_that_is_further_on_is_refused(world, tmp_path):
+    given = {"users": torch.arange(20), "sessions": 5, "checkpoint": tmp_path}
+    fit(Notebook(), world, interactions=60, **given)
+    with pytest.raises(ValueError, match=r"`interactions` must be at least 60, .*, got 30; use another folder"):
+        fit(Notebook(), world, interactions=30, **given)
+
+
+def test_learn_may_return_nothing_or_tensors(world, tmp_path):
+    class Terse(Notebook):
+        report = None
+
+        def learn(self, sessions, generator=None):
+            return self.report
+
+    given = {"users": torch.arange(20), "eval_users": torch.arange(20, 25), "interactions": 60, "sessions": 5}
+    assert "loss" not in fit(Terse(), world, **given)[-1]
+    agent = Terse()
+    agent.report = {"loss": torch.tensor(2.5), "gradient_steps": torch.tensor(3)}
+    row = fit(agent, world, checkpoint=tmp_path, **given)[-1]
+    assert (row["loss"], row["gradient_steps"]) == (2.5, 6)
+    assert fit(agent, world, checkpoint=tmp_path, **given)[-1] == row
+
+
 def test_a_checkpoint_is_written_after_every_evaluation(world, tmp_path, monkeypatch):
     save, saved = Run.save, []
 

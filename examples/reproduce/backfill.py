@@ -17,6 +17,7 @@ from torch import Tensor
 
 from kgrl.candidates import FixedCandidates
 from kgrl.evaluate import score
+from kgrl.experiments.arguments import world_name
 from kgrl.experiments.methods import BACKFILL
 from kgrl.experiments.page import fill
 from kgrl.experiments.setting import Setting
@@ -28,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--worlds", nargs="+", metavar="DATASET/WORLD", default=["ml-100k/heldout"])
+    add("--worlds", nargs="+", type=world_name, metavar="DATASET/WORLD", default=["ml-100k/heldout"])
     add("--eta", type=float, default=0.1)
     add("--size", type=int, default=BACKFILL, help="how many of the most liked items")
     add("--data", type=Path, default=HERE.parents[1] / "data", help="where data sets are kept")

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
+from kgrl.experiments.arguments import whole_from, world_name
 from kgrl.experiments.method import METHODS, Method, method_of, methods_in
 from kgrl.experiments.runner import run_bounds, run_cell
 from kgrl.experiments.search import Tuned, world_of
@@ -30,12 +31,12 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("table", nargs="?", help=f"one of {', '.join(TABLES)}; without one, --methods and --worlds say it all")
-    add("--worlds", nargs="+", metavar="DATASET/WORLD", help="default: the table's")
+    add("--worlds", nargs="+", type=world_name, metavar="DATASET/WORLD", help="default: the table's")
     add("--etas", nargs="+", type=float, help="default: the table's, or 0.1")
     add("--methods", nargs="+", metavar="METHOD", help=f"default: the table's; known: {', '.join(METHODS)}")
     add("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
-    add("--interactions", type=int, help="of training, for methods that learn from them, in place of their own; name "
-        "another folder of cells then")
+    add("--interactions", type=whole_from(32), help="of training, for methods that learn from them, in place of their "
+        "own; name another folder of cells then")
     add("--with", dest="own", type=Path, help="a Python file that registers methods of one's own")
     add("--cells", type=Path, default=HERE / "cells", help="folder of the cells")
     add("--tuned", type=Path, default=HERE / "tuned.json", help="what tune.py chose")

@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
+from kgrl.experiments.arguments import whole_from, world_name
 from kgrl.experiments.method import METHODS, method_of, methods_in
 from kgrl.experiments.search import Tuned, search
 from kgrl.experiments.setting import Setting, Unserved
@@ -23,11 +24,11 @@ HERE = Path(__file__).resolve().parent
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--worlds", nargs="+", metavar="DATASET/WORLD", default=["book-crossing/kgqr", "ml-100k/heldout",
-                                                                   "ml-100k/logged", "book-crossing/taste"])
+    add("--worlds", nargs="+", type=world_name, metavar="DATASET/WORLD",
+        default=["book-crossing/kgqr", "ml-100k/heldout", "ml-100k/logged", "book-crossing/taste"])
     add("--methods", nargs="+", metavar="METHOD", help="default: every method with a search of its own")
     add("--eta", type=float, default=0.1, help="the search is made at one η, and holds for all")
-    add("--interactions", type=int, help="of each try; default: half of the method's own")
+    add("--interactions", type=whole_from(32), help="of each try; default: half of the method's own")
     add("--again", action="store_true", help="search again where there is a result")
     add("--tuned", type=Path, default=HERE / "tuned.json")
     add("--data", type=Path, default=HERE.parents[1] / "data", help="where data sets are kept")

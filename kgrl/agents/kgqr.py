@@ -19,6 +19,7 @@ from kgrl.agents.warm_start import checked_start, saved_tastes
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.files import digest, load_tensors, save_tensors
+from kgrl.graph import kg_digest
 from kgrl.nn.encoder import KGEncoder
 from kgrl.nn.taste import TasteTerms
 from kgrl.options import at_least, between, expected, one_of
@@ -63,6 +64,7 @@ class KGQR(OffPolicyAgent):
         dim: length of i(G), and of ``embedding`` where none is given.
         state_channels, hidden_channels: width of the GRU and of the head.
         streak_state: whether the head also sees c_p, c_n and the step; off as in the paper.
+        horizon: T of the sessions it is trained on; matters with ``streak_state`` alone.
         taste_channels: length of the taste state, see :class:`kgrl.nn.TasteState`: exact inference from all feedback of
             the session, disliked items included; 0 for none, as in the paper. Its squared error joins the loss.
         tastes: of the items, from :func:`kgrl.pretrain.factor_tastes` or :func:`kgrl.pretrain.item_tastes`: what the
@@ -92,11 +94,11 @@ class KGQR(OffPolicyAgent):
         aggregator: Any = "mean", hops: int = 2, num_candidates: int | None = 1000,
         backfill: tuple[str, int] | None = ("random", 300), max_degree: int | None = None,
         candidates: nn.Module | None = None, dim: int = 50,
-        state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False, taste_channels: int = 0,
-        tastes: TasteTerms | None = None, gamma: float = 0.5, lr: float = 3e-3, embedding_lr: float | None = None,
-        weight_decay: float = 0.0, epsilon: float | tuple[float, float] = 0.1, batch_size: int = 128,
-        gradient_steps: int = 64, tau: float = 0.01, target: str = "head", average: float = 0.1,
-        replay_size: int = 100_000, seed: int = 0,
+        state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False, horizon: int = 32,
+        taste_channels: int = 0, tastes: TasteTerms | None = None, gamma: float = 0.5, lr: float = 3e-3,
+        embedding_lr: float | None = None, weight_decay: float = 0.0, epsilon: float | tuple[float, float] = 0.1,
+        batch_size: int = 128, gradient_steps: int = 64, tau: float = 0.01, target: str = "head",
+        average: float = 0.1, replay_size: int = 100_000, seed: int = 0,
     ) -> None:
         start, taste_channels = checked_start(tastes, taste_channels, int(kg.num_items))
         own = {
@@ -109,12 +111,13 @@ class KGQR(OffPolicyAgent):
         }
         super().__init__(
             own, state_channels=state_channels, hidden_channels=hidden_channels, streak_state=streak_state,
-            taste_channels=taste_channels, gamma=gamma, lr=lr, weight_decay=weight_decay, epsilon=epsilon,
-            batch_size=batch_size, gradient_steps=gradient_steps, tau=tau, target=target, average=average,
-            replay_size=replay_size, seed=seed,
+            horizon=horizon, taste_channels=taste_channels, gamma=gamma, lr=lr, weight_decay=weight_decay,
+            epsilon=epsilon, batch_size=batch_size, gradient_steps=gradient_steps, tau=tau, target=target,
+            average=average, replay_size=replay_size, seed=seed,
         )
         self.num_items, self.kg_digest = int(kg.num_items), kg_digest(kg)
-        self.data_digest = self.kg_digest if start is None else digest(self.kg_digest, *start)
+        given = [part for part in (*(start or ()), embedding, popular) if part is not None]
+        self.data_digest = digest(self.kg_digest, *given)
         self.register_buffer("popular", None if popular is None else popular.clone())
         with fenced(seed):
             network = _network(kg, embedding, self.options, aggregator, start)
@@ -187,7 +190,7 @@ class KGQR(OffPolicyAgent):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes weights and options to one safetensors file, whole or not at all."""
-        metadata = {"kind": "KGQR agent", "options": self.options, "kg": self.kg_digest}
+        metadata = {"kind": "KGQR agent", "options": self.options, "kg": self.kg_digest, "data": self.data_digest}
         save_tensors(path, self.state_dict(), metadata)
 
     @classmethod
@@ -218,13 +221,8 @@ class KGQR(OffPolicyAgent):
                  "tastes": saved_tastes(tensors, options)}
         agent = cls(kg, **given | options)
         agent.load_state_dict(tensors)
+        agent.data_digest = metadata["data"]  # of the embeddings that training began with
         return agent
-
-
-def kg_digest(kg: Data) -> str:
-    """What an agent file remembers of its KG: items, entities and every typed edge."""
-    edge_type = kg.edge_type if "edge_type" in kg else torch.empty(0)
-    return digest(int(kg.num_items), int(kg.num_nodes), torch.as_tensor(kg.edge_index).as_subclass(Tensor), edge_type)
 
 
 def _network(

@@ -20,7 +20,7 @@ from kgrl.agents.running_state import RunningState
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.files import below
 from kgrl.nn.dueling import DuelingHead
-from kgrl.options import at_least, between, one_of
+from kgrl.options import at_least, between, expected, one_of
 from kgrl.sessions import Sessions
 
 SETTLING = 8
@@ -81,6 +81,7 @@ class OffPolicyAgent(nn.Module):
         own: the subclass's own options, checked.
         state_channels, hidden_channels: width of the GRU and of the head.
         streak_state: whether the head also sees c_p, c_n and the step; off as in the paper.
+        horizon: T of the sessions it is trained on; matters with ``streak_state`` alone.
         taste_channels: length of the taste state, see :class:`kgrl.nn.TasteState`; 0 for none, as in the papers. Its
             squared error joins the loss.
         gamma: discount γ in [0, 1]; of learning alone, the metrics are undiscounted.
@@ -112,7 +113,7 @@ class OffPolicyAgent(nn.Module):
 
     def __init__(
         self, own: Mapping[str, Any], *, state_channels: int = 64, hidden_channels: int = 64,
-        streak_state: bool = False, taste_channels: int = 0, gamma: float = 0.5, lr: float = 3e-3,
+        streak_state: bool = False, horizon: int = 32, taste_channels: int = 0, gamma: float = 0.5, lr: float = 3e-3,
         weight_decay: float = 0.0, epsilon: float | Sequence[float] = 0.1, batch_size: int = 128,
         gradient_steps: int = 64, tau: float = 0.01, target: str = "head", average: float = 0.1,
         replay_size: int = 100_000, seed: int = 0,
@@ -122,6 +123,7 @@ class OffPolicyAgent(nn.Module):
             **own,
             "state_channels": at_least("state_channels", state_channels, 1),
             "hidden_channels": at_least("hidden_channels", hidden_channels, 1), "streak_state": bool(streak_state),
+            "horizon": at_least("horizon", horizon, 1),
             "taste_channels": at_least("taste_channels", taste_channels, 0),
             "gamma": between("gamma", gamma, 0, 1), "lr": between("lr", lr, 0, 1),
             "weight_decay": between("weight_decay", weight_decay, 0, 1), "epsilon": _checked_epsilon(epsilon),
@@ -145,6 +147,7 @@ class OffPolicyAgent(nn.Module):
             apart: those of its parameters that have a learning rate of their own.
             lr: that rate; ``None``: as everything else.
         """
+        network.horizon = self.options["horizon"]
         self.network = network
         self.target = _copy(self._followed())
         self.averaged = _copy(network) if self.average else None
@@ -196,7 +199,14 @@ class OffPolicyAgent(nn.Module):
         Returns:
             ``loss``, ``q`` (of the items shown) and what else the method has, means over the gradient steps, and
             ``gradient_steps``.
+
+        Raises:
+            ValueError: the state has the streak in it, and the sessions are of another horizon than the agent was made
+                for.
         """
+        if self.options["streak_state"] and sessions.horizon != self.options["horizon"]:
+            raise ValueError(expected("sessions", f"of horizon {self.options['horizon']}", sessions.horizon,
+                                      f"make the agent with horizon={sessions.horizon}"))
         self.replay.add(sessions)
         if self.gradient_steps and self.network.head.silent:
             self._settle(self.replay.sample(SETTLING * self.batch_size, generator))

@@ -97,7 +97,12 @@ class QNetwork(nn.Module):
             is most of what a session tells about a user.
         start: what the taste state starts from; the dueling head then starts from 0, so that the first decisions are
             those of the highest feedback expected.
+
+    Attributes:
+        horizon: T of the sessions that it is trained on, by whose root c_p, c_n and the step are divided.
     """
+
+    horizon: int = 32
 
     def __init__(
         self, embedding: Tensor, num_items: int, encoder: KGEncoder | None, item_channels: int,
@@ -149,8 +154,8 @@ class QNetwork(nn.Module):
             parts.append(self.taste(items.taste, sessions.shown, sessions.feedback[:, : sessions.step]))
         if self.streak_state:
             up, down = sessions.streak_counts()
-            # by √T, so that a step moves it by little
-            parts.append(torch.stack([up, down, sessions.length], 1) / sessions.horizon**0.5)
+            # by √T, so that a step moves it by little: training's T, a real user's past is as long as it is
+            parts.append(torch.stack([up, down, sessions.length], 1) / self.horizon**0.5)
         return torch.cat(parts, 1)
 
     def values(

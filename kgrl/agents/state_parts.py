@@ -7,22 +7,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import HeteroData
+from torch_geometric.data import Data, HeteroData
 
 from kgrl.agents.history import KGHistory, SRUHistory
 from kgrl.agents.session_state import SessionState
-from kgrl.graph import knowledge_graph
 from kgrl.nn.encoder import KGEncoder
 from kgrl.nn.taste import TasteTerms
 from kgrl.pretrain.items import item_vectors
 from kgrl.pretrain.tastes import item_tastes
 
 
-def build_state(data: HeteroData, users: Tensor, embedding: Tensor | None, options: Mapping[str, Any]) -> SessionState:
+def build_state(
+    data: HeteroData, kg: Data | None, users: Tensor, embedding: Tensor | None, options: Mapping[str, Any]
+) -> SessionState:
     """Embeddings as given or by matrix factorization, everything else uniformly at random."""
     dim, channels = options["item_channels"], options["state_channels"]
-    if options["state"] == "kg":
-        kg = knowledge_graph(data)
+    if kg is not None:
         if embedding is None:
             embedding = torch.empty(kg.num_nodes, dim).uniform_(-1, 1).mul_(dim**-0.5)
         encoder = KGEncoder.from_kg(kg, channels=[embedding.size(1), dim, dim], hops=2, aggregator="mean")

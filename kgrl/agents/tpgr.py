@@ -19,6 +19,7 @@ from kgrl.agents.state_parts import build_state
 from kgrl.agents.trail import Kept, Trail
 from kgrl.agents.versioned import Versioned
 from kgrl.files import below, digest, load_tensors, save_tensors
+from kgrl.graph import kg_digest, knowledge_graph
 from kgrl.nn.item_scores import ItemScores
 from kgrl.nn.tree_levels import Levels
 from kgrl.nn.tree_policy import TreePolicy
@@ -115,8 +116,12 @@ class TPGR(Versioned):
         } | (PAPER if preset == "paper" else {})
         self.tree = _tree(data, users, tree)
         self.num_items = len(self.tree.paths)
+        kg = knowledge_graph(data) if self.options["state"] == "kg" else None
+        self.kg_digest = None if kg is None else kg_digest(kg)
+        self.data_digest = digest(self.tree.paths, self.tree.children, self.kg_digest,
+                                  *([] if embedding is None else [embedding]))
         with fenced(seed):
-            self.state = build_state(data, users, embedding, self.options)
+            self.state = build_state(data, kg, users, embedding, self.options)
             self.policy = TreePolicy(self.state.channels, self.tree, hidden)
             if self.state.taste_channels:  # the policy starts from the expected feedback alone
                 self.sharpness, self.spread = (nn.Parameter(torch.tensor(value)) for value in (float(sharpness), 1.0))
@@ -281,14 +286,10 @@ class TPGR(Versioned):
             load_optimizer_tensors(getattr(self, name), below(f"{name}.", state))
         self.version += 1
 
-    @property
-    def data_digest(self) -> str:
-        """What a checkpoint remembers of the items: the tree."""
-        return digest(self.tree.paths.cpu(), self.tree.children)
-
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes weights, tree and options to one safetensors file, whole or not at all."""
-        metadata = {"kind": "TPGR agent", "options": self.options, "children": self.tree.children}
+        metadata = {"kind": "TPGR agent", "options": self.options, "children": self.tree.children,
+                    "kg": self.kg_digest, "data": self.data_digest}
         save_tensors(path, self.state_dict() | {"tree.paths": self.tree.paths.cpu()}, metadata)
 
     @classmethod
@@ -302,13 +303,17 @@ class TPGR(Versioned):
             **options: over those in the file.
 
         Raises:
-            ValueError: a damaged or foreign file, or one of other items.
+            ValueError: a damaged or foreign file, or one of other items or another KG.
         """
         tensors, metadata = load_tensors(path, "TPGR agent")
+        if metadata["kg"] is not None and metadata["kg"] != (came := kg_digest(knowledge_graph(data))):
+            raise ValueError(expected("data", f"the data set with the knowledge graph {metadata['kg'][:12]}… that "
+                                      f"{path} was trained on", f"{came[:12]}…"))
         tree = ClusterTree(tensors.pop("tree.paths"), metadata["children"])
         embedding = tensors["state.history.embedding"]
         agent = cls(data, users, tree=tree, embedding=embedding, **(metadata["options"] | options))
         agent.load_state_dict(tensors)
+        agent.data_digest = metadata["data"]  # of the embedding that training began with
         return agent
 
 

@@ -54,7 +54,7 @@ class KHopCandidates(nn.Module):
         - ``select(seeds [B, L], exclude [B, L'])`` → ``items [K]``, ``batch [K]``.
 
     Raises:
-        ValueError, TypeError: an option is out of range or lacks what it needs.
+        ValueError, TypeError: an option is out of range or lacks what it needs, or ``kg`` comes from elsewhere.
     """
 
     ranking: Tensor
@@ -71,14 +71,14 @@ class KHopCandidates(nn.Module):
         table_limit: int = 50_000_000,
     ) -> None:
         super().__init__()
-        self.num_items = int(kg.num_items)
         self.hops = at_least("hops", hops, 1)
         self.size = None if size is None else at_least("size", size, 1)
         self.max_degree = None if max_degree is None else at_least("max_degree", max_degree, 0)
+        walk = KHopWalk(kg, self.hops, self.max_degree)
+        self.num_items = walk.num_items
         self.backfill = _checked_backfill(backfill, popular, self.num_items)
         ranking = None if popular is None else _full_ranking(popular, self.num_items).to(kg.edge_index.device)
         self.register_buffer("ranking", ranking, persistent=False)
-        walk = KHopWalk(kg, self.hops, self.max_degree)
         self.reach = tabulate(walk, at_least("table_limit", table_limit, 0)) or walk
         self._kg = kg
         self._paths: PathFinder | None = None

@@ -27,15 +27,17 @@ def from_frames(
     """Ratings and a KG, in pandas frames with ids of any type, as a validated ``HeteroData``.
 
     Users, items and entities are numbered in the sorted order of their raw ids (items in the order of ``items``, where
-    it is given), so the order of the rows does not matter.
+    it is given), so the order of the rows does not matter to the numbers; only ids of mixed types, which have no order,
+    are numbered as they first appear.
 
     Args:
         ratings: columns ``user, item, rating[, time]``; without ``rating``, an interaction counts as 1. Of several
-            ratings of one item by one user the last is kept.
+            ratings of one item by one user the latest is kept; without ``time``, or at the same time, the last row's:
+            there the order of the rows does matter.
         triples: columns ``head, relation, tail``; all are kept, duplicates too.
         links: columns ``item, entity``, one to one. ``None``: an item is the entity of the same id.
         rating_scale: ``(low, high, threshold)``; ratings above the threshold are positive. ``None``: from the lowest to
-            the highest rating, halfway.
+            the highest rating, halfway; where all ratings are equal, (0, 1, 0.5), which they must fit into.
         items: columns ``item[, title]``: items in the wanted order, rated or not. Rated items it lacks come after.
         linked_only: drop items without an entity, and their ratings. Without ``triples`` nothing is dropped.
         min_ratings: drop users with fewer of the ratings that remain (KGQR: 200 on MovieLens-20M).
@@ -47,14 +49,16 @@ def from_frames(
 
     Returns:
         Node types ``user``, ``item`` and ``entity`` (entities that are no item), each with ``num_nodes`` and ``raw_id``
-        (LongTensor or list); ``data['item'].title`` where known; ``('user', 'rates', 'item')`` with ``edge_index
-        [2, R]``, ``rating [R]`` and, where known, ``time [R]``; one edge type a relation and pair of node types,
-        head → tail; ``rating_scale``, ``relation_names`` (their order numbers the relations) and ``provenance``
-        (name, files with sha256, options, counts before and after).
+        (LongTensor, or list where ids are no whole numbers; without ``triples``, ``entity`` has 0 nodes and no
+        ``raw_id``); ``data['item'].title`` where known; ``('user', 'rates', 'item')`` with ``edge_index [2, R]``,
+        ``rating [R]`` and, where known, ``time [R]``; one edge type a relation and pair of node types, head → tail;
+        ``rating_scale``, ``relation_names`` (their order numbers the relations) and ``provenance`` (name, files with
+        sha256, options, counts before and after).
 
     Raises:
-        ValueError: a missing column or id, a rating outside the scale, a link that cannot stand, relation names that
-            collide, or nothing left; the text names the row and the value.
+        ValueError: a missing column or id, a rating outside the scale, no scale where all ratings are equal and not in
+            [0, 1], a link that cannot stand, relation names that collide, or nothing left; the text names the row and
+            the value.
     """
     raw = Raw(
         Table.of(ratings, "ratings", ["user", "item"]),

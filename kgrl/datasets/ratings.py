@@ -65,14 +65,21 @@ def rating_column(table: Table) -> pd.Series:
 def checked_scale(scale: Scale | None, table: Table) -> Scale:
     """``(low, high, threshold)`` as floats; ``None``: from the lowest to the highest rating, halfway.
 
+    Where all ratings are equal, that is no scale: up to 1 they are taken for marks between 0 and 1, as interactions
+    without a rating are; others do not tell whether they were good ones.
+
     Raises:
-        ValueError: not low ≤ threshold < high, or a rating that is no number or outside the scale.
+        ValueError: not low ≤ threshold < high, a rating that is no number or outside the scale, or ``None`` where all
+            ratings are the same number outside [0, 1].
     """
     rating = rating_column(table)
     values = pd.to_numeric(rating, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     if scale is None:
         table.complain(~np.isfinite(values), "rating", "a finite number")
         low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
+        if low == high and not 0 <= low <= 1:
+            raise ValueError(expected("rating_scale", f"given where all ratings are equal (here {low:g})", None,
+                                      "give (low, high, threshold), e.g. (1, 5, 3)"))
         scale = (low, high, (low + high) / 2) if low < high else BINARY
     if len(scale) != 3 or not all(np.isfinite(scale)) or not scale[0] <= scale[2] < scale[1]:
         raise ValueError(expected("rating_scale", "(low, high, threshold) with low <= threshold < high", scale))

@@ -108,12 +108,15 @@ def cell_path(setting: str, method: str, seed: int) -> Path:
     return Path(setting) / slug(method) / f"seed-{seed}.json"
 
 
-def same_run(cell: Cell, *, options: Mapping[str, Any], training: Mapping[str, Any], data: str | None) -> None:
+def same_run(
+    cell: Cell, *, options: Mapping[str, Any], training: Mapping[str, Any], data: str | None, code: str | None = None
+) -> None:
     """Refuses a cell that is not of the run it is wanted for.
 
     Args:
         cell: as read.
         options, training, data: of the run; ``data=None``: not known here.
+        code: digest of the file that a method of one's own is written in.
 
     Raises:
         ValueError: it was made with others, which are named.
@@ -122,6 +125,8 @@ def same_run(cell: Cell, *, options: Mapping[str, Any], training: Mapping[str, A
     wanted = json.loads(json.dumps(wanted))  # as a file would have them
     differing = [f"  {name}: in the cell {getattr(cell, name)!r}, now {value!r}" for name, value in wanted.items()
                  if json.loads(json.dumps(getattr(cell, name))) != value]
+    if cell.made.get("code") != code:
+        differing.append("  code: the file that the method is written in has changed since")
     if differing:
         raise ValueError(f"{cell.path} is of another run; these differ:\n" + "\n".join(differing)
                          + "\nDelete it to run it again, or use another folder of cells.")

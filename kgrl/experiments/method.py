@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import runpy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from kgrl.experiments.setting import Setting
+from kgrl.files import sha256
 from kgrl.options import expected, one_of
+
+PACKAGE = Path(__file__).resolve().parents[1]
 
 METHODS: dict[str, Method] = {}
 """Every known method by name; :func:`register` adds to it."""
@@ -48,6 +53,16 @@ class Method:
     def slug(self) -> str:
         """The name as a folder."""
         return slug(self.name)
+
+    @property
+    def code(self) -> str | None:
+        """Digest of the file that a method of one's own is written in; ``None`` for kgrl's: a cell tells its commit."""
+        try:
+            file = inspect.getsourcefile(self.build)
+        except TypeError:  # a callable that has no source
+            return None
+        mine = file is not None and Path(file).exists() and not Path(file).resolve().is_relative_to(PACKAGE)
+        return sha256(Path(str(file))) if mine else None
 
     @property
     def search_name(self) -> str:

@@ -97,7 +97,7 @@ def deep(name: str, build: Callable[..., nn.Module], tuned_as: str = "", needs: 
 
     def made(setting: Setting, seed: int, **options: Any) -> nn.Module:
         start = {"tastes": setting.tastes} if warm else {}
-        return build(setting, seed=seed, **{**STATE, **start, **fixed, **options})
+        return build(setting, seed=seed, **{**STATE, "horizon": setting.horizon, **start, **fixed, **options})
 
     in_paper = "DQN-R" if name == "KGQR-KG" else name.removesuffix(" (paper's state)")
     training = Q_TRAINING | ({"evaluate_first": True} if warm else {})

@@ -45,7 +45,7 @@ class Results:
         """
         method = METHODS[method] if isinstance(method, str) else method
         return self._read(method.slug, self.tuned.options(world_of(self.setting), method),
-                          method.training_with(self.training))
+                          method.training_with(self.training), method.code)
 
     def bounds(self) -> dict[str, Cell]:
         """The bounds by name, ``"upper"`` among them; {} where they have not been run."""
@@ -53,12 +53,14 @@ class Results:
                  for cell in self._read(path.name, {}, {})]
         return {cell.method.removeprefix(BOUND): cell for cell in cells}
 
-    def _read(self, folder: str, options: Mapping[str, object], training: Mapping[str, Any]) -> list[Cell]:
+    def _read(
+        self, folder: str, options: Mapping[str, object], training: Mapping[str, Any], code: str | None = None
+    ) -> list[Cell]:
         paths = (self.folder / self.setting / folder).glob("seed-*.json")
         cells = [Cell.read(path) for path in sorted(paths, key=lambda path: int(path.stem.removeprefix("seed-")))]
         for cell in cells:
             self.data = self.data or cell.data
-            same_run(cell, options=options, training=training, data=self.data)
+            same_run(cell, options=options, training=training, data=self.data, code=code)
             same_agent(cell, next((other for other in cells if other.made.get("agent")), cell))
         return cells
 

@@ -57,12 +57,13 @@ def run_cell(
     path = Path(folder) / cell_path(setting.name, method.name, seed)
     if path.exists():
         cell = Cell.read(path)
-        same_run(cell, options=options, training=training, data=setting.digest)
+        same_run(cell, options=options, training=training, data=setting.digest, code=method.code)
         return cell
     started = time.perf_counter()
     agent = method.build(setting, seed, **options).to(setting.device)
     built = time.perf_counter() - started
-    checkpoint = None if checkpoints is None else Path(checkpoints) / digest(str(path), options, training)[:16]
+    run = digest(str(path), options, training, method.code)[:16]
+    checkpoint = None if checkpoints is None else Path(checkpoints) / run
     curve = [] if not training else fit(
         agent, setting.simulator, setting.train, eval_users=setting.curve_users, seed=seed, checkpoint=checkpoint,
         progress=False, watch=watch, **training)
@@ -71,7 +72,8 @@ def run_cell(
     seconds = {"building": built, "training": curve[-1]["seconds"] if curve else 0.0,
                "test users": time.perf_counter() - evaluated}
     cell = _cell(setting, method.name, seed, scores, options=options, training=training, curve=curve,
-                 note=method.note(setting), made=_made(setting) | {"seconds": seconds, "agent": _written(agent)})
+                 note=method.note(setting), made=_made(setting) | {"seconds": seconds, "agent": _written(agent)}
+                 | ({} if method.code is None else {"code": method.code}))
     cell.write(folder)
     if checkpoint is not None:
         shutil.rmtree(checkpoint, ignore_errors=True)

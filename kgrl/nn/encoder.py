@@ -110,14 +110,14 @@ class KGEncoder(torch.nn.Module):
         Args:
             edge_index: ``[2, M]``, source → target; parallel edges count each.
             num_nodes: of the whole graph.
-            targets: ``[T]``, node ids, repeats allowed.
+            targets: ``[T]``, node ids, repeats allowed, or a bool mask ``[num_nodes]``.
 
         Returns:
             The encoder itself.
         """
         graph = in_neighbours(edge_index, num_nodes)
         node_ids("edge_index", graph.columns, num_nodes)
-        planned = plan(graph, node_ids("targets", targets, num_nodes), self.hops, self._whole)
+        planned = plan(graph, _target_ids(targets, num_nodes), self.hops, self._whole)
         self.num_nodes = num_nodes
         self.register_buffer("graph_ptr", graph.ptr, persistent=False)
         self.register_buffer("graph_columns", graph.columns, persistent=False)
@@ -134,13 +134,14 @@ class KGEncoder(torch.nn.Module):
             x: ``[num_nodes, F_in]``, of every node of the graph.
             edge_index: ``[2, M]``, source → target, or as :class:`~kgrl.nn.conv.KGConv` takes it; ``None``: the planned
                 graph.
-            targets: ``[T]``, repeats allowed; ``None``: the planned targets, or with an ``edge_index`` every node.
+            targets: ``[T]``, repeats allowed, or a bool mask ``[num_nodes]``, whose T nodes come in their order;
+                ``None``: the planned targets, or with an ``edge_index`` every node.
 
         Returns:
             ``[T, F_out]``.
 
         Raises:
-            ValueError: neither edges nor a planned graph, or ``x`` does not fit the graph.
+            ValueError: neither edges nor a planned graph, or ``x`` or a mask does not fit the graph.
             IndexError: a target that is no node.
         """
         if edge_index is not None and targets is None:
@@ -162,7 +163,7 @@ class KGEncoder(torch.nn.Module):
         else:
             graph = Rows(self.graph_ptr, self.graph_columns)
         assert targets is not None
-        return plan(graph, node_ids("targets", targets, x.size(0)), self.hops, self._whole)
+        return plan(graph, _target_ids(targets, x.size(0)), self.hops, self._whole)
 
     def _run(self, x: Tensor, planned: Plan) -> Tensor:
         out = x.index_select(0, planned.nodes)
@@ -180,3 +181,13 @@ class KGEncoder(torch.nn.Module):
 
     def extra_repr(self) -> str:
         return "" if self.num_nodes is None else f"num_nodes={self.num_nodes}"
+
+
+def _target_ids(targets: Tensor, num_nodes: int) -> Tensor:
+    """The checked ids of ``targets``, which may be a mask: taken for ids, its bools would be the nodes 0 and 1."""
+    if targets.dtype == torch.bool:
+        if targets.shape != (num_nodes,):
+            raise ValueError(expected("targets", f"node ids [T] or a mask [{num_nodes}], one bool a node",
+                                      f"a mask {list(targets.shape)}"))
+        return targets.nonzero().view(-1)
+    return node_ids("targets", targets, num_nodes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +27,7 @@ class NodeIndex(torch.nn.Module):
         self.depth, self.num_children = tree.depth, tree.children  # Module.children is taken
         self.num_items = len(tree.paths)
         position = tree.positions.cpu()
-        self.register_buffer("leaves", tree.leaves.cpu().clone(), persistent=False)
+        self.register_buffer("leaves", tree.leaves.cpu().clone())  # in a state_dict, for that to tell its tree
         # [D + 1, 1 + N]: the node above each item on each level; first, above "none", −1
         widths = self.num_children ** torch.arange(self.depth, -1, -1)
         above = torch.cat([widths.new_full((self.depth + 1, 1), -1), position // widths.unsqueeze(1)], 1)
@@ -40,6 +40,20 @@ class NodeIndex(torch.nn.Module):
             self.register_buffer(f"below{level}", below.view(-1, self.num_children), persistent=False)
             self.fewest.insert(1, int(below[below > 0].min()))
             below = below.view(-1, self.num_children).sum(1)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Tensor], prefix: str, local_metadata: Any, strict: bool, missing_keys: list[str],
+        unexpected_keys: list[str], error_msgs: list[str],
+    ) -> None:
+        """Refuses weights that were trained for the nodes of another tree; the message is part of PyTorch's."""
+        given = state_dict.get(f"{prefix}leaves")
+        if given is not None and not torch.equal(given.to(self.leaves), self.leaves):
+            items = int((given >= 0).sum())
+            error_msgs.append(f"{prefix}leaves: weights of another tree (over {items} items, this one over "
+                              f"{self.num_items}): make the policy with the tree that they were trained with")
+            state_dict[f"{prefix}leaves"] = self.leaves  # one message is enough
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
+                                      error_msgs)
 
     @property
     def position(self) -> Tensor:

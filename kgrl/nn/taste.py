@@ -56,9 +56,13 @@ class TasteTerms(NamedTuple):
 
         Args:
             sequences: ``[B, L]``, item ids; −1, anywhere, is skipped.
-            feedback: ``[B, L]``, how each was received.
+            feedback: ``[B, L]``, how each was received; whatever stands at a −1, NaN too, does not matter.
+
+        Raises:
+            ValueError: feedback of another shape.
         """
         ids, present = sequences.clamp(min=0), sequences >= 0
+        feedback = _received(feedback, sequences, "sequences")
         # embedding, as its gradient adds in a fixed order, which that of x[index] does not
         deviation = F.embedding(ids, self.noise.rsqrt().unsqueeze(1)) * present.unsqueeze(2)
         loading = F.embedding(ids, self.loading) * deviation
@@ -79,9 +83,12 @@ class TasteTerms(NamedTuple):
         Args:
             belief: of B sessions.
             items: ``[B]``, what was shown; −1 leaves the belief as it is.
-            feedback: ``[B]``.
+            feedback: ``[B]``; whatever stands at a −1, NaN too, does not matter.
+
+        Raises:
+            ValueError: feedback of another shape.
         """
-        ids = items.clamp(min=0)
+        ids, feedback = items.clamp(min=0), _received(feedback, items, "items")
         loading = F.embedding(ids, self.loading) * (items >= 0).unsqueeze(1)
         spread = torch.bmm(belief.covariance, loading.unsqueeze(2))
         rest = self.noise.index_select(0, ids) + (loading * spread.squeeze(2)).sum(1)
@@ -102,6 +109,13 @@ class TasteTerms(NamedTuple):
         """
         personal = (F.embedding(index, self.loading) * F.embedding(batch, mean)).sum(1)
         return personal + F.embedding(index, self.expected.unsqueeze(1)).squeeze(1)
+
+
+def _received(feedback: Tensor, items: Tensor, name: str) -> Tensor:
+    """``feedback``, and 0 where there is no item: NaN there would survive being multiplied by a mask."""
+    if feedback.shape != items.shape:
+        raise ValueError(expected("feedback", f"of the shape of `{name}`, {list(items.shape)}", list(feedback.shape)))
+    return feedback.masked_fill(items < 0, 0.0)
 
 
 class TasteState(torch.nn.Module):

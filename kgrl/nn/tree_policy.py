@@ -158,7 +158,16 @@ class TreePolicy(torch.nn.Module):
         """``[R]`` each: the log-probability of ``items``, and the entropy of the choices on their paths.
 
         The latter, averaged over drawn items, estimates the entropy over all items (chain rule).
+
+        Raises:
+            ValueError: not one item for each state, or (on the CPU; elsewhere, looking would stall the device) an item
+                that the tree does not have.
         """
+        if items.shape != state.shape[:1]:
+            raise ValueError(expected("items", f"[{len(state)}], one for each state", list(items.shape)))
+        if items.device.type == "cpu" and bool(((items < 0) | (items >= self.num_items)).any()):
+            wrong = items[(items < 0) | (items >= self.num_items)][0].item()
+            raise ValueError(expected("items", f"items in [0, {self.num_items})", wrong))
         levels = self._levels(scores)
         past = None if gone is None else self._gone(state, gone, levels)
         return self._evaluate(state, self._way_to(items, state, past, levels), levels)

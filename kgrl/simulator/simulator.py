@@ -97,8 +97,9 @@ class Simulator(nn.Module):
             The same ``sessions``, one step on.
 
         Raises:
-            ValueError: an item shown twice in a session or an unknown id, with the session and the step. On the CPU at
-                once; on other devices, where looking would stall the device, at the session's last step.
+            ValueError: an item shown twice in a session or an unknown id, with the session and the step; feedback that
+                is no number in [−1, 1]. On the CPU at once; on other devices, where looking would stall the device, at
+                the session's last step.
         """
         step = sessions.step
         if step >= sessions.horizon:
@@ -111,6 +112,8 @@ class Simulator(nn.Module):
             self._explain(items, sessions, step)
         ended = items < 0
         feedback, positive, streak = self.feedback.react(sessions.users, items.clamp(0, self.feedback.num_items - 1))
+        if feedback.device.type == "cpu":
+            self._check_feedback(feedback.masked_fill(ended, 0), sessions.users, items)
         reward = feedback
         if self.eta:
             up, down = sessions.streak_counts()
@@ -173,6 +176,15 @@ class Simulator(nn.Module):
         if bad.any():
             step, items = steps[int(bad.nonzero()[0])]
             self._explain(items, sessions, step)
+        self._check_feedback(sessions.feedback, sessions.users.unsqueeze(1).expand_as(sessions.items), sessions.items)
+
+    def _check_feedback(self, feedback: Tensor, users: Tensor, items: Tensor) -> None:
+        """Refuses what a feedback model may not say."""
+        fine = feedback.abs() <= 1  # not so of a NaN
+        if not fine.all():
+            first = tuple(int(index) for index in (~fine).nonzero()[0])
+            raise ValueError(expected("feedback", "numbers in [-1, 1]", float(feedback[first]),
+                                      f"user {int(users[first])}, item {int(items[first])}; scale the feedback model"))
 
     def _explain(self, items: Tensor, sessions: Sessions, step: int) -> NoReturn:
         """The error of the first session whose item of this step is bad."""

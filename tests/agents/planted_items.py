@@ -55,5 +55,5 @@ WORLDS: dict[str, Callable[..., Simulator]] = {"predicted": predicted, "rated": 
 
 def make(name: str, **options: Any) -> VectorAgent:
     """A small agent of that name."""
-    given = {"state_channels": 8, "hidden_channels": 16, "gradient_steps": 3, "batch_size": 32, "seed": 1}
+    given = {"state_channels": 8, "hidden_channels": 16, "gradient_steps": 3, "batch_size": 32, "seed": 1, "horizon": 6}
     return AGENTS[name](vectors(), **(given | options))

@@ -15,7 +15,7 @@ USERS_HERE = torch.arange(9)
 
 
 def learned(k: int | float, **options) -> DDPGKNN:
-    given = {"state_channels": 8, "hidden_channels": 16, "gradient_steps": 4, "batch_size": 32, "seed": 1}
+    given = {"state_channels": 8, "hidden_channels": 16, "gradient_steps": 4, "batch_size": 32, "seed": 1, "horizon": 6}
     agent, generator = DDPGKNN(vectors(), k=k, **(given | options)), torch.Generator().manual_seed(0)
     agent.learn(rollout(agent, predicted(), torch.arange(USERS), True, generator), generator)
     return agent
@@ -45,7 +45,8 @@ def test_takes_the_best_of_the_k_nearest_item_by_item(k, pool) -> None:
 def test_with_k_of_n_it_is_the_argmax_over_all_items() -> None:
     """Also a DQN-R of the same critic takes these, and the actor has no say."""
     agent = learned(1.0, taste_channels=2, streak_state=True)
-    dqn = DQNR(vectors(), state_channels=8, hidden_channels=16, taste_channels=2, streak_state=True, average=0.0)
+    dqn = DQNR(vectors(), state_channels=8, hidden_channels=16, taste_channels=2, streak_state=True,
+               horizon=6, average=0.0)
     dqn.network.load_state_dict({name: value for name, value in agent.acting.state_dict().items()
                                  if not name.startswith(("actor.", "scale"))})
     sessions, net = rollout(agent, predicted(), USERS_HERE), agent.acting

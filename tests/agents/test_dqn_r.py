@@ -20,7 +20,7 @@ from tests.agents.test_kgqr_step import STEPS, by_hand_values, head_of, transiti
 @pytest.mark.parametrize("options", [{}, {"taste_channels": 2, "streak_state": True, "target": "all"}])
 def test_is_kgqr_without_candidates_convolution_and_graph(options) -> None:
     """The same start, the same decisions and the same weights after learning from the same sessions."""
-    options = {"state_channels": 8, "hidden_channels": 16, "gradient_steps": 5, "seed": 3, **options}
+    options = {"state_channels": 8, "hidden_channels": 16, "gradient_steps": 5, "horizon": 6, "seed": 3, **options}
     kg = knowledge_graph(torch.tensor([[0], [ITEMS]]), num_nodes=ITEMS + 1, num_items=ITEMS)
     kgqr = KGQR(kg, embedding=vectors(), variant="KGQR-KG", embedding_lr=1e-3, **options)
     dqn = DQNR(vectors(), embedding_lr=1e-3, **options)

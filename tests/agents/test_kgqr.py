@@ -16,6 +16,7 @@ from kgrl.graph import knowledge_graph
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
 from kgrl.simulator import PredictedFeedback, Simulator
+from kgrl.train import fit
 
 # ---------------------------------------------------------------------------------------------- decisions
 
@@ -151,12 +152,43 @@ def test_save_and_load_decide_alike(tmp_path, world):
     assert torch.equal(before, after)
 
 
+def test_what_is_recommended_to_one_is_not_the_others_business(world):
+    agent = parity_agent(streak_state=True, horizon=8, taste_channels=2, backfill=("popular", 20),
+                         popular=torch.arange(20))
+    generator = torch.Generator().manual_seed(0)
+    agent.learn(rollout(agent, world, torch.arange(6), True, generator), generator)
+    pasts = [([0, 3], [1.0, -0.5]), ([], []), (list(range(15)), [0.5, -0.5, 1.0] * 5)]
+    together = agent.recommend(Sessions.from_history(*zip(*pasts, strict=True)), k=4)
+    for row, (items, feedback) in enumerate(pasts):
+        assert torch.equal(agent.recommend(Sessions.from_history([items], [feedback]), k=4)[0], together[row])
+
+
 def test_load_refuses_another_graph(tmp_path):
     agent = parity_agent()
     agent.save(tmp_path / "agent.safetensors")
     other = knowledge_graph(torch.tensor([[0], [20]]), num_nodes=22, num_items=20)
     with pytest.raises(ValueError, match="another knowledge graph"):
         KGQR.load(tmp_path / "agent.safetensors", other)
+
+
+@pytest.mark.parametrize("change", [{"embedding": torch.ones(22, 4)}, {"popular": torch.arange(19, -1, -1)}])
+def test_a_checkpoint_of_other_embeddings_or_another_ranking_is_refused(change, tmp_path, world):
+    def run(**given) -> None:
+        agent = parity_agent(**({"embedding": torch.zeros(22, 4), "popular": torch.arange(20)} | given))
+        fit(agent, world, torch.arange(6), interactions=48, sessions=3, checkpoint=tmp_path, progress=False)
+
+    run()
+    run()
+    with pytest.raises(ValueError, match=r"belongs to another run(.|\n)*agent data"):
+        run(**change)
+
+
+def test_a_loaded_agent_is_known_by_what_its_training_began_with(tmp_path, world):
+    agent = parity_agent(embedding=torch.randn(22, 4))
+    generator = torch.Generator().manual_seed(0)
+    agent.learn(rollout(agent, world, torch.arange(6), True, generator), generator)
+    agent.save(tmp_path / "agent.safetensors")
+    assert KGQR.load(tmp_path / "agent.safetensors", agent.candidates._kg).data_digest == agent.data_digest
 
 
 def test_load_refuses_a_damaged_file(tmp_path):

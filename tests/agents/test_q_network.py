@@ -31,7 +31,7 @@ def test_the_state_is_the_gru_of_the_liked_items():
 
 def test_the_extras_are_streaks_and_step():
     net, sessions = network(streak_state=True), past()
-    extras = net.states(net.view(), sessions)[:, 5:] * sessions.horizon**0.5
+    extras = net.states(net.view(), sessions)[:, 5:] * net.horizon**0.5
     torch.testing.assert_close(extras, torch.tensor([[2.0, 0, 2], [0, 2, 4], [0, 0, 0]]))
 
 
@@ -44,7 +44,23 @@ def test_the_streak_adds_the_same_to_every_item():
     with torch.no_grad():
         net.head.streak.weight.add_(torch.tensor([[1.0, 10.0, 100.0]]))
     added = net.head(state, vectors, index, batch).view(3, 9) - with_streak
-    torch.testing.assert_close(added, (torch.tensor([[2 + 200.0], [20 + 400.0], [0.0]]) / 2).expand(3, 9))
+    counted = torch.tensor([[2 + 200.0], [20 + 400.0], [0.0]])
+    torch.testing.assert_close(added, (counted / net.horizon**0.5).expand(3, 9))
+
+
+def test_a_state_is_that_of_the_session_whatever_its_room():
+    """A real user's past has no steps to come, a simulated session has; neither depends on who else is in the batch."""
+    net, together = network(streak_state=True, taste_channels=2), past()
+    room = Sessions.empty(torch.zeros(3, dtype=torch.long), 40)
+    for name in ("items", "feedback", "rewards", "positive", "streak"):
+        getattr(room, name)[:, :4] = getattr(together, name)
+    room.length, room.step = together.length, 4
+    with torch.no_grad():
+        states = net.states(net.view(), together)
+        torch.testing.assert_close(net.states(net.view(), room), states)
+        for row, alone in enumerate([([0, 1], [1.0, 1.0]), ([2, 3, 4, 5], [1.0, 1.0, -1.0, -1.0]), ([], [])]):
+            found = net.states(net.view(), Sessions.from_history([alone[0]], [alone[1]]))
+            torch.testing.assert_close(found[0], states[row])
 
 
 def test_taste_stands_between_the_gru_and_the_extras():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
@@ -131,6 +133,38 @@ def test_a_checkpoint_of_another_tree_is_refused(tmp_path, data, world):
     run(0)
     with pytest.raises(ValueError, match="agent data"):
         run(1)
+
+
+def another_kg(data: HeteroData) -> HeteroData:
+    """The same items, ratings and numbers of nodes; the KG links other pairs."""
+    other = copy.deepcopy(data)
+    for kind in other.edge_types:
+        if "user" not in (kind[0], kind[2]):
+            other[kind].edge_index = other[kind].edge_index.flip(1).roll(1, 1).index_copy(
+                1, torch.arange(1), other[kind].edge_index[:, 3:4])
+    return other
+
+
+@pytest.mark.parametrize("change", ["embedding", "kg"])
+def test_a_checkpoint_of_another_embedding_or_kg_is_refused(tmp_path, data, world, change):
+    def run(of: HeteroData, scale: float) -> None:
+        vectors = scale * torch.randn(ITEMS, 3, generator=torch.Generator().manual_seed(0))
+        state = {"state": "kg"} if change == "kg" else {"embedding": vectors}
+        fit(make(of, tree=ClusterTree.build(vectors / scale), **state), world, torch.arange(USERS), interactions=240,
+            sessions=40, checkpoint=tmp_path, progress=False)
+
+    run(data, 1.0)
+    run(data, 1.0)
+    with pytest.raises(ValueError, match="agent data"):
+        run(another_kg(data), 2.0)
+
+
+def test_load_refuses_another_kg(tmp_path, data):
+    agent = make(data, state="kg")
+    agent.save(tmp_path / "agent.safetensors")
+    assert TPGR.load(tmp_path / "agent.safetensors", data, torch.arange(USERS)).data_digest == agent.data_digest
+    with pytest.raises(ValueError, match="`data` must be the data set with the knowledge graph"):
+        TPGR.load(tmp_path / "agent.safetensors", another_kg(data), torch.arange(USERS))
 
 
 def test_same_seed_same_run_and_global_states_untouched(data, world):

@@ -36,7 +36,7 @@ def learned(name: str, **options) -> VectorAgent:
 @STATES
 @pytest.mark.parametrize("kind", WORLDS)
 def test_nothing_twice_and_an_end(name, state, kind, device) -> None:
-    world, agent = WORLDS[kind](horizon=ITEMS + 3).to(device), make(name, **state).to(device)
+    world, agent = WORLDS[kind](horizon=ITEMS + 3).to(device), make(name, horizon=ITEMS + 3, **state).to(device)
     generator, users = torch.Generator(device).manual_seed(0), torch.arange(7, device=device)
     for explore in (True, False):
         sessions = rollout(agent, world, users, explore, generator)
@@ -125,6 +125,26 @@ def test_recommend_begins_with_what_it_would_show(name) -> None:
         agent.recommend(Sessions.from_history([[24]], [[1.0]]))
     with pytest.raises(ValueError, match="`k` must be at least 1, got 0"):
         agent.recommend(past, k=0)
+
+
+@EVERY
+def test_what_is_recommended_to_one_is_not_the_others_business(name) -> None:
+    agent, empty = learned(name, taste_channels=2, streak_state=True), ([], [])
+    pasts = [([0, 4, 9], [1.0, 0.9, -0.5]), ([1], [1.0]), empty, (list(range(20)), [0.5, -0.5] * 10)]
+    together = agent.recommend(Sessions.from_history(*zip(*pasts, strict=True)), k=4)
+    for row, (items, feedback) in enumerate(pasts):
+        assert torch.equal(agent.recommend(Sessions.from_history([items], [feedback]), k=4)[0], together[row])
+    begun = Sessions.empty(torch.zeros(1, dtype=torch.long), 6)  # as training and evaluation begin
+    assert torch.equal(agent.act(begun), agent.recommend(Sessions.from_history([[]], [[]]), k=1)[0])
+
+
+@EVERY
+def test_another_horizon_than_it_was_made_for_is_refused(name) -> None:
+    agent, generator = make(name, streak_state=True), torch.Generator().manual_seed(0)
+    with pytest.raises(ValueError, match="`sessions` must be of horizon 6, got 5; make the agent with horizon=5"):
+        agent.learn(rollout(agent, predicted(5), torch.arange(USERS), True), generator)
+    agent = make(name)  # without the streak, T does not matter
+    agent.learn(rollout(agent, predicted(5), torch.arange(USERS), True), generator)
 
 
 # ------------------------------------------------------------------------------------- saving, copying, resuming

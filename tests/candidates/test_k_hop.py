@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
 from torch_geometric.utils import k_hop_subgraph
 
 from kgrl.candidates import KHopCandidates
@@ -319,6 +319,23 @@ def test_state_dict_is_empty_and_copies_work(device: torch.device) -> None:
 def test_bad_options(options: dict[str, Any], error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         KHopCandidates(random_kg(), **options)
+
+
+@pytest.mark.parametrize("given", [{}, {"num_items": 2}, {"inverse": True}])
+def test_a_graph_from_elsewhere(given: dict[str, Any]) -> None:
+    kg = Data(edge_index=torch.tensor([[0, 1], [2, 2]]), num_nodes=3, **given)
+    with pytest.raises(ValueError, match=r"`kg` must be a graph that `kgrl.graph.knowledge_graph` made, got Data\("):
+        KHopCandidates(kg)
+    kg.num_items = 2
+    assert KHopCandidates(knowledge_graph(kg)).select(padded([[0]]), padded([[]]))[0].tolist() == [1]  # as it says
+
+
+def test_what_is_no_graph() -> None:
+    data = HeteroData()
+    data["item"].num_nodes = 2
+    for wrong, name in ((data, "HeteroData"), (torch.tensor([[0], [1]]), "Tensor"), (None, "NoneType")):
+        with pytest.raises(ValueError, match=f"`kg` must be .*knowledge_graph` made, got '{name}'; knowledge_graph"):
+            KHopCandidates(wrong)
 
 
 def test_bad_sessions() -> None:

@@ -65,6 +65,24 @@ def test_row_order_does_not_matter(frames, order):
     assert triples_of(first) == triples_of(second)
 
 
+def test_row_order_decides_between_ratings_that_time_does_not_tell_apart():
+    twice = pd.DataFrame({"user": ["u", "u"], "item": ["a", "a"], "rating": [1, 5]})
+    for frame in (twice, twice.assign(time=3)):
+        for order, kept in (([0, 1], 5), ([1, 0], 1)):
+            data = from_frames(frame.iloc[order], rating_scale=(1, 5, 3))
+            assert data["user", "rates", "item"].rating.tolist() == [kept]
+    for order in ([0, 1], [1, 0]):
+        data = from_frames(twice.assign(time=[9, 3]).iloc[order], rating_scale=(1, 5, 3))
+        assert data["user", "rates", "item"].rating.tolist() == [1]
+
+
+def test_equal_ratings_need_a_scale():
+    fives = pd.DataFrame({"user": ["u", "u"], "item": ["a", "b"], "rating": [5, 5]})
+    with pytest.raises(ValueError, match=r"`rating_scale` must be given where all ratings are equal \(here 5\)"):
+        from_frames(fives)
+    assert from_frames(fives, rating_scale=(1, 5, 3)).rating_scale == (1.0, 5.0, 3.0)
+
+
 def test_integer_ids_that_are_numbers_already(frames):
     ratings = pd.DataFrame({"user": [1, 0], "item": [1, 0], "rating": [1, 2]})
     triples = pd.DataFrame({"head": [0, 1], "relation": [0, 1], "tail": [2, 3]})
@@ -80,6 +98,8 @@ def test_integer_ids_that_are_numbers_already(frames):
 def test_ratings_alone():
     data = from_frames(pd.DataFrame({"user": [5, 5], "item": ["b", "a"]}))
     assert data["entity"].num_nodes == 0
+    assert "raw_id" not in data["entity"]
+    assert (data["user"].raw_id.tolist(), data["item"].raw_id) == ([5], ["a", "b"])  # a tensor, and a list
     assert data["user", "rates", "item"].rating.tolist() == [1.0, 1.0]
     assert data.rating_scale == (0.0, 1.0, 0.5)
     assert data.relation_names == []

@@ -44,6 +44,18 @@ def test_scale_from_the_ratings():
     assert checked_scale(None, table([])) == (0.0, 1.0, 0.5)
 
 
+@pytest.mark.parametrize("rating", [5, 1.5, -1])
+def test_equal_ratings_are_no_scale(rating):
+    with pytest.raises(ValueError, match=rf"`rating_scale` must be given where .* equal \(here {rating}\)"):
+        checked_scale(None, table([rating, rating]))
+    assert checked_scale((-1, 5, 2), table([rating, rating])) == (-1.0, 5.0, 2.0)
+
+
+@pytest.mark.parametrize("mark", [0, 0.5, 1])
+def test_equal_marks_are_between_0_and_1(mark):
+    assert checked_scale(None, table([mark, mark])) == (0.0, 1.0, 0.5)
+
+
 def test_threshold_may_be_the_lowest_rating():
     assert checked_scale((1, 5, 1), table([3])) == (1.0, 5.0, 1.0)
 

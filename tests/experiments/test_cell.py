@@ -107,6 +107,15 @@ def test_a_cell_of_another_run_is_refused(changed, named):
         same_run(cell, **(run | changed))
 
 
+def test_a_cell_of_code_that_has_changed_is_refused():
+    run = {"options": made().options, "training": made().training, "data": None}
+    own = made(made={"code": "abc"})
+    same_run(own, **run, code="abc")
+    for code in ("abd", None):
+        with pytest.raises(ValueError, match=r"is of another run(.|\n)*code: the file that the method is written in"):
+            same_run(own, **run, code=code)
+
+
 @pytest.mark.parametrize("kind", [list, tuple])  # as read from a file, and as just run
 def test_options_are_compared_as_a_file_has_them(kind):
     same_run(made(options={"backfill": kind(("popular", 3))}), options={"backfill": ("popular", 3)},

@@ -16,7 +16,7 @@ TABLE = Table("t", "Figure 9", {"first": "A", "second": "B", "third": "C"}, ("re
 @pytest.fixture
 def results(tmp_path, monkeypatch):
     for name in "ABC":
-        monkeypatch.setitem(METHODS, name, Method(name, lambda setting, seed: None, training=TRAINING))
+        monkeypatch.setitem(METHODS, name, Method(name, dict, training=TRAINING))
     made_cell("A", 0, [1.0] * 5, curve=(1.0, 2.0, 3.0)).write(tmp_path)
     faster = made_cell("A", 1, [1.5] * 5, curve=(1.5, 2.5))
     replace(faster, curve=[faster.curve[0], faster.curve[1] | {"seconds": 0.4}]).write(tmp_path)

@@ -1,7 +1,9 @@
+import linecache
+
 import pytest
 from torch import nn
 
-from kgrl.experiments.method import METHODS, Method, method_of, register, slug
+from kgrl.experiments.method import METHODS, Method, method_of, methods_in, register, slug
 
 
 @pytest.fixture
@@ -27,6 +29,25 @@ def test_a_registered_method_is_found_by_name():
     assert (mine.search_name, Method("B", build, tuned_as="A").search_name) == ("Mine", "A")
     with pytest.raises(ValueError, match="choose from Mine; did you mean 'Mine'"):
         method_of("Mine!")
+
+
+def test_a_method_of_ones_own_is_known_by_its_code(tmp_path):
+    import kgrl.experiments.methods  # noqa: F401
+
+    assert {METHODS[name].code for name in ("KGQR", "Random", "TPGR", "GreedySVD")} == {None}
+    assert Method("No source", dict).code is None
+    file = tmp_path / "mine.py"
+
+    def written(text):
+        file.write_text(f"from kgrl.experiments.method import Method, register\n{text}\n"
+                        "register(Method('Written', lambda setting, seed: None))\n")
+        found = methods_in(file)
+        METHODS.pop("Written")
+        linecache.checkcache()
+        return found[0].code
+
+    first = written("x = 1")
+    assert first == written("x = 1") != written("x = 2")
 
 
 @pytest.mark.usefixtures("known")

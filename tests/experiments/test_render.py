@@ -18,7 +18,7 @@ TABLE = Table("t", "Table 9", {"ours": "A", "theirs": "B", "not yet": "C"}, ("re
 @pytest.fixture
 def results(tmp_path, monkeypatch):
     for name in "ABC":
-        monkeypatch.setitem(METHODS, name, Method(name, lambda setting, seed: None, training=TRAINING))
+        monkeypatch.setitem(METHODS, name, Method(name, dict, training=TRAINING))
     return Results(tmp_path, SETTING, Tuned(tmp_path / "tuned.json"))
 
 

@@ -10,7 +10,7 @@ from tests.experiments.made_cells import SETTING, TRAINING, made_cell, write_bou
 
 
 def method(name, **options):
-    return Method(name, lambda setting, seed: None, **options)
+    return Method(name, dict, **options)
 
 
 @pytest.fixture

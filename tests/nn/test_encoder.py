@@ -121,6 +121,19 @@ def test_from_kg_by_hand() -> None:
     assert out.tolist() == [[4.0, 0.0], [2.0, 4.0]]  # (2 + 4) / 2 + 1, and ReLU of (4 + 8) / 2 − 9; item 1 hears nobody
 
 
+@pytest.mark.parametrize("marked", [[7, 3, 29], [], list(range(30))])
+def test_targets_may_be_a_mask(marked: list[int]) -> None:
+    """As PyG's subsets may: the marked nodes, in their order."""
+    x, edges = random_graph(2)
+    encoder = KGEncoder(6).double()
+    mask = torch.zeros(30, dtype=torch.bool)
+    mask[marked] = True
+    full = whole(encoder, x, edges)[sorted(marked)]
+    torch.testing.assert_close(encoder(x, edges, mask), full)
+    torch.testing.assert_close(encoder.plan(edges, 30, torch.arange(5))(x, targets=mask), full)
+    torch.testing.assert_close(encoder.plan(edges, 30, mask)(x), full)
+
+
 def test_no_hops_hand_the_rows_through() -> None:
     x, edges = random_graph(0)
     assert torch.equal(KGEncoder(6, 0).plan(edges, 30, torch.tensor([5, 2, 5]))(x), x[[5, 2, 5]])
@@ -182,6 +195,12 @@ def test_refuses() -> None:
         encoder(x, targets=torch.tensor([30]))
     with pytest.raises(IndexError, match="`targets` must be node ids from 0 to 29, got -1"):
         encoder(x, targets=torch.tensor([-1]))
+    for size in ((29,), (31,), (30, 1)):
+        mask = torch.ones(size, dtype=torch.bool)
+        with pytest.raises(ValueError, match="`targets` must be node ids .* a mask .30., one bool a node, got 'a mask"):
+            encoder(x, targets=mask)
+        with pytest.raises(ValueError, match="`targets` must be node ids .* a mask .30., one bool a node, got 'a mask"):
+            encoder.plan(edges, 30, mask)
     for bad in ([[0], [30]], [[30], [0]], [[0], [-1]]):
         with pytest.raises(IndexError, match="`edge_index` must be node ids from 0 to 29, got"):
             encoder.plan(torch.tensor(bad), 30, torch.arange(3))

@@ -80,6 +80,44 @@ def test_order_and_padding_do_not_matter() -> None:
     torch.testing.assert_close(layer(items, SEQUENCES, noise), layer(items, SEQUENCES, feedback))
 
 
+def test_feedback_of_no_item_may_be_anything() -> None:
+    """NaN, too: states and gradients are the very same bits, whole and step by step."""
+    layer, items, feedback = make()
+    feedback.requires_grad_()
+    blank, inputs = SEQUENCES < 0, [items, feedback, *layer.parameters()]
+    zero, nan = feedback.masked_fill(blank, 0.0), feedback.masked_fill(blank, torch.nan)
+    first, second = layer(items, SEQUENCES, zero), layer(items, SEQUENCES, nan)
+    assert torch.equal(first, second)
+    for one, other in zip(torch.autograd.grad(first.square().sum(), inputs, allow_unused=True),
+                          torch.autograd.grad(second.square().sum(), inputs, allow_unused=True), strict=True):
+        assert torch.equal(one, other)
+    terms = layer.project(items)
+    one = other = terms.prior(len(SEQUENCES))
+    for step in range(SEQUENCES.size(1)):
+        one = terms.update(one, SEQUENCES[:, step], zero[:, step])
+        other = terms.update(other, SEQUENCES[:, step], nan[:, step])
+    assert torch.equal(one.mean, other.mean)
+    assert torch.equal(one.covariance, other.covariance)
+
+
+def test_feedback_of_an_item_that_is_nan_is_not_hidden() -> None:
+    layer, items, feedback = make()
+    feedback[0, 1] = torch.nan
+    state = layer(items, SEQUENCES, feedback)
+    assert state.isnan().all(1).tolist() == [True, False, False, False]
+
+
+def test_feedback_is_one_number_an_item() -> None:
+    layer, items, feedback = make()
+    with pytest.raises(ValueError, match=r"`feedback` must be of the shape of `sequences`, \[1, 2\], got \[1, 1\]"):
+        layer(items, torch.tensor([[3, 7]]), feedback[:1, :1])
+    with pytest.raises(ValueError, match=r"`feedback` must be of the shape of `sequences`, \[4, 4\], got \[4\]"):
+        layer(items, SEQUENCES, feedback[0])
+    terms = layer.project(items)
+    with pytest.raises(ValueError, match=r"`feedback` must be of the shape of `items`, \[4\], got \[1\]"):
+        terms.update(terms.prior(4), SEQUENCES[:, 0], feedback[0, :1])
+
+
 def test_step_by_step_equals_the_whole_sequence() -> None:
     layer, items, feedback = make()
     terms = layer.project(items)

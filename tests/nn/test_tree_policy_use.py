@@ -184,12 +184,12 @@ def test_reset_repr_and_options() -> None:
     tree = ClusterTree(torch.tensor([[0, 0], [0, 1], [2, 2]]), 3)
     policy = TreePolicy(16, tree, [4])
     assert repr(policy).startswith("TreePolicy(\n  3 items, depth=2, children=3, 16-4-3 a node")
-    assert set(policy.state_dict()) == {"weights.0", "weights.1", "biases.0", "biases.1"}
+    assert set(policy.state_dict()) == {"weights.0", "weights.1", "biases.0", "biases.1", "index.leaves"}
     assert [tuple(weight.shape) for weight in policy.weights] == [(4, 16, 4), (4, 4, 3)]
     assert [tuple(bias.shape) for bias in policy.biases] == [(4, 4), (4, 3)]
-    before = {name: value.clone() for name, value in policy.state_dict().items()}
+    before = {name: value.detach().clone() for name, value in policy.named_parameters()}
     policy.reset_parameters()
-    assert not any(torch.equal(value, before[name]) for name, value in policy.state_dict().items())
+    assert not any(torch.equal(value, before[name]) for name, value in policy.named_parameters())
     for weight, bias, most in zip(policy.weights, policy.biases, (0.25, 0.5), strict=True):
         assert max(weight.abs().max(), bias.abs().max()) <= most
     for name, sizes in (("state_channels", (0, [])), ("hidden", (3, [0])), ("hidden", (3, [4, -1]))):
@@ -204,3 +204,30 @@ def test_reset_repr_and_options() -> None:
     for shape in ((4, 2), (3, 17)):  # other items, more than the state has
         with pytest.raises(ValueError, match=r"`scores.weight` must be \[3, at most 16\], got"):
             policy.greedy(state, scores=ItemScores(torch.zeros(shape), torch.zeros(shape[0])))
+
+
+# ------------------------------------------------------------------------------------------------------ refused input
+
+
+def test_weights_of_another_tree_are_refused() -> None:
+    trained, same, other, fewer = (
+        make(2, 4, items, seed=seed).policy for items, seed in ((9, 0), (9, 0), (9, 1), (7, 0)))
+    same.load_state_dict(trained.state_dict())
+    state = states(3)
+    assert torch.equal(same.probabilities(state), trained.probabilities(state))
+    for policy in (other, fewer):
+        items = policy.greedy(state).items
+        with pytest.raises(RuntimeError, match=r"weights of another tree \(over 9 items, this one over (9|7)\)"):
+            policy.load_state_dict(trained.state_dict())
+        assert policy.index.leaves.max() + 1 == policy.num_items
+        assert items.max() < policy.num_items
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_classes_that_are_none_are_refused(depth: int) -> None:
+    policy = make(depth, 10, 9).policy
+    for items, message in (([3, -1], "items in .0, 9., got -1"), ([9, 0], "items in .0, 9., got 9"),
+                           ([1], "one for each state, got .1.")):
+        with pytest.raises(ValueError, match=message):
+            policy.log_prob(states(2), torch.tensor(items))
+    assert policy.log_prob(states(0), torch.empty(0, dtype=torch.long)).shape == (0,)

@@ -1,0 +1,67 @@
+"""What the scripts read from the command line and argparse does not check by itself: said before any data is made."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+from kgrl.experiments.setting import DATASETS, WORLDS
+from kgrl.options import did_you_mean, expected, one_of
+
+
+def whole_from(low: int) -> Callable[[str], int]:
+    """For ``add_argument(type=…)``: a whole number of at least ``low``."""
+
+    def whole(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value < low:
+            raise ArgumentTypeError(f"must be a whole number of at least {low}, got {text!r}")
+        return value
+
+    return whole
+
+
+def world_name(text: str) -> str:
+    """For ``add_argument(type=…)``: ``DATASET/WORLD``, both known."""
+    dataset, slash, world = text.partition("/")
+    if not slash:
+        raise ArgumentTypeError(f"must be DATASET/WORLD, as in ml-100k/{WORLDS[0]}, got {text!r}; worlds are "
+                                f"{', '.join(WORLDS)}")
+    try:
+        return f"{one_of('dataset', dataset, DATASETS)}/{one_of('world', world, WORLDS)}"
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+def agent_options(
+    parser: ArgumentParser, pairs: Iterable[str], agent: Callable[..., Any], given: Collection[str]
+) -> dict[str, Any]:
+    """The keyword arguments of an agent that ``--set NAME=VALUE`` asks for.
+
+    Args:
+        parser: whose ``error`` ends the script where they cannot be.
+        pairs: as they were typed; values are JSON.
+        agent: its class.
+        given: arguments that are not for ``--set``: the script gives them itself, or they are no JSON.
+    """
+    known, found = inspect.signature(agent).parameters.keys() - set(given), {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign:
+            parser.error(expected("--set", "NAME=VALUE, as in gamma=0.8", pair))
+        if name in given:
+            parser.error(expected("--set", "an option that the script does not give the agent itself", name,
+                                  "see --help for the script's own"))
+        if name not in known:
+            parser.error(expected("--set", "an option of the agent", name, did_you_mean(name, known)))
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            parser.error(expected(f"--set {name}", 'a number, true, false, null, a "quoted text" or a [list]', value))
+    return found
