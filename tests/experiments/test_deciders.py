@@ -163,7 +163,7 @@ def test_the_policy_gradient_against_a_loop():
         for t in range(STEPS):
             later = sum(GAMMA ** (after - t) * float(rewards[after, b]) for after in range(t, STEPS))
             chance = decider.policy.probabilities(state[t, b : b + 1])[0, items[t, b]]
-            gain += float(chance.log()) * later
+            gain += float(chance.detach().log()) * later
     assert decider.loss(state, items, rewards).item() == pytest.approx(-gain / (STEPS * SESSIONS), rel=1e-4)
 
 
