@@ -180,6 +180,11 @@ def test_the_scripts_know_an_agent_of_ones_own(script, tmp_path):
     said = anew("render", "kgqr-table3", "--cells", tmp_path / "cells", "--tuned", tmp_path / "tuned.json", "--with",
                 mine)
     assert rows_of(said)["Mine"][4] == "2"
+    mine.write_text(f"{mine.read_text()}# changed\n")
+    for again in (("run", *where, "--cells", tmp_path / "cells"), ("render", "kgqr-table3", "--cells",
+                  tmp_path / "cells", "--tuned", tmp_path / "tuned.json", "--with", mine)):
+        with pytest.raises(ValueError, match=r"mine/seed-0\.json is of another run(.|\n)*code: the file"):
+            anew(*again)
     empty = tmp_path / "empty.py"
     empty.write_text("")
     with pytest.raises(ValueError, match=r"empty.py` must be a file that calls .*register, got 'no new method'"):

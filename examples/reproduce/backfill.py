@@ -17,7 +17,7 @@ from torch import Tensor
 
 from kgrl.candidates import FixedCandidates
 from kgrl.evaluate import score
-from kgrl.experiments.arguments import world_name
+from kgrl.experiments.arguments import one_data_set, world_name
 from kgrl.experiments.methods import BACKFILL
 from kgrl.experiments.page import fill
 from kgrl.experiments.setting import Setting
@@ -38,8 +38,7 @@ def options() -> argparse.Namespace:
         "is replaced")
     add("--tables", type=Path, help="folder for Markdown, LaTeX and CSV files")
     args = parser.parse_args()
-    if args.source and len({world.split("/")[0] for world in args.worlds}) > 1:
-        parser.error("--source is the folder of one data set; name its worlds with --worlds, one data set at a time")
+    one_data_set(parser, args.source, args.worlds)
     return args
 
 

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
-from kgrl.experiments.arguments import whole_from, world_name
+from kgrl.experiments.arguments import one_data_set, whole_from, world_name
 from kgrl.experiments.method import METHODS, Method, method_of, methods_in
 from kgrl.experiments.runner import run_bounds, run_cell
 from kgrl.experiments.search import Tuned, world_of
@@ -53,8 +53,7 @@ def options() -> argparse.Namespace:
     args.methods = [method_of(name) for name in args.methods or dict.fromkeys(table.rows.values())]
     args.worlds = args.worlds or table.worlds
     args.etas = args.etas or (table.etas if table else (0.1,))
-    if args.source and len({world.split("/")[0] for world in args.worlds}) > 1:
-        parser.error("--source is the folder of one data set; name its worlds with --worlds, one data set at a time")
+    one_data_set(parser, args.source, args.worlds)
     return args
 
 

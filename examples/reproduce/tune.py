@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
-from kgrl.experiments.arguments import whole_from, world_name
+from kgrl.experiments.arguments import one_data_set, whole_from, world_name
 from kgrl.experiments.method import METHODS, method_of, methods_in
 from kgrl.experiments.search import Tuned, search
 from kgrl.experiments.setting import Setting, Unserved
@@ -36,8 +36,7 @@ def options() -> argparse.Namespace:
     add("--with", dest="own", type=Path, help="a Python file that registers methods of one's own")
     add("--device", default="cpu")
     args = parser.parse_args()
-    if args.source and len({world.split("/")[0] for world in args.worlds}) > 1:
-        parser.error("--source is the folder of one data set; name its worlds with --worlds, one data set at a time")
+    one_data_set(parser, args.source, args.worlds)
     if args.own:
         methods_in(args.own)
     searched = dict.fromkeys(method_of(name).search_name for name in args.methods or METHODS)

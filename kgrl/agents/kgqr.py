@@ -116,8 +116,7 @@ class KGQR(OffPolicyAgent):
             average=average, replay_size=replay_size, seed=seed,
         )
         self.num_items, self.kg_digest = int(kg.num_items), kg_digest(kg)
-        given = [part for part in (*(start or ()), embedding, popular) if part is not None]
-        self.data_digest = digest(self.kg_digest, *given)
+        self.data_digest = digest(self.kg_digest, embedding, popular, *(start or ()))
         self.register_buffer("popular", None if popular is None else popular.clone())
         with fenced(seed):
             network = _network(kg, embedding, self.options, aggregator, start)

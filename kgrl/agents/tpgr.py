@@ -118,8 +118,7 @@ class TPGR(Versioned):
         self.num_items = len(self.tree.paths)
         kg = knowledge_graph(data) if self.options["state"] == "kg" else None
         self.kg_digest = None if kg is None else kg_digest(kg)
-        self.data_digest = digest(self.tree.paths, self.tree.children, self.kg_digest,
-                                  *([] if embedding is None else [embedding]))
+        self.data_digest = digest(self.tree.paths, self.tree.children, self.kg_digest, embedding)
         with fenced(seed):
             self.state = build_state(data, kg, users, embedding, self.options)
             self.policy = TreePolicy(self.state.channels, self.tree, hidden)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 _NOISE = 2**38  # random numbers that candidates are ranked by; times the longest row it stays below 2 ** 63
@@ -33,13 +32,13 @@ def random_subsets(rows: int, size: int, total: int, generator: torch.Generator,
     return keys.long().view(rows, size) - first
 
 
-def sample_rows(batch: Tensor, counts: Tensor, size: int | Tensor, generator: torch.Generator) -> Tensor:
+def sample_rows(batch: Tensor, counts: Tensor, size: int, generator: torch.Generator) -> Tensor:
     """Which entries of a ragged batch stay if no row may keep more than ``size``: uniform, without replacement.
 
     Args:
         batch: ``[K]``, each entry's row, sorted.
         counts: ``[B]``, entries a row.
-        size: how many a row may keep, or ``[B]``, how many each.
+        size: how many a row may keep.
         generator: what the draw comes from; rows that are small enough take nothing from it.
 
     Returns:
@@ -56,16 +55,9 @@ def sample_rows(batch: Tensor, counts: Tensor, size: int | Tensor, generator: to
         # the column makes the noise of a row distinct: never one too many because of a tie
         noise = randint(_NOISE, tuple(valid.shape), generator, batch.device) * len(column) + column
         noise.masked_fill_(~valid, torch.iinfo(torch.long).max)
-        kept = noise <= _smallest(noise, size if isinstance(size, int) else size[members])
+        kept = noise <= noise.kthvalue(size, dim=1, keepdim=True).values
         keep.masked_scatter_((octave == level).index_select(0, batch), kept.masked_select(valid))
     return keep
-
-
-def _smallest(noise: Tensor, size: int | Tensor) -> Tensor:
-    """``[R, 1]``, the ``size``-th smallest number of each row; below all for the 0th."""
-    if isinstance(size, int):
-        return noise.kthvalue(size, dim=1, keepdim=True).values
-    return F.pad(noise.sort(1).values, (1, 0), value=-1).gather(1, size.unsqueeze(1))
 
 
 def random_cells(free: Tensor, count: Tensor, generator: torch.Generator) -> Tensor:

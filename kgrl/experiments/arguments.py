@@ -6,6 +6,7 @@ import inspect
 import json
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
 from typing import Any
 
 from kgrl.experiments.setting import DATASETS, WORLDS
@@ -37,6 +38,12 @@ def world_name(text: str) -> str:
         return f"{one_of('dataset', dataset, DATASETS)}/{one_of('world', world, WORLDS)}"
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from None
+
+
+def one_data_set(parser: ArgumentParser, source: Path | None, worlds: Iterable[str]) -> None:
+    """Ends the script where ``--source``, the raw files of one data set, is given for worlds of several."""
+    if source and len({world.split("/")[0] for world in worlds}) > 1:
+        parser.error("--source is the folder of one data set; name its worlds with --worlds, one data set at a time")
 
 
 def agent_options(

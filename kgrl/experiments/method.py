@@ -58,11 +58,10 @@ class Method:
     def code(self) -> str | None:
         """Digest of the file that a method of one's own is written in; ``None`` for kgrl's: a cell tells its commit."""
         try:
-            file = inspect.getsourcefile(self.build)
+            file = Path(inspect.getsourcefile(self.build) or "").resolve()
         except TypeError:  # a callable that has no source
             return None
-        mine = file is not None and Path(file).exists() and not Path(file).resolve().is_relative_to(PACKAGE)
-        return sha256(Path(str(file))) if mine else None
+        return sha256(file) if file.is_file() and not file.is_relative_to(PACKAGE) else None
 
     @property
     def search_name(self) -> str:

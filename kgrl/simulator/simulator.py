@@ -112,14 +112,15 @@ class Simulator(nn.Module):
             self._explain(items, sessions, step)
         ended = items < 0
         feedback, positive, streak = self.feedback.react(sessions.users, items.clamp(0, self.feedback.num_items - 1))
+        feedback = feedback.masked_fill(ended, 0)
         if feedback.device.type == "cpu":
-            self._check_feedback(feedback.masked_fill(ended, 0), sessions.users, items)
+            self._check_feedback(feedback, sessions.users, items)
         reward = feedback
         if self.eta:
             up, down = sessions.streak_counts()
             reward = feedback + self.eta * (up - down)
         sessions.items[:, step] = items
-        sessions.feedback[:, step] = feedback.masked_fill(ended, 0)
+        sessions.feedback[:, step] = feedback
         sessions.rewards[:, step] = reward.masked_fill(ended, 0)
         sessions.positive[:, step] = positive & ~ended
         sessions.streak[:, step] = streak.masked_fill(ended, 0)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kgrl.nn import ItemScores, TreePolicy
+from kgrl.nn import ItemScores, TreePolicy, Walk
 from kgrl.tree import ClusterTree
 
 STATE, SCORED = 4, 2
@@ -171,3 +171,8 @@ def assert_same_gradients(case: Case, state: Tensor, ours: Tensor, theirs: Tenso
     expected = torch.autograd.grad(theirs, inputs, retain_graph=True, materialize_grads=True)
     for one, other in zip(mine, [*case.slow.gradients(theirs, case.policy), *expected], strict=True):
         torch.testing.assert_close(one, other)
+
+
+def choices(policy: TreePolicy, state: Tensor, gone: Tensor | None, scores: ItemScores | None) -> list[Walk]:
+    return [policy.sample(state, gone, torch.Generator(state.device).manual_seed(0), scores),
+            policy.greedy(state, gone, scores), policy.topk(state, 1, gone, scores=scores)]

@@ -7,9 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
-from torch import Tensor
 
-from kgrl.nn import ItemScores, TreePolicy, Walk
+from kgrl.nn import ItemScores, TreePolicy
 from kgrl.nn.tree_policy import CELLS
 from kgrl.tree import ClusterTree
 from tests.nn.slow_tree_policy import (
@@ -18,6 +17,7 @@ from tests.nn.slow_tree_policy import (
     SHAPES,
     STATE,
     assert_same_gradients,
+    choices,
     learned,
     make,
     some_gone,
@@ -260,11 +260,6 @@ def test_the_greedy_walk_may_miss_the_best_item() -> None:
 # ------------------------------------------------------------------------------------------------------ nothing left
 
 
-def choices(policy: TreePolicy, state: Tensor, gone: Tensor | None, scores: ItemScores | None) -> list[Walk]:
-    return [policy.sample(state, gone, torch.Generator(state.device).manual_seed(0), scores),
-            policy.greedy(state, gone, scores), policy.topk(state, 1, gone, scores=scores)]
-
-
 @pytest.mark.parametrize(("depth", "children", "num_items"), SHAPES)
 @pytest.mark.parametrize("scored", [None, SCORED])
 def test_nothing_left(
@@ -320,50 +315,3 @@ def test_no_rows(scored: int | None) -> None:
             assert policy.probabilities(state, missing, scores).shape == (0, 7)
             found = policy.log_prob_and_entropy(state, torch.zeros(0, dtype=torch.long), missing, scores)
             assert [part.shape for part in found] == [(0,), (0,)]
-
-
-# ------------------------------------------------------------------------------------------------------------ scores
-
-
-@pytest.mark.parametrize("hidden", HIDDEN)
-def test_prepared_scores_are_the_same(hidden: list[int]) -> None:
-    case, state = make(3, 3, 11, hidden, SCORED), states(20)
-    gone, _ = some_gone(20, 11, 6)
-    levels, items = case.policy.prepare(case.scores), torch.arange(20) % 11
-    for missing in (None, gone):
-        for one, other in zip(choices(case.policy, state, missing, levels),
-                              choices(case.policy, state, missing, case.scores), strict=True):
-            assert torch.equal(one.items, other.items)
-            assert torch.equal(one.log_prob, other.log_prob)
-        assert torch.equal(case.policy.probabilities(state, missing, levels),
-                           case.policy.probabilities(state, missing, case.scores))
-        assert torch.equal(case.policy.log_prob(state, items, missing, levels),
-                           case.policy.log_prob(state, items, missing, case.scores))
-        with torch.no_grad():  # here the last layer takes the scores in
-            merged = case.policy.probabilities(state, missing, case.policy.prepare(case.scores))
-        torch.testing.assert_close(merged, case.policy.probabilities(state, missing, levels))
-
-
-def test_scores_alone_are_a_softmax_over_items_where_the_tree_is_flat() -> None:
-    policy = make(1, 6, 6).policy
-    for parameter in policy.parameters():
-        torch.nn.init.zeros_(parameter)
-    state, weight, bias = states(3), torch.randn(6, 2).double(), torch.randn(6).double()
-    expected = (state[:, -2:] @ weight.T + bias).softmax(1)
-    torch.testing.assert_close(policy.probabilities(state, scores=ItemScores(weight, bias)), expected)
-
-
-@pytest.mark.parametrize("offset", [0.0, 100.0])
-def test_a_constant_in_the_scores_and_a_single_item_left_lose_no_precision(offset: float) -> None:
-    """In single precision, beside double: a variance is a small difference of large numbers, and one item has none."""
-    case = make(2, 5, 25, scored=SCORED)
-    wide = ItemScores(case.scores.weight, case.scores.bias, 30.0, 1.5)
-    state, every = states(20), torch.arange(25)
-    gone = torch.stack([every[torch.randperm(25, generator=torch.Generator().manual_seed(row))[:21]]
-                        for row in range(20)])  # of four items left, some are alone below their node
-    expected = case.policy.probabilities(state, gone, wide)
-    narrow = TreePolicy(STATE, case.tree)
-    narrow.load_state_dict(case.policy.state_dict())
-    scores = ItemScores(wide.weight.float(), wide.bias.float() + offset, 30.0, 1.5)
-    found = narrow.probabilities(state.float(), gone, scores)
-    torch.testing.assert_close(found.double(), expected, atol=2e-3, rtol=0)

@@ -209,20 +209,6 @@ def test_reset_repr_and_options() -> None:
 # ------------------------------------------------------------------------------------------------------ refused input
 
 
-def test_weights_of_another_tree_are_refused() -> None:
-    trained, same, other, fewer = (
-        make(2, 4, items, seed=seed).policy for items, seed in ((9, 0), (9, 0), (9, 1), (7, 0)))
-    same.load_state_dict(trained.state_dict())
-    state = states(3)
-    assert torch.equal(same.probabilities(state), trained.probabilities(state))
-    for policy in (other, fewer):
-        items = policy.greedy(state).items
-        with pytest.raises(RuntimeError, match=r"weights of another tree \(over 9 items, this one over (9|7)\)"):
-            policy.load_state_dict(trained.state_dict())
-        assert policy.index.leaves.max() + 1 == policy.num_items
-        assert items.max() < policy.num_items
-
-
 @pytest.mark.parametrize("depth", [1, 2])
 def test_classes_that_are_none_are_refused(depth: int) -> None:
     policy = make(depth, 10, 9).policy

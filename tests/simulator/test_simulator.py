@@ -129,6 +129,10 @@ def test_put_off_checks_find_what_the_immediate_one_does() -> None:
     sessions.items[0, 1] = 99
     with pytest.raises(ValueError, match=r"below 12.*got 99; session 0 \(user 0\), step 1"):
         simulator._check_all(sessions)
+    sessions = simulator.play(torch.tensor([0, 1]), torch.tensor([[2, 4, 5], [3, 1, 0]]))
+    sessions.feedback[1, 2] = float("nan")
+    with pytest.raises(ValueError, match=r"`feedback` must be numbers in \[-1, 1\], got nan; user 1, item 0"):
+        simulator._check_all(sessions)
 
 
 @pytest.mark.parametrize("wrong", [1.5, float("nan"), -float("inf")])
