@@ -36,7 +36,7 @@ def test_the_baseline_is_the_mean_of_the_step_and_the_spread_is_one(sessions):
 
 
 def test_returns_that_are_all_alike_weigh_nothing(sessions):
-    """Rounding is not made into advantages: a few units in the last place (which, depends on the machine) stay small."""
+    """Rounding is not made into advantages: a few units in the last place, which depend on the machine, stay small."""
     sessions.rewards[:] = 0.7
     few_units = 5 * torch.finfo(torch.float).eps
     assert returns(sessions, 0.3, baseline=True, standardise=True).abs().max() < few_units / 1e-5
