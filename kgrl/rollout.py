@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from kgrl.options import expected
 from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
 
@@ -37,7 +38,14 @@ def rollout(
 
     Returns:
         The finished sessions.
+
+    Raises:
+        ValueError: agent and simulator both say ``num_items``, and differ.
     """
+    known, there = getattr(agent, "num_items", None), getattr(simulator, "num_items", None)
+    if None not in (known, there) and known != there:
+        raise ValueError(expected("agent", f"one over the simulator's {there} items", f"{known} items",
+                                  "make both from the same data"))
     with evaluating(agent), torch.no_grad():
         sessions = simulator.reset(users)
         generator = generator or generator_for(sessions.device, 0)

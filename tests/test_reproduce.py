@@ -163,9 +163,9 @@ def test_an_agent_of_ones_own_enters_the_table(script, tmp_path):
 @pytest.mark.usefixtures("none_of_ones_own")
 def test_the_scripts_know_an_agent_of_ones_own(script, tmp_path):
     mine = tmp_path / "mine.py"
-    mine.write_text("from kgrl.agents import Random\nfrom kgrl.experiments.method import Method, register\n"
-                    "register(Method('Mine', lambda setting, seed, size: Random(num_items=size), "
-                    "grid=({'size': 40}, {'size': 60})))\n")
+    mine.write_text("from kgrl.agents import LinearUCB\nfrom kgrl.experiments.method import Method, register\n"
+                    "register(Method('Mine', lambda setting, seed, alpha: LinearUCB(setting.vectors, alpha=alpha), "
+                    "grid=({'alpha': 0.5}, {'alpha': 1.0})))\n")
     where = ["--worlds", "synthetic/kgqr", "--data", tmp_path / "data", "--tuned", tmp_path / "tuned.json", "--methods",
              "Mine", "--with", mine]
     before = dict(METHODS)
@@ -175,7 +175,7 @@ def test_the_scripts_know_an_agent_of_ones_own(script, tmp_path):
         METHODS.update(before)
         return script(f"reproduce/{name}", *arguments)
 
-    assert "chosen: {'size': " in anew("tune", *where)
+    assert "chosen: {'alpha': " in anew("tune", *where)
     assert "Mine, seed 1" in anew("run", *where, "--cells", tmp_path / "cells", "--seeds", 0, 1)
     said = anew("render", "kgqr-table3", "--cells", tmp_path / "cells", "--tuned", tmp_path / "tuned.json", "--with",
                 mine)

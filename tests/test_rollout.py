@@ -56,6 +56,16 @@ def test_without_opening_the_agent_chooses_all(feedback: PredictedFeedback) -> N
     assert sessions.items.tolist() == [[0, 1, 2]]
 
 
+@pytest.mark.parametrize("known", [8, 10])
+def test_an_agent_over_other_items_is_refused(feedback: PredictedFeedback, known: int) -> None:
+    agent, simulator = Recorder(), Simulator(feedback, horizon=3)
+    agent.num_items = known
+    with pytest.raises(ValueError, match=rf"`agent` must be one over the simulator's 9 items, got '{known} items'"):
+        rollout(agent, simulator, torch.tensor([2]))
+    agent.num_items = 9
+    assert rollout(agent, simulator, torch.tensor([2])).step == 3
+
+
 def test_every_part_gets_its_mode_back(feedback: PredictedFeedback) -> None:
     agent = Recorder()
     rollout(agent, Simulator(feedback, horizon=2), torch.tensor([0]))

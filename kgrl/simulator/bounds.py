@@ -59,6 +59,8 @@ class World(Protocol):
 
     @property
     def device(self) -> torch.device: ...
+    @property
+    def num_items(self) -> int: ...
     def play(self, users: Tensor, items: Tensor) -> Sessions: ...
     def play_random(self, users: Tensor, generator: torch.Generator) -> Sessions: ...
     def num_relevant(self, users: Tensor) -> Tensor: ...
@@ -68,7 +70,7 @@ class World(Protocol):
 def measure_bounds(world: World, users: Tensor, train_users: Tensor, popular: Tensor, seed: int = 0) -> Bounds:
     """Plays every line of :class:`Bounds`; an empty ``popular`` leaves out the most liked list."""
     users, train_users = users.to(world.device), train_users.to(world.device)
-    size = min(world.horizon, world.feedback.num_items)
+    size = min(world.horizon, world.num_items)
     best = [world.feedback.rows(part).topk(size) for part in world.feedback.chunks(users)]
     fixed = world.feedback.mean_feedback(train_users).argsort(descending=True, stable=True)[:size]
     lists = {ALL_KNOWING: torch.cat([part.indices for part in best]), BEST_FIXED: fixed.expand(len(users), -1)}

@@ -60,6 +60,10 @@ class Simulator(nn.Module):
     def device(self) -> torch.device:
         return self.first.device
 
+    @property
+    def num_items(self) -> int:
+        return self.feedback.num_items
+
     def reset(self, users: Tensor) -> Sessions:
         """New sessions of ``users [B]``.
 
@@ -111,7 +115,7 @@ class Simulator(nn.Module):
         if items.device.type == "cpu" and self._bad(items, sessions.shown).any():
             self._explain(items, sessions, step)
         ended = items < 0
-        feedback, positive, streak = self.feedback.react(sessions.users, items.clamp(0, self.feedback.num_items - 1))
+        feedback, positive, streak = self.feedback.react(sessions.users, items.clamp(0, self.num_items - 1))
         feedback = feedback.masked_fill(ended, 0)
         if feedback.device.type == "cpu":
             self._check_feedback(feedback, sessions.users, items)
@@ -145,8 +149,8 @@ class Simulator(nn.Module):
 
     def play_random(self, users: Tensor, generator: torch.Generator) -> Sessions:
         """Sessions in which ``users [B]`` are shown distinct items drawn at random (no cold-start protocol)."""
-        size = min(self.horizon, self.feedback.num_items)
-        return self.play(users, distinct_items(len(users), size, self.feedback.num_items, generator))
+        size = min(self.horizon, self.num_items)
+        return self.play(users, distinct_items(len(users), size, self.num_items, generator))
 
     def bounds(self, users: Tensor, train_users: Tensor, popular: Tensor | None = None, seed: int = 0) -> Bounds:
         """Scores that need no learning, for ``users``, to read any score of theirs against.
@@ -160,11 +164,11 @@ class Simulator(nn.Module):
         _check_ids("users", users, self.feedback.num_users)
         _check_ids("train_users", train_users, self.feedback.num_users)
         if popular is not None:
-            _check_ids("popular", popular, self.feedback.num_items)
+            _check_ids("popular", popular, self.num_items)
         return measure_bounds(self, users, train_users, self.first if popular is None else popular, seed)
 
     def _unknown(self, items: Tensor) -> Tensor:
-        return (items < -1) | (items >= self.feedback.num_items)
+        return (items < -1) | (items >= self.num_items)
 
     def _bad(self, items: Tensor, before: Tensor) -> Tensor:
         """``[B]``, whether the item is unknown or among those shown ``before [B, t]``."""
@@ -192,7 +196,7 @@ class Simulator(nn.Module):
         row = int(self._bad(items, sessions.items[:, :step]).nonzero()[0])
         item, where = int(items[row]), f"session {row} (user {int(sessions.users[row])}), step {step}"
         if self._unknown(items)[row]:
-            what = f"an item id below {self.feedback.num_items}, or -1 where nothing is left"
+            what = f"an item id below {self.num_items}, or -1 where nothing is left"
             raise ValueError(expected("items", what, item, where))
         raise ValueError(expected("items", "an item not yet shown in its session", item, where))
 
