@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from torch import Tensor
+
 T = TypeVar("T")
 
 
@@ -90,3 +92,14 @@ def resolve(
         return value
     raise TypeError(expected(name, f"a name, a subclass or an instance of {base.__name__}", value,
                              f"choose from {', '.join(sorted(choices))}"))
+
+
+def single(name: str, values: Tensor) -> Tensor:
+    """``values`` in single precision, as the networks compute: what comes from NumPy is in double.
+
+    Raises:
+        TypeError: it is no tensor.
+    """
+    if not isinstance(values, Tensor):
+        raise TypeError(expected(name, "a tensor", type(values).__name__, "torch.from_numpy makes one of an array"))
+    return values.float()

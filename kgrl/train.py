@@ -165,17 +165,27 @@ def _turn(users: Tensor, position: int, count: int, seed: int) -> Tensor:
     return torch.cat(parts)
 
 
+def _settings(world: nn.Module) -> list[Any]:
+    """What is saved of a world, every part's class, and its public attributes that are tensors or plain values."""
+    found: list[Any] = [part for pair in sorted(world.state_dict().items()) for part in pair]
+    for path, part in world.named_modules():
+        found += [path, type(part).__qualname__]
+        for name, value in sorted(vars(part).items()):
+            if isinstance(value, Tensor | str | int | float) and name != "training" and not name.startswith("_"):
+                found += [name, value]
+    return found
+
+
 def _identity(
     agent: nn.Module, simulator: nn.Module, users: Tensor, eval_users: Tensor | None, *options: Any
 ) -> dict[str, Any]:
     """What a run's numbers depend on; a checkpoint made under anything else is refused."""
-    world = simulator.state_dict()
     names = ("evaluate_every", "sessions", "precision", "pretrain_interactions", "seed")
     return {
         "agent": type(agent).__name__,
-        "agent options": json.loads(json.dumps(getattr(agent, "options", None))),
+        "agent options": json.loads(json.dumps(getattr(agent, "options", None), default=repr)),
         "agent data": getattr(agent, "data_digest", None),
-        "world": digest(sorted(world), *world.values(), getattr(simulator, "eta", None), simulator.horizon),
+        "world": digest(*_settings(simulator)),
         "training users": digest(users),
         "evaluation users": None if eval_users is None else digest(eval_users),
     } | dict(zip(names, options, strict=True))

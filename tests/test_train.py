@@ -224,6 +224,14 @@ def with_pretraining() -> KGQR:
     return made
 
 
+class Plain(PredictedFeedback):
+    """The fixture's world by another class."""
+
+    def __init__(self, sign: float) -> None:
+        super().__init__(Factors(30, 40, 3, seed=1), threshold=0.0)
+        self.table = torch.ones(3) * sign
+
+
 CHANGES = {
     "agent": lambda world: {"agent": agent(kind=Other)},
     "agent options": lambda world: {"agent": agent(gamma=0.25)},
@@ -232,6 +240,9 @@ CHANGES = {
     "world ": lambda world: {"simulator": Simulator(world.feedback, eta=0.1, horizon=5)},
     "world  ": lambda world: {
         "simulator": Simulator(PredictedFeedback(Factors(30, 40, 3, seed=2), threshold=0.0), eta=0.1, horizon=6)},
+    "world   ": lambda world: {
+        "simulator": Simulator(PredictedFeedback(Factors(30, 40, 3, seed=1), threshold=0.3), eta=0.1, horizon=6)},
+    "world    ": lambda world: {"simulator": Simulator(Plain(1.0), eta=0.1, horizon=6)},
     "training users": lambda world: {"users": torch.arange(1, 21)},
     "evaluation users": lambda world: {"eval_users": torch.arange(21, 26)},
     "evaluate_every": lambda world: {"evaluate_every": 31},
@@ -331,3 +342,23 @@ def test_killed_at_any_moment_the_end_is_the_same(tmp_path):
     assert whole[0].keys() == killed[0].keys()
     for name, value in whole[0].items():
         assert torch.equal(value, killed[0][name]), name
+
+
+def test_a_tensor_that_is_no_buffer_tells_worlds_apart_too(tmp_path):
+    given = {"users": torch.arange(20), "interactions": 30, "sessions": 5, "checkpoint": tmp_path}
+    fit(Notebook(), Simulator(Plain(1.0), horizon=6), **given)
+    fit(Notebook(), Simulator(Plain(1.0), horizon=6), **given)
+    with pytest.raises(ValueError, match="belongs to another run(.|\n)*world"):
+        fit(Notebook(), Simulator(Plain(-1.0), horizon=6), **given)
+
+
+def test_options_that_are_no_json_are_told_apart_by_their_text(world, tmp_path):
+    def run(rate):
+        trained = Notebook()
+        trained.options = {"rates": {rate}}
+        fit(trained, world, torch.arange(20), interactions=30, sessions=5, checkpoint=tmp_path)
+
+    run(1)
+    run(1)
+    with pytest.raises(ValueError, match="belongs to another run(.|\n)*agent options"):
+        run(2)

@@ -34,7 +34,7 @@ def options() -> argparse.Namespace:
     add("--worlds", nargs="+", type=world_name, metavar="DATASET/WORLD", help="default: the table's")
     add("--etas", nargs="+", type=float, help="default: the table's, or 0.1")
     add("--methods", nargs="+", metavar="METHOD", help=f"default: the table's; known: {', '.join(METHODS)}")
-    add("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    add("--seeds", nargs="+", type=whole_from(0), default=[0, 1, 2, 3, 4])
     add("--interactions", type=whole_from(32), help="of training, for methods that learn from them, in place of their "
         "own; name another folder of cells then")
     add("--with", dest="own", type=Path, help="a Python file that registers methods of one's own")

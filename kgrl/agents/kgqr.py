@@ -22,7 +22,7 @@ from kgrl.files import digest, load_tensors, save_tensors
 from kgrl.graph import kg_digest
 from kgrl.nn.encoder import KGEncoder
 from kgrl.nn.taste import TasteTerms
-from kgrl.options import at_least, between, expected, one_of
+from kgrl.options import at_least, between, expected, one_of, single
 from kgrl.seeding import fenced, generator_for
 from kgrl.sessions import Sessions
 
@@ -101,6 +101,7 @@ class KGQR(OffPolicyAgent):
         average: float = 0.1, replay_size: int = 100_000, seed: int = 0,
     ) -> None:
         start, taste_channels = checked_start(tastes, taste_channels, int(kg.num_items))
+        embedding = None if embedding is None else single("embedding", embedding)
         own = {
             "variant": one_of("variant", variant, VARIANTS),
             "aggregator": aggregator if isinstance(aggregator, str) else {"custom": repr(aggregator)},

@@ -13,6 +13,7 @@ from kgrl.agents.history import KGHistory, SRUHistory
 from kgrl.agents.session_state import SessionState
 from kgrl.nn.encoder import KGEncoder
 from kgrl.nn.taste import TasteTerms
+from kgrl.options import expected
 from kgrl.pretrain.items import item_vectors
 from kgrl.pretrain.tastes import item_tastes
 
@@ -22,6 +23,10 @@ def build_state(
 ) -> SessionState:
     """Embeddings as given or by matrix factorization, everything else uniformly at random."""
     dim, channels = options["item_channels"], options["state_channels"]
+    need = int(data["item"].num_nodes if kg is None else kg.num_nodes)
+    if embedding is not None and (embedding.dim() != 2 or len(embedding) != need or not embedding.isfinite().all()):
+        raise ValueError(expected("embedding", f"finite vectors [{need}, d], one an {'entity' if kg else 'item'}",
+                                  list(embedding.shape)))
     if kg is not None:
         if embedding is None:
             embedding = torch.empty(kg.num_nodes, dim).uniform_(-1, 1).mul_(dim**-0.5)

@@ -23,7 +23,7 @@ from kgrl.graph import kg_digest, knowledge_graph
 from kgrl.nn.item_scores import ItemScores
 from kgrl.nn.tree_levels import Levels
 from kgrl.nn.tree_policy import TreePolicy
-from kgrl.options import at_least, between, expected, one_of
+from kgrl.options import at_least, between, expected, one_of, single
 from kgrl.pretrain.items import item_vectors
 from kgrl.seeding import fenced
 from kgrl.sessions import Sessions
@@ -118,6 +118,7 @@ class TPGR(Versioned):
         self.num_items = len(self.tree.paths)
         kg = knowledge_graph(data) if self.options["state"] == "kg" else None
         self.kg_digest = None if kg is None else kg_digest(kg)
+        embedding = None if embedding is None else single("embedding", embedding)
         self.data_digest = digest(self.tree.paths, self.tree.children, self.kg_digest, embedding)
         with fenced(seed):
             self.state = build_state(data, kg, users, embedding, self.options)
@@ -197,7 +198,13 @@ class TPGR(Versioned):
 
         Returns:
             ``loss``, ``entropy``, means over the gradient steps, and ``gradient_steps``.
+
+        Raises:
+            ValueError: the sessions are of another horizon than the agent was made for.
         """
+        if sessions.horizon != self.options["horizon"]:
+            raise ValueError(expected("sessions", f"of horizon {self.options['horizon']}", sessions.horizon,
+                                      f"make the agent with horizon={sessions.horizon}"))
         advantages = returns(sessions, *(self.options[name] for name in ("gamma", "baseline", "standardise")))
         total, steps = torch.zeros(2, device=self.device), 0
         kept = self._trail.take(sessions, self.version)

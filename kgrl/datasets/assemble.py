@@ -117,7 +117,7 @@ def _described(listed: pd.DataFrame, column: str, items: pd.Index) -> list[str]:
 
 def _numbered(table: Table, users: Ids, items: Ids) -> Ratings:
     frame = table.frame
-    time = frame["time"].to_numpy() if "time" in frame else None
+    time = pd.to_numeric(frame["time"]).to_numpy() if "time" in frame else None  # "9" comes before "10"
     return Ratings(users.numbers(frame["user"]), items.numbers(frame["item"]),
                    rating_column(table).to_numpy(np.float64), time)
 

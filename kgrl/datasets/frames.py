@@ -64,6 +64,6 @@ def from_frames(
         Table.of(ratings, "ratings", ["user", "item"]),
         None if triples is None else Table.of(triples, "triples", ["head", "relation", "tail"]),
         None if links is None else Table.of(links, "links", ["item", "entity"]),
-        None if items is None else Table.of(items, "items", ["item"]),
+        None if items is None else Table.of(items.drop(columns="raw_id", errors="ignore"), "items", ["item"]),
     )
     return assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed), name)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import re
 import runpy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from kgrl.experiments.setting import Setting
-from kgrl.files import sha256
+from kgrl.files import digest, sha256
 from kgrl.options import expected, one_of
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -38,6 +39,7 @@ class Method:
             for and in nothing else.
         in_paper: what the paper calls it, so that its figures stand beside the row: the same unless given.
         note: ``note(setting)`` → a remark that every table must make on the row, or "".
+        file: that registered it, where :func:`methods_in` did.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Method:
     tuned_as: str = ""
     in_paper: str = ""
     note: Callable[[Setting], str] = field(default=lambda setting: "")
+    file: Path | None = None
 
     @property
     def slug(self) -> str:
@@ -56,12 +59,10 @@ class Method:
 
     @property
     def code(self) -> str | None:
-        """Digest of the file that a method of one's own is written in; ``None`` for kgrl's: a cell tells its commit."""
-        try:
-            file = Path(inspect.getsourcefile(self.build) or "").resolve()
-        except TypeError:  # a callable that has no source
-            return None
-        return sha256(file) if file.is_file() and not file.is_relative_to(PACKAGE) else None
+        """Digest of the files that a method of one's own is written in; ``None`` for kgrl's (cells tell the commit)."""
+        files = {file.resolve() for file in (self.file, _written_in(self.build)) if file is not None}
+        own = sorted(sha256(file) for file in files if file.is_file() and not file.is_relative_to(PACKAGE))
+        return digest(own) if len(own) > 1 else own[0] if own else None
 
     @property
     def search_name(self) -> str:
@@ -89,6 +90,17 @@ class Method:
     def paper_name(self) -> str:
         """What the paper calls it."""
         return self.in_paper or self.name
+
+
+def _written_in(build: Callable[..., Any]) -> Path | None:
+    """The file of a function, of a class, or of the class of whatever else can be called."""
+    while isinstance(build, functools.partial):
+        build = build.func
+    try:
+        return Path(inspect.getsourcefile(build if inspect.isroutine(build) or inspect.isclass(build) else type(build))
+                    or "")
+    except TypeError:  # it has no source
+        return None
 
 
 def slug(name: str) -> str:
@@ -120,7 +132,8 @@ def methods_in(path: str | os.PathLike[str]) -> list[Method]:
     """
     before = set(METHODS)
     runpy.run_path(os.fspath(path), run_name="kgrl_methods")
-    found = [method for name, method in METHODS.items() if name not in before]
+    found = [replace(method, file=Path(path)) for name, method in METHODS.items() if name not in before]
+    METHODS.update({method.name: method for method in found})
     if not found:
         raise ValueError(expected(str(path), "a file that calls kgrl.experiments.method.register", "no new method"))
     return found

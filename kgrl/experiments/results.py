@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from kgrl.experiments.cell import Cell, same_agent, same_run
 from kgrl.experiments.method import METHODS, Method, slug
 from kgrl.experiments.runner import BOUND
 from kgrl.experiments.search import Tuned, world_of
+from kgrl.options import expected
 
 
 class Results:
@@ -56,7 +58,10 @@ class Results:
     def _read(
         self, folder: str, options: Mapping[str, object], training: Mapping[str, Any], code: str | None = None
     ) -> list[Cell]:
-        paths = (self.folder / self.setting / folder).glob("seed-*.json")
+        paths = list((self.folder / self.setting / folder).glob("seed-*.json"))
+        for path in paths:
+            if not re.fullmatch(r"seed-\d+\.json", path.name):
+                raise ValueError(expected(str(path), "a cell's file, seed-NUMBER.json", path.name, "move it elsewhere"))
         cells = [Cell.read(path) for path in sorted(paths, key=lambda path: int(path.stem.removeprefix("seed-")))]
         for cell in cells:
             self.data = self.data or cell.data

@@ -62,6 +62,12 @@ def search(
             "training": training, "seed": seed}
 
 
+def _is_found(found: Any) -> bool:
+    worlds = list(found.values()) if isinstance(found, dict) else [None]
+    return all(isinstance(world, dict) and all(isinstance(each, dict) and isinstance(each.get("options"), dict)
+                                               for each in world.values()) for world in worlds)
+
+
 class Tuned:
     """The file of search results: for each data set and world, each method's.
 
@@ -80,6 +86,8 @@ class Tuned:
                 self.found = json.loads(self.path.read_text(encoding="utf-8"))
             except json.JSONDecodeError as error:
                 raise ValueError(f"{path} is no file of search results ({error}); delete or restore it") from error
+            if not _is_found(self.found):
+                raise ValueError(f"{path} is no file of search results (world: method: options); delete or restore it")
 
     def options(self, world: str, method: Method) -> dict[str, Any]:
         """The options that the search chose, or the first of the grid where it was not made.

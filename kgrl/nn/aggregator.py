@@ -18,7 +18,8 @@ class Aggregator(torch.nn.Module):
         \qquad
         \mathbf{x}^{\prime}_i = \sigma \left( \mathrm{forward}(\mathbf{n}_i, \mathbf{x}_i) \right)
 
-    **One's own** needs ``forward`` only, and a constructor that takes ``in_channels``, ``out_channels`` and ``bias``
+    **One's own** needs ``forward`` only (and ``reset_parameters``, if it has parameters of its own beside those of its
+    parts), and a constructor that takes ``in_channels``, ``out_channels`` and ``bias``
     when it is handed over as a class::
 
         class BiInteraction(Aggregator):
@@ -70,7 +71,15 @@ class Aggregator(torch.nn.Module):
         raise NotImplementedError
 
     def reset_parameters(self) -> None:
-        """Draws the weights of every part anew."""
+        """Draws the weights of every part anew; who has parameters outside parts of their own says how to draw these.
+
+        Raises:
+            NotImplementedError: there are such parameters, and nobody said so.
+        """
+        own = [name for name, _ in self.named_parameters(recurse=False)]
+        if own and type(self).reset_parameters is Aggregator.reset_parameters:
+            raise NotImplementedError(f"{type(self).__name__} must have `reset_parameters`, which draws "
+                                      f"{', '.join(own)} anew: layers that copy it would start alike")
         for part in self.children():
             reset(part)
 

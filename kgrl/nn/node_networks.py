@@ -78,6 +78,11 @@ class NodeNetworks(torch.nn.Module):
         return scores if isinstance(scores, Levels) else self.prepare(scores)
 
     def _gone(self, state: Tensor, gone: Tensor, levels: Levels) -> Gone:
+        if gone.dim() != 2 or len(gone) != len(state):
+            raise ValueError(expected("gone", f"a row of item ids a state, [{len(state)}, L]", list(gone.shape)))
+        if gone.device.type == "cpu" and gone.numel() and not -1 <= int(gone.min()) <= int(gone.max()) < self.num_items:
+            raise ValueError(expected("gone", f"item ids below {self.num_items}, or -1 for none",
+                                      [int(gone.min()), int(gone.max())]))
         scores = self._scores_of(gone, state.unsqueeze(1), levels)
         return Gone(self.index, gone, None if scores is None else scores.squeeze(1))
 

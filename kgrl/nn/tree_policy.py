@@ -99,7 +99,7 @@ class TreePolicy(NodeNetworks):
         return torch.zeros(len(state), dtype=torch.long, device=state.device)
 
     def _past(self, state: Tensor, gone: Tensor | None, levels: Levels) -> Gone | None:
-        return None if gone is None or not gone.size(1) else self._gone(state, gone, levels)
+        return None if gone is None or not gone.size(-1) else self._gone(state, gone, levels)
 
     def _items(self, leaf: Tensor, gone: Tensor | None) -> Tensor:
         """The items of leaves where walks ended; −1 where all were gone."""

@@ -264,6 +264,13 @@ def test_bad_options_are_named(option, message):
         parity_agent(**option)
 
 
+def test_embeddings_in_double_precision_are_taken_in_single() -> None:
+    agent = parity_agent(embedding=torch.randn(22, 4).double())
+    assert {parameter.dtype for parameter in agent.parameters()} == {torch.float}
+    with pytest.raises(TypeError, match="`embedding` must be a tensor, got 'ndarray'"):
+        parity_agent(embedding=torch.randn(22, 4).numpy())
+
+
 def test_embeddings_are_trained_along(world):
     agent, generator = parity_agent(), torch.Generator().manual_seed(0)
     before = agent.network.embedding.detach().clone()

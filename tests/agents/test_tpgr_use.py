@@ -72,6 +72,17 @@ def test_the_attached_tree_is_taken(data):
     assert torch.equal(agent.tree.paths, tree.paths)
 
 
+def test_other_horizons_and_embeddings_are_refused(data):
+    with pytest.raises(ValueError, match=r"`sessions` must be of horizon 6, got 5; make the agent with horizon=5"):
+        make(data).learn(Sessions.empty(torch.arange(3), 5))
+    with pytest.raises(ValueError, match=r"`embedding` must be finite vectors \[16, d\], one an item, got \[5, 3\]"):
+        make(data, embedding=torch.randn(5, 3))
+    with pytest.raises(TypeError, match="`embedding` must be a tensor, got 'ndarray'"):
+        make(data, embedding=torch.randn(16, 3).numpy())
+    double = make(data, embedding=torch.randn(16, 3).double())
+    assert {parameter.dtype for parameter in double.parameters()} == {torch.float}
+
+
 def test_another_data_sets_tree_is_refused(data):
     tree = ClusterTree.build(torch.randn(ITEMS + 1, 3))
     with pytest.raises(ValueError, match="over the data set's 16 items, got 17"):

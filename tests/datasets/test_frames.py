@@ -218,3 +218,16 @@ def test_item_listed_twice(frames):
 def test_bad_options(frames, options):
     with pytest.raises(ValueError, match=next(iter(options))):
         from_frames(**frames, **options)
+
+
+def test_times_as_text_are_compared_as_numbers():
+    ratings = pd.DataFrame({"user": ["a", "a"], "item": ["x", "x"], "rating": [5, 1], "time": ["10", "9"]})
+    data = from_frames(ratings, rating_scale=(1, 5, 3))
+    assert data["user", "rates", "item"].rating.tolist() == [5]
+    assert data["user", "rates", "item"].time.tolist() == [10]
+
+
+def test_a_column_raw_id_of_ones_own_items_is_left_alone():
+    ratings = pd.DataFrame({"user": [1, 1], "item": [10, 20], "rating": [5, 1]})
+    data = from_frames(ratings, rating_scale=(1, 5, 3), items=pd.DataFrame({"item": [20, 10], "raw_id": ["b", "a"]}))
+    assert data["item"].raw_id.tolist() == [20, 10]

@@ -32,22 +32,29 @@ def test_a_registered_method_is_found_by_name():
 
 
 def test_a_method_of_ones_own_is_known_by_its_code(tmp_path):
+    def made_here(setting, seed):
+        raise AssertionError
+
     import kgrl.experiments.methods  # noqa: F401
 
     assert {METHODS[name].code for name in ("KGQR", "Random", "TPGR", "GreedySVD")} == {None}
     assert Method("No source", dict).code is None
     file = tmp_path / "mine.py"
 
-    def written(text):
-        file.write_text(f"from kgrl.experiments.method import Method, register\n{text}\n"
-                        "register(Method('Written', lambda setting, seed: None))\n")
+    def written(text, build):
+        file.write_text(f"from functools import partial\nfrom kgrl.experiments.method import Method, register\n{text}\n"
+                        "class Mine:\n    def __init__(self, setting, seed): pass\n    def __call__(self): pass\n"
+                        f"register(Method('Written', {build}))\n")
         found = methods_in(file)
         METHODS.pop("Written")
         linecache.checkcache()
         return found[0].code
 
-    first = written("x = 1")
-    assert first == written("x = 1") != written("x = 2")
+    for build in ("lambda setting, seed: None", "Mine", "partial(Mine, seed=1)", "Mine(1, 2)"):
+        first = written("x = 1", build)
+        assert first is not None
+        assert first == written("x = 1", build) != written("x = 2", build)
+    assert Method("Two files", made_here, file=file).code not in (None, Method("One", made_here).code, first)
 
 
 @pytest.mark.usefixtures("known")

@@ -73,3 +73,12 @@ def test_user_means():
     assert user_means(cells, "reward").tolist() == [3.0, 2.0]
     assert user_means(cells, "precision").tolist() == [1.5, 1.0]  # half the reward
     assert user_means(cells, "reward").dtype == torch.float64
+
+
+def test_a_file_that_is_no_cells_is_named(tmp_path, tuned):
+    cell = made_cell("A", 0, [1.0] * 5)
+    cell.write(tmp_path)
+    (path,) = tmp_path.rglob("seed-0.json")
+    path.with_name("seed-0 (1).json").write_bytes(path.read_bytes())
+    with pytest.raises(ValueError, match=r"seed-0 \(1\).json` must be a cell's file, seed-NUMBER.json"):
+        Results(tmp_path, SETTING, tuned).of(method("A", training=TRAINING))

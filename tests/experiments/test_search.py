@@ -160,9 +160,10 @@ def test_a_choice_that_is_no_longer_in_the_grid_is_refused(tmp_path):
     Tuned(path).add("a/b", LISTS, {"options": {"order": "random"}})
     with pytest.raises(ValueError, match=r"tuned\.json: a/b: Lists` must be a setting of the method's grid.*again"):
         Tuned(path).options("a/b", LISTS)
-    path.write_text("{")
-    with pytest.raises(ValueError, match=r"tuned\.json is no file of search results"):
-        Tuned(path)
+    for text in ("{", "[]", '{"a/b": []}', '{"a/b": {"Lists": {}}}', '{"a/b": {"Lists": {"options": 1}}}'):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r"tuned\.json is no file of search results"):
+            Tuned(path)
 
 
 def test_world_of():

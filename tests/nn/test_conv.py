@@ -317,3 +317,20 @@ def test_compiles() -> None:
     conv, x = KGConv(IN, OUT), torch.randn(SOURCES, IN)
     out = torch.compile(conv, backend="aot_eager", fullgraph=True)(x, EDGES)
     torch.testing.assert_close(out, conv(x, EDGES))
+
+
+class Scaled(Aggregator):
+    """A user's own, with a parameter beside its parts."""
+
+    def __init__(self, in_channels: tuple[int, int], out_channels: int, bias: bool = True) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.randn(out_channels))
+
+    def forward(self, neighbours: Tensor, itself: Tensor) -> Tensor:
+        return (neighbours + itself) * self.scale
+
+
+def test_parameters_that_cannot_be_drawn_anew_are_named() -> None:
+    conv = KGConv(4, 4, aggregator=Scaled)
+    with pytest.raises(NotImplementedError, match="Scaled must have `reset_parameters`, which draws scale anew"):
+        conv.reset_parameters()
