@@ -23,7 +23,7 @@ from kgrl.agents import KGQR
 from kgrl.agents.random import Random
 from kgrl.datasets import BookCrossing, MovieLens100K, popular_items, split_users
 from kgrl.evaluate import METRICS, Scores, evaluate, score
-from kgrl.experiments.arguments import agent_options, whole_from
+from kgrl.experiments.arguments import agent_options, number_from, whole_from
 from kgrl.experiments.report import held, plot_curve, score_table, session_pages
 from kgrl.files import whole_file
 from kgrl.graph import knowledge_graph, shuffled, without_edges
@@ -59,7 +59,7 @@ def options() -> argparse.Namespace:
     add("--data", type=Path, default=Path(__file__).resolve().parents[1] / "data", help="where data sets are kept")
     add("--world", choices=["heldout", "kgqr", "taste"], help="how the simulator is fitted; default: heldout for "
         "ml-100k (chosen on held-out ratings), kgqr for book-crossing (the paper's)")
-    add("--eta", type=float, default=0.1, help="weight of the streak term")
+    add("--eta", type=number_from(0), default=0.1, help="weight of the streak term")
     add("--kg", choices=["real", "shuffled", "none"], default="real", help="controls: shuffled tails, or no KG at all")
     add("--aggregator", default="mean", help="mean, concat, neighbor or gat")
     add("--interactions", type=whole_from(32), help="items shown in training; default: what the data set needs")

@@ -25,7 +25,7 @@ from torch_geometric.data import HeteroData
 from kgrl.agents import TPGR, LinearGaussian
 from kgrl.datasets import BookCrossing, MovieLens1M, MovieLens10M, MovieLens20M, MovieLens100K, from_frames, split_users
 from kgrl.evaluate import METRICS, evaluate, score
-from kgrl.experiments.arguments import agent_options, whole_from
+from kgrl.experiments.arguments import agent_options, number_from, whole_from
 from kgrl.experiments.report import plot_curve, score_table, session_pages, tree_page
 from kgrl.files import whole_file
 from kgrl.graph import knowledge_graph
@@ -50,10 +50,10 @@ def options() -> argparse.Namespace:
     add("--scale", help="lowest, highest, and what a relevant rating is above; for --ratings, default: 0,5,3")
     add("--test-from", type=int, help="users with an id of at least this are the test users; default: a random fifth")
     add("--data", type=Path, default=Path(__file__).resolve().parents[1] / "data", help="where data sets are kept")
-    add("--alpha", type=float, default=0.0, help="weight of the streak term")
+    add("--alpha", type=number_from(0), default=0.0, help="weight of the streak term")
     add("--tree", choices=["rating", "mf", "vae", "kg"], default="rating", help="the vectors that the tree is built on")
     add("--method", choices=["pca", "kmeans"], default="pca")
-    add("--depth", type=int, default=2)
+    add("--depth", type=whole_from(1), default=2)
     add("--state", choices=["sru", "kg"], default="sru", help="the paper's state, or KGQR's state encoder")
     add("--preset", choices=["default", "paper"], default="default")
     add("--interactions", type=whole_from(32), default=2_621_440, help="items shown in training")

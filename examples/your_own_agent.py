@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import kgrl.experiments.methods  # noqa: F401 (makes the papers' methods known)
+from kgrl.experiments.arguments import world_name
 from kgrl.experiments.method import Method, method_of, register
 from kgrl.experiments.render import sheet
 from kgrl.experiments.results import Results
@@ -59,7 +60,7 @@ MINE = register(Method(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--world", default="ml-100k/heldout", metavar="DATASET/WORLD")
+    parser.add_argument("--world", type=world_name, default="ml-100k/heldout", metavar="DATASET/WORLD")
     parser.add_argument("--source", type=Path, help="folder that already holds the raw files; default: download them")
     parser.add_argument("--data", type=Path, default=ROOT / "data", help="where data sets are kept")
     parser.add_argument("--cells", type=Path, default=Path("runs/my-cells"), help="folder of the cells")

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from kgrl.files import below, load_tensors, save_tensors
+from kgrl.options import expected
 
 KIND = "kgrl training run"
 FILE = "checkpoint.safetensors"
@@ -41,7 +43,7 @@ class Run:
         """Writes counters, weights and the agent's training state to one file, whole or not at all."""
         tensors = {f"agent.{name}": value for name, value in agent.state_dict().items()}
         if hasattr(agent, "training_state"):
-            tensors |= {f"training.{name}": value for name, value in agent.training_state().items()}
+            tensors |= {f"training.{name}": _tensor(name, value) for name, value in agent.training_state().items()}
         counters = {name: value for name, value in vars(self).items() if name != "generator"}
         metadata = {"kind": KIND, "options": dict(options), "run": counters}
         save_tensors(folder / FILE, tensors | {"generator": self.generator.get_state()}, metadata)
@@ -73,6 +75,13 @@ class Run:
         for name, value in metadata["run"].items():
             setattr(self, name, value)
         return True
+
+
+def _tensor(name: str, value: Any) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise TypeError(expected(f"training_state()[{name!r}]", "a tensor", value,
+                                 "torch.tensor makes one of a number"))
+    return value
 
 
 def _same_options(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:

@@ -72,6 +72,19 @@ def knowledge_graph(
     return _assemble(**parts, inverse=inverse)
 
 
+def checked_graph(kg: Data) -> Data:
+    """``kg``, if it has what :func:`knowledge_graph` writes into every graph: others are not sorted.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if not isinstance(kg, Data) or "num_items" not in kg or "inverse" not in kg:
+        raise ValueError(expected("kg", "a graph that `kgrl.graph.knowledge_graph` made",
+                                  kg if isinstance(kg, Data) else type(kg).__name__, "knowledge_graph(data), or "
+                                  "knowledge_graph(data, num_items=N) where the data does not say N, makes one"))
+    return kg
+
+
 def forward_triples(kg: Data) -> Tensor:
     """The triples ``[M, 3]`` (head, relation, tail) without the inverses: what an embedding model learns from."""
     forward = kg.edge_type < kg.num_relations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import numbers
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -53,16 +54,16 @@ def at_least(name: str, value: int, low: int) -> int:
     return int(value)
 
 
-def between(name: str, value: float, low: float, high: float) -> float:
+def between(name: str, value: Any, low: float, high: float) -> float:
     """``value`` if it is a finite number in [``low``, ``high``].
 
     Raises:
         TypeError: it is not a number.
         ValueError: it is NaN, infinite or outside the range.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(expected(name, "a number", value))
-    if not math.isfinite(value) or not low <= value <= high:
+    if not math.isfinite(value) or not low <= float(value) <= high:
         raise ValueError(expected(name, f"a finite number in [{low}, {high}]", value))
     return float(value)
 

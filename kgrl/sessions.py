@@ -68,7 +68,8 @@ class Sessions:
 
         Args:
             items: one list of item numbers a user, oldest first; lists may differ in length and may be empty.
-            feedback: in [−1, 1], one number an item.
+            feedback: in [−1, 1], one number an item; of raw ratings, ``low, high, _ = data.rating_scale`` and
+                :func:`kgrl.simulator.normalise` make it: ``normalise(rating, low, high)``.
             threshold: feedback above it is positive.
 
         Returns:

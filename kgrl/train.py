@@ -41,7 +41,9 @@ def fit(
     Args:
         agent: has ``act(sessions, explore, generator)`` and ``learn(sessions, generator)``, which may return numbers
             by name for the curve (``"gradient_steps"`` are added up); on the simulator's device. Optional
-            ``training_state`` and ``load_training_state`` make an interrupted run go on exactly.
+            ``training_state`` (tensors by name) and ``load_training_state`` make an interrupted run go on exactly;
+            ``options`` (a dictionary) and ``data_digest`` (a text), of what it was made with, keep it from going on
+            with other ones.
         simulator: the world, see :class:`kgrl.simulator.Simulator`.
         users: ``[U]``, training users.
         interactions: items shown in training, all told; not exceeded (the last rollout may be smaller).

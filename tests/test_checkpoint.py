@@ -51,6 +51,14 @@ def test_without_a_checkpoint_nothing_is_restored(tmp_path: Path) -> None:
     assert run.interactions == 0
 
 
+def test_a_training_state_is_made_of_tensors(tmp_path: Path) -> None:
+    learner = Learner(2.0, 3.0)
+    learner.training_state = lambda: {"moment": 3.0}  # type: ignore[assignment, return-value, dict-item]
+    with pytest.raises(TypeError, match=r"`training_state\(\)\['moment'\]` must be a tensor, got 3.0"):
+        finished().save(tmp_path, learner, {})
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_agent_needs_no_training_state(tmp_path: Path) -> None:
     finished().save(tmp_path, nn.Linear(1, 1), {})
     assert fresh().restore(tmp_path, nn.Linear(1, 1), {})

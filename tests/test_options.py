@@ -96,6 +96,13 @@ def test_between_refuses_what_is_no_number(value: object) -> None:
         between("p", value, 0, 1)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("value", [np.float32(0.5), np.float64(0.5), np.int8(1), 1])
+def test_between_takes_any_real_number(value: object) -> None:
+    found = between("p", value, 0, 1)
+    assert type(found) is float
+    assert found == value
+
+
 @pytest.mark.parametrize("name", ["square", "Square", "SQUARE"])
 def test_resolve_by_name_gives_the_arguments_on(name: str) -> None:
     part = resolve("shape", name, SHAPES, Shape, size=4)

@@ -107,13 +107,21 @@ def test_what_the_backfill_is_worth(script, tmp_path):
     assert "| the 500 most liked items | all 500 items |" in page.read_text()
 
 
-def test_what_is_not_known_is_said(script, tmp_path):
-    with pytest.raises(ValueError, match="did you mean 'kgqr-table3'"):
-        script("reproduce/run", "kgqr-tabel3")
+@pytest.mark.parametrize(("script_name", "arguments", "text"), [
+    ("run", ["kgqr-tabel3"], "did you mean 'kgqr-table3'?"),
+    ("run", ["--methods", "Random"], "name a table, or both --methods and --worlds"),
+    ("run", ["--worlds", "synthetic/logged", "--methods", "Popularty"], "did you mean 'Popularity'?"),
+    ("run", ["kgqr-table3", "--etas", "-1"], "argument --etas: must be a finite number of at least 0, got '-1'"),
+    ("run", ["kgqr-table3", "--with", "no_such.py"], "argument --with: must be a file, got 'no_such.py'"),
+    ("run", ["kgqr-table3", "--device", "abacus"], "argument --device: must be a device of this machine, got 'abacus'"),
+    ("render", ["kgqr-tabel3"], "did you mean 'kgqr-table3'?"),
+    ("tune", ["--methods", "Popularty"], "did you mean 'Popularity'?"),
+])
+def test_what_is_not_known_is_said(script_name, arguments, text, script, tmp_path, capsys):
     with pytest.raises(SystemExit):
-        script("reproduce/run", "--methods", "Random")
-    with pytest.raises(ValueError, match="did you mean 'Popularity'"):
-        script("reproduce/run", "--worlds", "synthetic/logged", "--methods", "Popularty")
+        script(f"reproduce/{script_name}", *arguments, *([] if script_name == "render" else ["--data", tmp_path]))
+    assert text in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["run", "tune", "backfill"])

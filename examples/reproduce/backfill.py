@@ -17,7 +17,7 @@ from torch import Tensor
 
 from kgrl.candidates import FixedCandidates
 from kgrl.evaluate import score
-from kgrl.experiments.arguments import one_data_set, world_name
+from kgrl.experiments.arguments import number_from, one_data_set, whole_from, world_name
 from kgrl.experiments.methods import BACKFILL
 from kgrl.experiments.page import fill
 from kgrl.experiments.setting import Setting
@@ -30,8 +30,8 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--worlds", nargs="+", type=world_name, metavar="DATASET/WORLD", default=["ml-100k/heldout"])
-    add("--eta", type=float, default=0.1)
-    add("--size", type=int, default=BACKFILL, help="how many of the most liked items")
+    add("--eta", type=number_from(0), default=0.1)
+    add("--size", type=whole_from(1), default=BACKFILL, help="how many of the most liked items")
     add("--data", type=Path, default=HERE.parents[1] / "data", help="where data sets are kept")
     add("--source", type=Path, help="folder that already holds the raw files of the one data set asked for")
     add("--results", type=Path, help="a Markdown file; what stands between its marks <!-- backfill-DATASET-WORLD --> "

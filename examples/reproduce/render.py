@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
+from kgrl.experiments.arguments import known, own_file, whole_from
 from kgrl.experiments.figures import plot_curves, plot_rows
 from kgrl.experiments.method import methods_in
 from kgrl.experiments.page import fill
@@ -32,18 +33,19 @@ HERE = Path(__file__).resolve().parent
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("tables", nargs="*", metavar="TABLE", help=f"of {', '.join(TABLES)}; default: all")
+    add("tables", nargs="*", type=known(table_of), metavar="TABLE", help=f"of {', '.join(TABLES)}; default: all")
     add("--cells", type=Path, default=HERE / "cells", help="folder of the cells")
     add("--tuned", type=Path, default=HERE / "tuned.json", help="what tune.py chose")
     add("--out", type=Path, help="folder for a file a table and format; default: print Markdown")
     add("--results", type=Path, help="a Markdown file; what stands between its marks <!-- TABLE --> and "
         "<!-- end TABLE --> is replaced; figures go into the folder `figures` beside it")
-    add("--with", dest="own", type=Path, help="a Python file that registers methods of one's own: rows of every table")
-    add("--interactions", type=int, help="as the cells were run with: --interactions of run.py")
+    add("--with", dest="own", type=own_file, help="a Python file that registers methods of one's own: rows of "
+        "every table")
+    add("--interactions", type=whole_from(32), help="as the cells were run with: --interactions of run.py")
     args = parser.parse_args()
     own = {method.name: method.name for method in methods_in(args.own)} if args.own else {}
     args.share = 0.0 if args.tables else 0.5
-    args.tables = [replace(table, rows={**table.rows, **own}) for table in map(table_of, args.tables or TABLES)]
+    args.tables = [replace(table, rows={**table.rows, **own}) for table in args.tables or TABLES.values()]
     args.training = {} if args.interactions is None else {"interactions": args.interactions}
     return args
 

@@ -17,12 +17,21 @@ import time
 from pathlib import Path
 
 import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
-from kgrl.experiments.arguments import one_data_set, whole_from, world_name
-from kgrl.experiments.method import METHODS, Method, method_of, methods_in
+from kgrl.experiments.arguments import (
+    device_name,
+    known,
+    methods_named,
+    number_from,
+    one_data_set,
+    own_file,
+    whole_from,
+    world_name,
+)
+from kgrl.experiments.method import METHODS, Method, methods_in
 from kgrl.experiments.runner import run_bounds, run_cell
 from kgrl.experiments.search import Tuned, world_of
 from kgrl.experiments.setting import Setting, Unserved
-from kgrl.experiments.tables import TABLES, table_of
+from kgrl.experiments.tables import TABLES, Table, table_of
 
 HERE = Path(__file__).resolve().parent
 
@@ -30,27 +39,28 @@ HERE = Path(__file__).resolve().parent
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("table", nargs="?", help=f"one of {', '.join(TABLES)}; without one, --methods and --worlds say it all")
+    add("table", nargs="?", type=known(table_of), help=f"one of {', '.join(TABLES)}; without one, --methods and "
+        "--worlds say it all")
     add("--worlds", nargs="+", type=world_name, metavar="DATASET/WORLD", help="default: the table's")
-    add("--etas", nargs="+", type=float, help="default: the table's, or 0.1")
+    add("--etas", nargs="+", type=number_from(0), help="default: the table's, or 0.1")
     add("--methods", nargs="+", metavar="METHOD", help=f"default: the table's; known: {', '.join(METHODS)}")
     add("--seeds", nargs="+", type=whole_from(0), default=[0, 1, 2, 3, 4])
     add("--interactions", type=whole_from(32), help="of training, for methods that learn from them, in place of their "
         "own; name another folder of cells then")
-    add("--with", dest="own", type=Path, help="a Python file that registers methods of one's own")
+    add("--with", dest="own", type=own_file, help="a Python file that registers methods of one's own")
     add("--cells", type=Path, default=HERE / "cells", help="folder of the cells")
     add("--tuned", type=Path, default=HERE / "tuned.json", help="what tune.py chose")
     add("--data", type=Path, default=HERE.parents[1] / "data", help="where data sets are kept")
     add("--source", type=Path, help="folder that already holds the raw files of the one data set asked for")
     add("--checkpoints", type=Path, default=Path("runs/cells"), help="where a run that is cut off leaves its state")
-    add("--device", default="cpu")
+    add("--device", type=device_name, default="cpu")
     args = parser.parse_args()
     if args.table is None and not (args.methods and args.worlds):
         parser.error("name a table, or both --methods and --worlds")
     if args.own:
         methods_in(args.own)
-    table = args.table and table_of(args.table)
-    args.methods = [method_of(name) for name in args.methods or dict.fromkeys(table.rows.values())]
+    table: Table | None = args.table
+    args.methods = methods_named(parser, args.methods or dict.fromkeys(table.rows.values()))
     args.worlds = args.worlds or table.worlds
     args.etas = args.etas or (table.etas if table else (0.1,))
     one_data_set(parser, args.source, args.worlds)
@@ -76,7 +86,7 @@ def served(args: argparse.Namespace, setting: Setting) -> list[Method]:
     found = []
     for method in args.methods:
         try:
-            method.require(setting, f"{args.table or 'the table'}: the row {method.name}")
+            method.require(setting, f"{args.table.name if args.table else 'the table'}: the row {method.name}")
             found.append(method)
         except Unserved as error:
             print(error, flush=True)

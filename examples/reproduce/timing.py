@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from kgrl.experiments.arguments import device_name, whole_from
 from kgrl.experiments.deciders import METHODS, make_decider
 from kgrl.experiments.page import fill
 from kgrl.experiments.sheet import Sheet, write_sheet
@@ -47,20 +48,21 @@ def options() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("table3", "depth"):
         add = commands.add_parser(name, help=TITLES[name]).add_argument
-        add("--items", nargs="+", type=int, default=list(PAPER_ITEMS), help="numbers of items")
-        add("--episodes", type=int, default=1_000, help="of a training step")
+        add("--items", nargs="+", type=whole_from(1), default=list(PAPER_ITEMS), help="numbers of items")
+        add("--episodes", type=whole_from(1), default=1_000, help="of a training step")
     add = commands.add_parser("scaling", help=TITLES["scaling"]).add_argument
-    add("--sizes", nargs="+", type=int, default=[1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000])
+    add("--sizes", nargs="+", type=whole_from(1), default=[1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000])
     for name, command in commands.choices.items():
         add = command.add_argument
         methods = {"table3": list(PAPER), "depth": TREES}.get(name, list(METHODS))
         add("--methods", nargs="+", choices=METHODS, metavar="METHOD", default=methods)
-        add("--batch", type=int, default=16_384 if name == "scaling" else 1_000, help="states at once, at most")
+        add("--batch", type=whole_from(1), default=16_384 if name == "scaling" else 1_000, help="states at once, at "
+            "most")
         add("--limit", type=float, default=2.0 if name == "scaling" else 20.0, help="seconds a repeat may take; what "
             "would take longer is measured on fewer decisions")
-        add("--repeats", type=int, default=5 if name == "scaling" else 3, help="of which the fastest counts")
-        add("--threads", type=int, default=1)
-        add("--device", default="cpu")
+        add("--repeats", type=whole_from(1), default=5 if name == "scaling" else 3, help="of which the fastest counts")
+        add("--threads", type=whole_from(1), default=1)
+        add("--device", type=device_name, default="cpu")
         add("--seed", type=int, default=0)
         add("--out", type=Path, default=HERE / "figures", help="folder of the files")
         add("--results", type=Path, help="a Markdown file; what stands between its marks "

@@ -13,8 +13,16 @@ import argparse
 from pathlib import Path
 
 import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
-from kgrl.experiments.arguments import one_data_set, whole_from, world_name
-from kgrl.experiments.method import METHODS, method_of, methods_in
+from kgrl.experiments.arguments import (
+    device_name,
+    methods_named,
+    number_from,
+    one_data_set,
+    own_file,
+    whole_from,
+    world_name,
+)
+from kgrl.experiments.method import METHODS, methods_in
 from kgrl.experiments.search import Tuned, search
 from kgrl.experiments.setting import Setting, Unserved
 
@@ -27,19 +35,19 @@ def options() -> argparse.Namespace:
     add("--worlds", nargs="+", type=world_name, metavar="DATASET/WORLD",
         default=["book-crossing/kgqr", "ml-100k/heldout", "ml-100k/logged", "book-crossing/taste"])
     add("--methods", nargs="+", metavar="METHOD", help="default: every method with a search of its own")
-    add("--eta", type=float, default=0.1, help="the search is made at one η, and holds for all")
+    add("--eta", type=number_from(0), default=0.1, help="the search is made at one η, and holds for all")
     add("--interactions", type=whole_from(32), help="of each try; default: half of the method's own")
     add("--again", action="store_true", help="search again where there is a result")
     add("--tuned", type=Path, default=HERE / "tuned.json")
     add("--data", type=Path, default=HERE.parents[1] / "data", help="where data sets are kept")
     add("--source", type=Path, help="folder that already holds the raw files of the one data set asked for")
-    add("--with", dest="own", type=Path, help="a Python file that registers methods of one's own")
-    add("--device", default="cpu")
+    add("--with", dest="own", type=own_file, help="a Python file that registers methods of one's own")
+    add("--device", type=device_name, default="cpu")
     args = parser.parse_args()
     one_data_set(parser, args.source, args.worlds)
     if args.own:
         methods_in(args.own)
-    searched = dict.fromkeys(method_of(name).search_name for name in args.methods or METHODS)
+    searched = dict.fromkeys(method.search_name for method in methods_named(parser, args.methods or METHODS))
     args.methods = [METHODS[name] for name in searched if len(METHODS[name].grid) > 1]
     return args
 

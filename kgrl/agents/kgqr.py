@@ -19,7 +19,7 @@ from kgrl.agents.warm_start import checked_start, saved_tastes
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.files import digest, load_tensors, save_tensors
-from kgrl.graph import kg_digest
+from kgrl.graph import checked_graph, kg_digest
 from kgrl.nn.encoder import KGEncoder
 from kgrl.nn.taste import TasteTerms
 from kgrl.options import at_least, between, expected, one_of, single
@@ -86,7 +86,9 @@ class KGQR(OffPolicyAgent):
         seed: of the initial weights.
 
     Raises:
-        ValueError: an option outside its range, or an embedding or tastes that do not fit the KG.
+        ValueError: an option outside its range, a ``kg`` that knowledge_graph did not make, or an embedding or tastes
+            that do not fit it.
+        TypeError: an option of another type, or ``candidates`` without ``select``.
     """
 
     def __init__(
@@ -100,7 +102,10 @@ class KGQR(OffPolicyAgent):
         batch_size: int = 128, gradient_steps: int = 64, tau: float = 0.01, target: str = "head",
         average: float = 0.1, replay_size: int = 100_000, seed: int = 0,
     ) -> None:
-        start, taste_channels = checked_start(tastes, taste_channels, int(kg.num_items))
+        start, taste_channels = checked_start(tastes, taste_channels, int(checked_graph(kg).num_items))
+        if not (candidates is None or callable(getattr(candidates, "select", None))):
+            raise TypeError(expected("candidates", "a module with `select(seeds, exclude, generator)`", candidates,
+                                     "see kgrl.candidates.FixedCandidates"))
         embedding = None if embedding is None else single("embedding", embedding)
         own = {
             "variant": one_of("variant", variant, VARIANTS),
@@ -207,7 +212,7 @@ class KGQR(OffPolicyAgent):
             ValueError: a damaged or foreign file, another KG, or a missing user-made part.
         """
         tensors, metadata = load_tensors(path, "KGQR agent")
-        if metadata["kg"] != kg_digest(kg):
+        if metadata["kg"] != kg_digest(checked_graph(kg)):
             raise ValueError(f"{path} was trained on another knowledge graph ({metadata['kg'][:12]}…), "
                              f"got one with digest {kg_digest(kg)[:12]}…; load the same data set with the same options")
         saved = metadata["options"]

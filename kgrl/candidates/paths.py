@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.index import index2ptr
 
-from kgrl.graph import distinct_pairs
+from kgrl.graph import checked_graph, distinct_pairs
 from kgrl.options import at_least, expected
 
 
@@ -82,7 +82,7 @@ class PathFinder:
     """
 
     def __init__(self, kg: Data, hops: int, max_degree: int | None = None) -> None:
-        self.hops, self.num_items, self.num_relations = hops, int(kg.num_items), int(kg.num_relations)
+        self.hops, self.num_items, self.num_relations = hops, int(checked_graph(kg).num_items), int(kg.num_relations)
         self.names = list(kg.relation_names)
         (rowptr, tails), _ = distinct_pairs(kg).get_csr()
         self.rowptr, self.tails = rowptr.cpu(), tails.cpu()

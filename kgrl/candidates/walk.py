@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.utils import cumsum
 
-from kgrl.graph import distinct_pairs
-from kgrl.options import expected
+from kgrl.graph import checked_graph, distinct_pairs
 
 _BITMAP_CELLS = 32  # marking keys in a bitmap and reading it off beats sorting them up to about so many cells a key
 
@@ -102,7 +101,7 @@ class KHopWalk(Reach):
     passable: Tensor
 
     def __init__(self, kg: Data, hops: int, max_degree: int | None = None) -> None:
-        (rowptr, tails), _ = distinct_pairs(_made_here(kg)).get_csr()
+        (rowptr, tails), _ = distinct_pairs(checked_graph(kg)).get_csr()
         degree = rowptr.diff()
         passable = torch.ones_like(degree, dtype=torch.bool) if max_degree is None else degree <= max_degree
         cost = _walked_edges(rowptr, tails, passable, hops)[: kg.num_items]
@@ -124,15 +123,6 @@ class KHopWalk(Reach):
                 frontier = distinct(batch[onward] * self.num_nodes + nodes[onward], rows * self.num_nodes)
                 batch, nodes = frontier // self.num_nodes, frontier % self.num_nodes
         return torch.cat(reached)
-
-
-def _made_here(kg: Data) -> Data:
-    """``kg``, if it has what :func:`kgrl.graph.knowledge_graph` writes into every graph: others are not sorted."""
-    if not isinstance(kg, Data) or "num_items" not in kg or "inverse" not in kg:
-        raise ValueError(expected("kg", "a graph that `kgrl.graph.knowledge_graph` made",
-                                  kg if isinstance(kg, Data) else type(kg).__name__, "knowledge_graph(data), or "
-                                  "knowledge_graph(data, num_items=N) where the data does not say N, makes one"))
-    return kg
 
 
 def _walked_edges(rowptr: Tensor, tails: Tensor, passable: Tensor, hops: int) -> Tensor:

@@ -95,7 +95,9 @@ def _check_columns(raw: Raw) -> None:
                 table.complain(table.frame[column].isna(), column, "an id")
     if "time" in raw.ratings.frame:
         time = pd.to_numeric(raw.ratings.frame["time"], errors="coerce")
-        raw.ratings.complain(~np.isfinite(time.to_numpy(np.float64, na_value=np.nan)), "time", "a finite number")
+        there = raw.ratings.frame["time"].notna()  # a missing date would become a number
+        finite = np.isfinite(time.to_numpy(np.float64, na_value=np.nan))
+        raw.ratings.complain(~(there & finite), "time", "a finite number")
 
 
 def _all_items(raw: Raw) -> Ids:
@@ -133,7 +135,8 @@ def _rated(ratings: Ratings, users: Ids, item_ids: Any, scale: Scale) -> HeteroD
     rates.edge_index = torch.from_numpy(np.stack([user, ratings.item]).astype(np.int64))
     rates.rating = torch.from_numpy(ratings.rating.astype(np.float32))
     if ratings.time is not None:
-        rates.time = torch.from_numpy(ratings.time.astype(np.int64))
+        whole = ratings.time.dtype.kind in "iu" or not np.mod(ratings.time, 1).any()
+        rates.time = torch.from_numpy(ratings.time.astype(np.int64 if whole else np.float64))
     return data
 
 

@@ -31,9 +31,10 @@ def from_frames(
     are numbered as they first appear.
 
     Args:
-        ratings: columns ``user, item, rating[, time]``; without ``rating``, an interaction counts as 1. Of several
-            ratings of one item by one user the latest is kept; without ``time``, or at the same time, the last row's:
-            there the order of the rows does matter.
+        ratings: columns ``user, item, rating[, time]``; without ``rating``, an interaction counts as 1. Times are
+            numbers or pandas' dates, which count from 1970 in the unit of their column. Of several ratings of one item
+            by one user the latest is kept; without ``time``, or at the same time, the last row's: there the order of
+            the rows does matter.
         triples: columns ``head, relation, tail``; all are kept, duplicates too.
         links: columns ``item, entity``, one to one. ``None``: an item is the entity of the same id.
         rating_scale: ``(low, high, threshold)``; ratings above the threshold are positive. ``None``: from the lowest to
@@ -51,9 +52,9 @@ def from_frames(
         Node types ``user``, ``item`` and ``entity`` (entities that are no item), each with ``num_nodes`` and ``raw_id``
         (LongTensor, or list where ids are no whole numbers; without ``triples``, ``entity`` has 0 nodes and no
         ``raw_id``); ``data['item'].title`` where known; ``('user', 'rates', 'item')`` with ``edge_index [2, R]``,
-        ``rating [R]`` and, where known, ``time [R]``; one edge type a relation and pair of node types, head → tail;
-        ``rating_scale``, ``relation_names`` (their order numbers the relations) and ``provenance`` (name, files with
-        sha256, options, counts before and after).
+        ``rating [R]`` and, where known, ``time [R]`` (int64; float64 where some are no whole numbers); one edge type a
+        relation and pair of node types, head → tail; ``rating_scale``, ``relation_names`` (their order numbers the
+        relations) and ``provenance`` (name, files with sha256, options, counts before and after).
 
     Raises:
         ValueError: a missing column or id, a rating outside the scale, no scale where all ratings are equal and not in

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
+import math
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
+
+from kgrl.experiments.method import Method, method_of
 from kgrl.experiments.setting import DATASETS, WORLDS
 from kgrl.options import did_you_mean, expected, one_of
+
+T = TypeVar("T")
 
 
 def whole_from(low: int) -> Callable[[str], int]:
@@ -28,16 +35,67 @@ def whole_from(low: int) -> Callable[[str], int]:
     return whole
 
 
+def number_from(low: float) -> Callable[[str], float]:
+    """For ``add_argument(type=…)``: a finite number of at least ``low``."""
+
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and value >= low):
+            raise ArgumentTypeError(f"must be a finite number of at least {low:g}, got {text!r}")
+        return value
+
+    return number
+
+
+def known(find: Callable[[str], T]) -> Callable[[str], T]:
+    """For ``add_argument(type=…)``: what ``find`` finds; what it raises is told (argparse would keep it to itself)."""
+
+    @functools.wraps(find)
+    def found(text: str) -> T:
+        try:
+            return find(text)
+        except ValueError as error:
+            raise ArgumentTypeError(str(error)) from None
+
+    return found
+
+
+def own_file(text: str) -> Path:
+    """For ``add_argument(type=…)``: a file that is there."""
+    if not Path(text).is_file():
+        raise ArgumentTypeError(f"must be a file, got {text!r}, which is none")
+    return Path(text)
+
+
+def device_name(text: str) -> str:
+    """For ``add_argument(type=…)``: a device of this machine, as in ``cpu`` or ``cuda:1``."""
+    try:
+        torch.empty(0, device=text)
+    except (RuntimeError, AssertionError) as error:  # the latter where PyTorch was built without it
+        reason = str(error).splitlines()[0].split(". ")[0]
+        raise ArgumentTypeError(f"must be a device of this machine, got {text!r}: {reason}") from None
+    return text
+
+
+@known
 def world_name(text: str) -> str:
     """For ``add_argument(type=…)``: ``DATASET/WORLD``, both known."""
     dataset, slash, world = text.partition("/")
     if not slash:
-        raise ArgumentTypeError(f"must be DATASET/WORLD, as in ml-100k/{WORLDS[0]}, got {text!r}; worlds are "
-                                f"{', '.join(WORLDS)}")
+        raise ValueError(f"must be DATASET/WORLD, as in ml-100k/{WORLDS[0]}, got {text!r}; worlds are "
+                         f"{', '.join(WORLDS)}")
+    return f"{one_of('dataset', dataset, DATASETS)}/{one_of('world', world, WORLDS)}"
+
+
+def methods_named(parser: ArgumentParser, names: Iterable[str]) -> list[Method]:
+    """The methods of these names; ends the script where one is not known (once ``--with`` has made its own known)."""
     try:
-        return f"{one_of('dataset', dataset, DATASETS)}/{one_of('world', world, WORLDS)}"
+        return [method_of(name) for name in names]
     except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None
+        parser.error(str(error))
 
 
 def one_data_set(parser: ArgumentParser, source: Path | None, worlds: Iterable[str]) -> None:

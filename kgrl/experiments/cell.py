@@ -23,6 +23,9 @@ from kgrl.options import expected
 
 FORMAT = 1
 """Raised whenever the meaning of a cell file changes."""
+KINDS = {"setting": str, "method": str, "seed": int, "options": dict, "training": dict, "data": str, "scores": dict,
+         "curve": list, "note": str, "made": dict}
+"""What a file's fields must be."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,11 @@ class Cell:
         return cell
 
     def _check(self, path: Path) -> None:
+        for name, kind in KINDS.items():
+            if not isinstance(value := getattr(self, name), kind) or isinstance(value, bool):
+                raise TypeError(expected(name, f"of type {kind.__name__}", value))
+        if not all(isinstance(row, dict) and {"interactions", "reward"} <= row.keys() for row in self.curve):
+            raise ValueError(expected("curve", "rows with `interactions` and `reward`", self.curve))
         if path.parts[-len(self.path.parts):] != self.path.parts:
             raise ValueError(expected("its place", str(self.path), str(path)))
         if len({len(values) for values in self.per_user.values()}) != 1:

@@ -128,6 +128,9 @@ def _resolved(
 ) -> tuple[Aggregator, str | Aggregation]:
     """The aggregator, and what reduces its messages."""
     source, target = (in_channels, in_channels) if isinstance(in_channels, int) else in_channels
+    for size in (source, target):
+        if size != -1:  # which is known at the first input
+            at_least("in_channels", size, 1)
     if kwargs and isinstance(aggregator, torch.nn.Module):
         raise ValueError(expected("aggregator_kwargs", "left out beside an instance", kwargs))
     if isinstance(aggregator, type) and issubclass(aggregator, Aggregation):

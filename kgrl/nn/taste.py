@@ -62,7 +62,7 @@ class TasteTerms(NamedTuple):
             ValueError: feedback of another shape.
         """
         ids, present = sequences.clamp(min=0), sequences >= 0
-        feedback = _received(feedback, sequences, "sequences")
+        feedback = _received(feedback, sequences, "sequences").to(self.loading.dtype)
         # embedding, as its gradient adds in a fixed order, which that of x[index] does not
         deviation = F.embedding(ids, self.noise.rsqrt().unsqueeze(1)) * present.unsqueeze(2)
         loading = F.embedding(ids, self.loading) * deviation
@@ -88,7 +88,7 @@ class TasteTerms(NamedTuple):
         Raises:
             ValueError: feedback of another shape.
         """
-        ids, feedback = items.clamp(min=0), _received(feedback, items, "items")
+        ids, feedback = items.clamp(min=0), _received(feedback, items, "items").to(self.loading.dtype)
         loading = F.embedding(ids, self.loading) * (items >= 0).unsqueeze(1)
         spread = torch.bmm(belief.covariance, loading.unsqueeze(2))
         rest = self.noise.index_select(0, ids) + (loading * spread.squeeze(2)).sum(1)
@@ -170,7 +170,7 @@ class TasteState(torch.nn.Module):
         self.starts = start is not None
         if start is not None:
             for name, part in start._asdict().items():
-                self.register_buffer(f"start_{name}", part.clone())
+                self.register_buffer(f"start_{name}", part.detach().clone())
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -192,7 +192,12 @@ class TasteState(torch.nn.Module):
         Args:
             items: ``[n, d]``.
             ids: ``[n]``, which items of the start these are; ``None``: all N, in their order.
+
+        Raises:
+            ValueError: there is a start, of another number of items.
         """
+        if ids is None:
+            self._check_number(items)
         noise = self.log_noise.exp().expand(items.size(0))
         terms = TasteTerms(self.expected(items).squeeze(1), self.loading(items), noise)
         if not self.starts:
@@ -227,11 +232,16 @@ class TasteState(torch.nn.Module):
         """Terms, and where in them ``ids`` are found: of every item, or of those asked for, whichever are fewer."""
         if not isinstance(items, Tensor):
             return items, ids
+        self._check_number(items)
         if ids.numel() < items.size(0):
             own = torch.arange(ids.numel(), device=ids.device).view_as(ids)
             asked = ids.flatten().clamp(min=0)
             return self.project(F.embedding(asked, items), asked), own.masked_fill(ids < 0, -1)
         return self.project(items), ids
+
+    def _check_number(self, items: Tensor) -> None:
+        if self.starts and len(items) != (known := len(self.get_buffer("start_expected"))):
+            raise ValueError(expected("items", f"the vectors of the {known} items that `start` knows", len(items)))
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.taste_channels}"

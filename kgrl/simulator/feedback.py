@@ -7,10 +7,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from kgrl.options import at_least
+from kgrl.options import at_least, expected
 
 CHUNK, CPU_CHUNK = 2**25, 2**20
 """Feedbacks held at once wherever every item of many users has to be looked at; on the CPU, what its cache holds."""
+
+
+CHECKED = 4
+"""Users whose feedback is looked at before a model is used."""
 
 
 class Reaction(NamedTuple):
@@ -75,6 +79,33 @@ class FeedbackModel(nn.Module):
     def mean_feedback(self, users: Tensor) -> Tensor:
         """``[N]``, each item's feedback averaged over ``users``."""
         return torch.stack([self.rows(part).sum(0) for part in self.chunks(users)]).sum(0) / len(users)
+
+    @torch.no_grad()
+    def checked(self) -> FeedbackModel:
+        """Itself, if what it says of its first users can be feedback.
+
+        Raises:
+            ValueError: it is of another shape or outside [−1, 1], or ``rows`` and ``forward`` differ: hits and the
+                number of relevant items would contradict each other.
+        """
+        size = min(CHECKED, self.num_users, self.num_items)
+        users = torch.arange(size, device=self.relevant.device)
+        items = users + (self.num_items - size)
+        pairs = self._feedback("forward", self(users, items), [size])
+        same = self._feedback("rows", self.rows(users), [size, self.num_items])[users, items]
+        if not torch.allclose(same, pairs, atol=1e-4):
+            what = f"what `forward` says, {pairs.tolist()}, for users {users.tolist()} and items {items.tolist()}"
+            raise ValueError(expected(f"{type(self).__name__}.rows", what, same.tolist()))
+        return self
+
+    def _feedback(self, name: str, values: Tensor, shape: list[int]) -> Tensor:
+        name = f"{type(self).__name__}.{name}"
+        if list(values.shape) != shape:
+            raise ValueError(expected(name, f"feedback of shape {shape} here", list(values.shape)))
+        if not (values.abs() <= 1).all():  # NaN is not, either
+            raise ValueError(expected(name, "feedback in [-1, 1]", [float(values.min()), float(values.max())],
+                                      "kgrl.simulator.normalise maps ratings there"))
+        return values
 
     def chunks(self, users: Tensor) -> tuple[Tensor, ...]:
         """``users`` in parts whose ``rows`` are small enough to hold."""

@@ -46,7 +46,7 @@ class Simulator(nn.Module):
         super().__init__()
         if not isinstance(feedback, FeedbackModel):
             raise TypeError(expected("feedback", "a FeedbackModel", feedback, "e.g. PredictedFeedback.fit(data)"))
-        self.feedback = feedback
+        self.feedback = feedback.checked()
         self.eta = between("eta", eta, 0, float("inf"))
         self.horizon = at_least("horizon", horizon, 1)
         if first is not None:

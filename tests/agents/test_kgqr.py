@@ -8,6 +8,7 @@ import pickle
 import pytest
 import torch
 from torch import Tensor
+from torch_geometric.data import Data, HeteroData
 
 from kgrl.agents import KGQR
 from kgrl.candidates import FixedCandidates
@@ -269,6 +270,17 @@ def test_embeddings_in_double_precision_are_taken_in_single() -> None:
     assert {parameter.dtype for parameter in agent.parameters()} == {torch.float}
     with pytest.raises(TypeError, match="`embedding` must be a tensor, got 'ndarray'"):
         parity_agent(embedding=torch.randn(22, 4).numpy())
+
+
+@pytest.mark.parametrize("made", [HeteroData, dict, Data])
+def test_another_graph_is_no_kg(made) -> None:
+    with pytest.raises(ValueError, match=r"`kg` must be a graph that `kgrl.graph.knowledge_graph` made"):
+        KGQR(made())
+
+
+def test_candidates_have_a_rule() -> None:
+    with pytest.raises(TypeError, match=r"`candidates` must be a module with `select\(seeds, exclude, generator\)`"):
+        parity_agent(candidates=lambda seeds, exclude, generator: None)
 
 
 def test_embeddings_are_trained_along(world):

@@ -231,3 +231,17 @@ def test_a_column_raw_id_of_ones_own_items_is_left_alone():
     ratings = pd.DataFrame({"user": [1, 1], "item": [10, 20], "rating": [5, 1]})
     data = from_frames(ratings, rating_scale=(1, 5, 3), items=pd.DataFrame({"item": [20, 10], "raw_id": ["b", "a"]}))
     assert data["item"].raw_id.tolist() == [20, 10]
+
+
+def test_times_between_whole_numbers_are_kept_apart():
+    ratings = pd.DataFrame({"user": ["a", "a"], "item": ["x", "y"], "rating": [5, 1], "time": [0.7, 0.2]})
+    data = from_frames(ratings, rating_scale=(1, 5, 3))
+    assert data["user", "rates", "item"].time.tolist() == [0.7, 0.2]
+
+
+def test_dates_are_times():
+    dates = pd.Series(pd.to_datetime(["1970-01-03", "1970-01-02"])).astype("datetime64[s]")
+    ratings = pd.DataFrame({"user": ["a", "a"], "item": ["x", "x"], "rating": [5, 1], "time": dates})
+    assert from_frames(ratings, rating_scale=(1, 5, 3))["user", "rates", "item"].time.tolist() == [2 * 86_400]
+    with pytest.raises(ValueError, match="`ratings`, row 1: time must be a finite number"):
+        from_frames(ratings.assign(time=dates.where(dates.index == 0)), rating_scale=(1, 5, 3))

@@ -3,7 +3,18 @@ from argparse import ArgumentParser
 
 import pytest
 
-from kgrl.experiments.arguments import agent_options, whole_from, world_name
+import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
+from kgrl.experiments.arguments import (
+    agent_options,
+    device_name,
+    known,
+    methods_named,
+    number_from,
+    own_file,
+    whole_from,
+    world_name,
+)
+from kgrl.experiments.tables import table_of
 
 
 def agent(kg, *, seed=0, gamma=0.5, backfill=None, target="head"):
@@ -70,3 +81,36 @@ def test_what_is_no_world(given, text, capsys):
     message = said(capsys, lambda: parser.parse_args(["--worlds", given]))
     assert "argument --worlds: " in message
     assert text in message
+
+
+@pytest.mark.parametrize("given", ["0", "0.25", "1e3"])
+def test_numbers(given):
+    assert number_from(0)(given) == float(given)
+
+
+@pytest.mark.parametrize(("kind", "given", "text"), [
+    (number_from(0), "nan", "must be a finite number of at least 0, got 'nan'"),
+    (number_from(0), "inf", "must be a finite number of at least 0, got 'inf'"),
+    (number_from(0.5), "0.4", "must be a finite number of at least 0.5, got '0.4'"),
+    (number_from(0), "much", "must be a finite number of at least 0, got 'much'"),
+    (known(table_of), "kgqr-tabel3", "did you mean 'kgqr-table3'?"),
+    (own_file, "no/such.py", "must be a file, got 'no/such.py', which is none"),
+    (device_name, "abacus", "must be a device of this machine, got 'abacus': Expected one of cpu"),
+    (device_name, "cuda:99", "must be a device of this machine, got 'cuda:99': "),
+], ids=str)
+def test_what_is_refused(kind, given, text, capsys):
+    parser = ArgumentParser()
+    parser.add_argument("--it", type=kind)
+    assert text in said(capsys, lambda: parser.parse_args([f"--it={given}"]))
+
+
+def test_what_is_found(tmp_path):
+    (tmp_path / "own.py").touch()
+    assert own_file(str(tmp_path / "own.py")) == tmp_path / "own.py"
+    assert device_name("cpu") == "cpu"
+    assert known(table_of)("kgqr-table3") is table_of("kgqr-table3")
+
+
+def test_methods(capsys):
+    assert [method.name for method in methods_named(ArgumentParser(), ["KGQR", "Random"])] == ["KGQR", "Random"]
+    assert said(capsys, lambda: methods_named(ArgumentParser(), ["KGQRR"])).endswith("did you mean 'KGQR'?")

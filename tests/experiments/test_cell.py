@@ -64,6 +64,10 @@ BREAKS = {
     "another seed": lambda text: text.replace('"seed": 3', '"seed": 4'),
     "users cut off": lambda text: json.dumps(
         (cell := json.loads(text)) | {"per_user": {name: packed[:-5] for name, packed in cell["per_user"].items()}}),
+    "a seed in quotes": lambda text: text.replace('"seed": 3', '"seed": "3"'),
+    "how it was made, as a list": lambda text: json.dumps(json.loads(text) | {"made": []}),
+    "an empty row of the curve": lambda text: json.dumps(json.loads(text) | {"curve": [{}]}),
+    "a curve of numbers": lambda text: json.dumps(json.loads(text) | {"curve": [0.5]}),
     "a list": lambda text: "[]",
     "nothing": lambda text: "null",
 }

@@ -300,6 +300,9 @@ def test_refuses_what_it_does_not_know() -> None:
     with pytest.raises(ValueError, match=r"`aggregator` must be a known name, got 'concta'; choose from concat, gat, "
                                          r"mean, neighbor; did you mean 'concat'\?"):
         KGConv(3, 4, "concta")
+    for wrong in (-3, 0, (4, -2), (0, -1)):
+        with pytest.raises(ValueError, match="`in_channels` must be at least 1"):
+            KGConv(wrong, 4)
     with pytest.raises(TypeError, match="`aggregator` must be a name, a subclass or an instance of Aggregator"):
         KGConv(3, 4, torch.nn.ReLU)
     with pytest.raises(ValueError, match="`heads` must be a divisor of out_channels = 4, got 3"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
@@ -255,3 +257,31 @@ def test_a_start_is_kept_but_not_learned() -> None:
 def test_a_start_that_is_none(changed: dict[str, Tensor], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         TasteState(CHANNELS, TASTE, start=some_start()._replace(**changed))
+
+
+@pytest.mark.parametrize("ids", [[[0, 1]], [list(range(ITEMS))]], ids=["few", "all"])
+@pytest.mark.parametrize("other", [ITEMS - 1, ITEMS + 1])
+def test_a_start_is_of_these_items(ids: list[list[int]], other: int) -> None:
+    layer, sequences = TasteState(CHANNELS, TASTE, start=some_start()), torch.tensor(ids).clamp(max=other - 1)
+    with pytest.raises(ValueError, match=f"must be the vectors of the 12 items that `start` knows, got {other}"):
+        layer(torch.zeros(other, CHANNELS), sequences, torch.zeros(sequences.shape))
+
+
+def test_a_start_with_a_gradient_is_taken_without() -> None:
+    start = some_start()._replace(loading=torch.ones(ITEMS, TASTE, requires_grad=True))
+    layer = TasteState(CHANNELS, TASTE, start=start)
+    assert not layer.get_buffer("start_loading").requires_grad
+    copy.deepcopy(layer)  # which a tensor with a history would not allow
+
+
+def test_feedback_in_another_precision() -> None:
+    layer, items, feedback = make()
+    expected = layer(items, SEQUENCES, feedback)
+    torch.testing.assert_close(layer(items, SEQUENCES, feedback.float()), expected, rtol=1e-4, atol=1e-5)
+    single = layer.float()
+    out = single(items.float(), SEQUENCES, feedback)
+    assert out.dtype == torch.float
+    torch.testing.assert_close(out.double(), expected, rtol=1e-3, atol=1e-4)
+    terms = single.project(items.float())
+    belief = terms.update(terms.prior(4), SEQUENCES[:, 0], feedback[:, 0])
+    assert belief.mean.dtype == torch.float

@@ -8,7 +8,7 @@ import pickle
 import pytest
 import torch
 
-from kgrl.simulator import PredictedFeedback
+from kgrl.simulator import FeedbackModel, PredictedFeedback, Simulator
 from kgrl.simulator import feedback as module
 
 
@@ -58,3 +58,36 @@ def test_copies_and_pickles(model: PredictedFeedback) -> None:
     users = torch.arange(9)
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert torch.equal(twin.rows(users), model.rows(users))
+
+
+class Own(FeedbackModel):
+    """Six users, five items, and what each method says of them."""
+
+    def __init__(self, rows, pairs):
+        super().__init__(6, 5)
+        self.says = rows, pairs
+
+    def rows(self, users):
+        return self.says[0](users)
+
+    def forward(self, users, items):
+        return self.says[1](users, items)
+
+
+VALUES = torch.linspace(-1, 1, 30).view(6, 5)
+
+
+@pytest.mark.parametrize(("rows", "pairs", "text"), [
+    (lambda u: VALUES[u][:, :4], lambda u, i: VALUES[u, i], r"`Own.rows` must be feedback of shape \[4, 5\] here, got "
+     r"\[4, 4\]"),
+    (lambda u: VALUES[u], lambda u, i: VALUES[u][:, i], r"`Own.forward` must be feedback of shape \[4\] here, got "
+     r"\[4, 4\]"),
+    (lambda u: 3 + 2 * VALUES[u], lambda u, i: VALUES[u, i], r"`Own.rows` must be feedback in \[-1, 1\], got \[1.0, .*"
+     "normalise maps ratings there"),
+    (lambda u: VALUES[u], lambda u, i: VALUES[u, i] + float("nan"), r"`Own.forward` must be feedback in \[-1, 1\]"),
+    (lambda u: -VALUES[u], lambda u, i: VALUES[u, i], r"`Own.rows` must be what `forward` says, \[-0.931"),
+], ids=["rows' shape", "forward's shape", "ratings", "NaN", "another"])
+def test_a_simulator_refuses_what_is_no_feedback(rows, pairs, text) -> None:
+    assert Simulator(Own(VALUES.__getitem__, lambda u, i: VALUES[u, i])).num_items == 5
+    with pytest.raises(ValueError, match=text):
+        Simulator(Own(rows, pairs))

@@ -138,11 +138,11 @@ def test_put_off_checks_find_what_the_immediate_one_does() -> None:
 @pytest.mark.parametrize("wrong", [1.5, float("nan"), -float("inf")])
 def test_feedback_outside_its_range_is_refused(wrong: float, device: torch.device) -> None:
     values = table(0)
-    values[3, 7] = wrong
+    values[4, 7] = wrong
     world = Simulator(TableFeedback(values).to(device), horizon=2)
-    world.play(torch.tensor([3, 2], device=device), torch.tensor([[1, 2], [7, 3]], device=device))  # never met
-    with pytest.raises(ValueError, match=rf"`feedback` must be numbers in \[-1, 1\], got {wrong}; user 3, item 7"):
-        world.play(torch.tensor([2, 3], device=device), torch.tensor([[7, 3], [1, 7]], device=device))
+    world.play(torch.tensor([4, 2], device=device), torch.tensor([[1, 2], [7, 3]], device=device))  # never met
+    with pytest.raises(ValueError, match=rf"`feedback` must be numbers in \[-1, 1\], got {wrong}; user 4, item 7"):
+        world.play(torch.tensor([2, 4], device=device), torch.tensor([[7, 3], [1, 7]], device=device))
 
 
 def test_step_refuses_more_than_the_horizon_and_wrong_shapes() -> None:
