@@ -18,12 +18,11 @@ from pathlib import Path
 
 import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
 from kgrl.experiments.arguments import (
-    device_name,
+    add_places,
     known,
     methods_named,
     number_from,
     one_data_set,
-    own_file,
     whole_from,
     world_name,
 )
@@ -47,13 +46,9 @@ def options() -> argparse.Namespace:
     add("--seeds", nargs="+", type=whole_from(0), default=[0, 1, 2, 3, 4])
     add("--interactions", type=whole_from(32), help="of training, for methods that learn from them, in place of their "
         "own; name another folder of cells then")
-    add("--with", dest="own", type=own_file, help="a Python file that registers methods of one's own")
     add("--cells", type=Path, default=HERE / "cells", help="folder of the cells")
-    add("--tuned", type=Path, default=HERE / "tuned.json", help="what tune.py chose")
-    add("--data", type=Path, default=HERE.parents[1] / "data", help="where data sets are kept")
-    add("--source", type=Path, help="folder that already holds the raw files of the one data set asked for")
     add("--checkpoints", type=Path, default=Path("runs/cells"), help="where a run that is cut off leaves its state")
-    add("--device", type=device_name, default="cpu")
+    add_places(parser, HERE)
     args = parser.parse_args()
     if args.table is None and not (args.methods and args.worlds):
         parser.error("name a table, or both --methods and --worlds")

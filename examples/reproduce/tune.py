@@ -13,15 +13,7 @@ import argparse
 from pathlib import Path
 
 import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
-from kgrl.experiments.arguments import (
-    device_name,
-    methods_named,
-    number_from,
-    one_data_set,
-    own_file,
-    whole_from,
-    world_name,
-)
+from kgrl.experiments.arguments import add_places, methods_named, number_from, one_data_set, whole_from, world_name
 from kgrl.experiments.method import METHODS, methods_in
 from kgrl.experiments.search import Tuned, search
 from kgrl.experiments.setting import Setting, Unserved
@@ -38,11 +30,7 @@ def options() -> argparse.Namespace:
     add("--eta", type=number_from(0), default=0.1, help="the search is made at one η, and holds for all")
     add("--interactions", type=whole_from(32), help="of each try; default: half of the method's own")
     add("--again", action="store_true", help="search again where there is a result")
-    add("--tuned", type=Path, default=HERE / "tuned.json")
-    add("--data", type=Path, default=HERE.parents[1] / "data", help="where data sets are kept")
-    add("--source", type=Path, help="folder that already holds the raw files of the one data set asked for")
-    add("--with", dest="own", type=own_file, help="a Python file that registers methods of one's own")
-    add("--device", type=device_name, default="cpu")
+    add_places(parser, HERE)
     args = parser.parse_args()
     one_data_set(parser, args.source, args.worlds)
     if args.own:

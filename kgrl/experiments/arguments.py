@@ -90,6 +90,21 @@ def world_name(text: str) -> str:
     return f"{one_of('dataset', dataset, DATASETS)}/{one_of('world', world, WORLDS)}"
 
 
+def add_places(parser: ArgumentParser, here: Path) -> None:
+    """The options of every script that runs agents: ``--tuned``, ``--data``, ``--source``, ``--with``, ``--device``.
+
+    Args:
+        parser: gets them.
+        here: the scripts' folder, two below the project's.
+    """
+    add = parser.add_argument
+    add("--tuned", type=Path, default=here / "tuned.json", help="what tune.py chose")
+    add("--data", type=Path, default=here.parents[1] / "data", help="where data sets are kept")
+    add("--source", type=Path, help="folder that already holds the raw files of the one data set asked for")
+    add("--with", dest="own", type=own_file, help="a Python file that registers methods of one's own")
+    add("--device", type=device_name, default="cpu")
+
+
 def methods_named(parser: ArgumentParser, names: Iterable[str]) -> list[Method]:
     """The methods of these names; ends the script where one is not known (once ``--with`` has made its own known)."""
     try:
