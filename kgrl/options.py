@@ -11,6 +11,7 @@ import numbers
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
 T = TypeVar("T")
@@ -95,12 +96,36 @@ def resolve(
                              f"choose from {', '.join(sorted(choices))}"))
 
 
+def a_tensor(name: str, value: Any) -> Tensor:
+    """``value`` if it is a tensor: of a list or an array it would be unclear on which device it is meant to be.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(value, Tensor):
+        hint = "torch.as_tensor makes one of a list or an array"
+        raise TypeError(expected(name, "a tensor", type(value).__name__, hint))
+    return value
+
+
 def single(name: str, values: Tensor) -> Tensor:
     """``values`` in single precision, as the networks compute: what comes from NumPy is in double.
 
     Raises:
         TypeError: it is no tensor.
     """
-    if not isinstance(values, Tensor):
-        raise TypeError(expected(name, "a tensor", type(values).__name__, "torch.from_numpy makes one of an array"))
-    return values.float()
+    return a_tensor(name, values).float()
+
+
+def dense_vectors(name: str, vectors: Tensor) -> Tensor:
+    """``vectors`` if they are dense ``[N, d]`` and finite.
+
+    Raises:
+        TypeError: they are no tensor.
+        ValueError: they are of another shape or layout, empty, or not finite.
+    """
+    if a_tensor(name, vectors).layout != torch.strided or vectors.dim() != 2 or not vectors.numel():
+        raise ValueError(expected(name, "dense [N, d]", f"{vectors.layout} {list(vectors.shape)}"))
+    if not vectors.isfinite().all():
+        raise ValueError(expected(name, "finite numbers", "NaN or infinity"))
+    return vectors

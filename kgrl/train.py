@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from kgrl.checkpoint import Run
 from kgrl.evaluate import METRICS, evaluate
 from kgrl.files import digest
-from kgrl.options import at_least, expected
+from kgrl.options import a_tensor, at_least, expected
 from kgrl.rollout import rollout
 from kgrl.seeding import generator_for
 
@@ -78,7 +78,8 @@ def fit(
     at_least("sessions", sessions, 1)
     if at_least("pretrain_interactions", pretrain_interactions, 0) and not hasattr(agent, "pretrain"):
         raise ValueError(expected("pretrain_interactions", "0 for an agent without `pretrain`", pretrain_interactions))
-    if not len(users) or (eval_users is not None and not len(eval_users)):
+    a_tensor("users", users)
+    if not len(users) or (eval_users is not None and not len(a_tensor("eval_users", eval_users))):
         raise ValueError(expected("users" if not len(users) else "eval_users", "at least one user id", []))
     fabric = Fabric(accelerator=simulator.device.type, devices=1, precision=precision, loggers=loggers)
     run = Run(generator_for(simulator.device, seed))

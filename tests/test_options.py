@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
-from kgrl.options import at_least, between, did_you_mean, expected, one_of, resolve
+from kgrl.options import a_tensor, at_least, between, dense_vectors, did_you_mean, expected, one_of, resolve, single
 
 
 class Shape:
@@ -134,3 +136,29 @@ def test_resolve_unknown_name() -> None:
 def test_resolve_refuses_another_family(value: object) -> None:
     with pytest.raises(TypeError, match="a name, a subclass or an instance of Shape.*choose from circle, square"):
         resolve("shape", value, SHAPES, Shape)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [[1.0, 2.0], np.ones(2), None])
+@pytest.mark.parametrize("check", [a_tensor, single, dense_vectors])
+def test_what_is_no_tensor(check: Callable[[str, Tensor], Tensor], value: object) -> None:
+    with pytest.raises(TypeError, match=rf"`x` must be a tensor, got '{type(value).__name__}'; torch.as_tensor makes"):
+        check("x", value)  # type: ignore[arg-type]
+
+
+def test_tensors_come_back() -> None:
+    vectors = torch.ones(2, 3, dtype=torch.double)
+    assert a_tensor("x", vectors) is vectors
+    assert dense_vectors("x", vectors) is vectors
+    assert torch.equal(single("x", vectors), torch.ones(2, 3))
+
+
+@pytest.mark.parametrize(("vectors", "text"), [
+    (torch.ones(3), r"`x` must be dense \[N, d\], got 'torch.strided \[3\]'"),
+    (torch.ones(0, 3), r"`x` must be dense \[N, d\], got 'torch.strided \[0, 3\]'"),
+    (torch.ones(2, 3).to_sparse(), r"`x` must be dense \[N, d\], got 'torch.sparse_coo \[2, 3\]'"),
+    (torch.tensor([[1.0, math.nan]]), "`x` must be finite numbers"),
+    (torch.tensor([[1.0, math.inf]]), "`x` must be finite numbers"),
+])
+def test_vectors_that_are_none(vectors: Tensor, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        dense_vectors("x", vectors)

@@ -115,6 +115,12 @@ def test_the_defaults_are_rollouts_of_32_sessions_and_no_evaluation(world):
     assert [len(part) for part in notebook.learned] == [32, 8]
 
 
+@pytest.mark.parametrize("given", [{"users": [0, 1]}, {"eval_users": [0, 1]}])
+def test_users_are_a_tensor(world, given):
+    with pytest.raises(TypeError, match=f"`{next(iter(given))}` must be a tensor, got 'list'"):
+        fit(Notebook(), world, **{"users": torch.arange(20), "interactions": 6 * 40} | given)
+
+
 def test_only_items_that_were_shown_count(world):
     notebook = Notebook(items=4)
     curve = fit(notebook, world, torch.arange(20), eval_users=torch.arange(20, 30), interactions=120, evaluate_every=60,

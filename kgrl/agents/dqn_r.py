@@ -13,7 +13,7 @@ from kgrl.agents.vector_agent import VectorAgent
 from kgrl.agents.warm_start import checked_start
 from kgrl.files import digest
 from kgrl.nn.taste import TasteTerms
-from kgrl.options import between
+from kgrl.options import between, dense_vectors
 from kgrl.seeding import fenced
 from kgrl.sessions import Sessions
 
@@ -53,7 +53,7 @@ class DQNR(VectorAgent):
         tastes: TasteTerms | None = None, **options: Any,
     ) -> None:
         rate = None if embedding_lr is None else between("embedding_lr", embedding_lr, 1e-12, 1)
-        items = vectors.size(0) if vectors.dim() else 0  # vectors of no shape are refused below
+        items = len(dense_vectors("vectors", vectors))
         start, options["taste_channels"] = checked_start(tastes, options.get("taste_channels", 0), items)
         super().__init__(vectors, pool, {"embedding_lr": rate}, **options)
         widths = ("state_channels", "hidden_channels", "streak_state", "taste_channels")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from kgrl.files import load_tensors, save_tensors
-from kgrl.options import at_least, expected
+from kgrl.options import a_tensor, at_least, expected
 from kgrl.pretrain.rankings import item_ranking
 from kgrl.sessions import Sessions
 
@@ -42,7 +42,7 @@ class FixedList(nn.Module):
 
     def __init__(self, ranking: Tensor) -> None:
         super().__init__()
-        if ranking.dim() != 1 or ranking.dtype != torch.long or not len(ranking):
+        if a_tensor("ranking", ranking).dim() != 1 or ranking.dtype != torch.long or not len(ranking):
             came = f"{ranking.dtype} {list(ranking.shape)}"
             raise ValueError(expected("ranking", "a non-empty int64 tensor [n] of item ids", came))
         if ranking.min() < 0:

@@ -22,7 +22,7 @@ from kgrl.files import digest, load_tensors, save_tensors
 from kgrl.graph import checked_graph, kg_digest
 from kgrl.nn.encoder import KGEncoder
 from kgrl.nn.taste import TasteTerms
-from kgrl.options import at_least, between, expected, one_of, single
+from kgrl.options import a_tensor, at_least, between, expected, one_of, single
 from kgrl.seeding import fenced, generator_for
 from kgrl.sessions import Sessions
 
@@ -123,7 +123,7 @@ class KGQR(OffPolicyAgent):
         )
         self.num_items, self.kg_digest = int(kg.num_items), kg_digest(kg)
         self.data_digest = digest(self.kg_digest, embedding, popular, *(start or ()))
-        self.register_buffer("popular", None if popular is None else popular.clone())
+        self.register_buffer("popular", None if popular is None else a_tensor("popular", popular).clone())
         with fenced(seed):
             network = _network(kg, embedding, self.options, aggregator, start)
         self._begin(network, [network.embedding], embedding_lr)

@@ -17,7 +17,7 @@ from kgrl.agents.session_state import Follower
 from kgrl.agents.versioned import Versioned
 from kgrl.files import digest, load_tensors, save_tensors
 from kgrl.nn.taste import Belief, TasteTerms
-from kgrl.options import between, expected
+from kgrl.options import between, dense_vectors
 from kgrl.sessions import Sessions
 
 LEAST_REGULARISATION = 1e-6
@@ -73,11 +73,7 @@ class LinearUCB(Versioned, Scorer):
             "regularisation": between("regularisation", regularisation, LEAST_REGULARISATION, float("inf")),
             "greedy_evaluation": bool(greedy_evaluation),
         }
-        if vectors.layout != torch.strided or vectors.dim() != 2 or not vectors.numel():
-            raise ValueError(expected("vectors", "dense [N, d]", f"{vectors.layout} {list(vectors.shape)}"))
-        if not vectors.isfinite().all():
-            raise ValueError(expected("vectors", "finite numbers", "NaN or infinity"))
-        self.register_buffer("vectors", vectors.detach().to(torch.float, copy=True))
+        self.register_buffer("vectors", dense_vectors("vectors", vectors).detach().to(torch.float, copy=True))
         self._follower = Follower()
 
     @property

@@ -51,8 +51,11 @@ def of_known_items(past: Sessions, num_items: int) -> Sessions:
     """``past``, if all its items are below N.
 
     Raises:
+        TypeError: they are no sessions.
         ValueError: an item id the agent does not know.
     """
+    if not isinstance(past, Sessions):
+        raise TypeError(expected("past", "Sessions", type(past).__name__, "Sessions.from_history makes them of lists"))
     if (past.items >= num_items).any():
         raise ValueError(expected("past.items", f"item ids below {num_items}", int(past.items.max())))
     return past

@@ -14,7 +14,7 @@ from kgrl.agents.picking import of_known_items
 from kgrl.agents.warm_start import saved_tastes
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.files import digest, load_tensors, save_tensors
-from kgrl.options import at_least, expected
+from kgrl.options import at_least, dense_vectors
 from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
 
@@ -37,11 +37,7 @@ class VectorAgent(OffPolicyAgent):
 
     def __init__(self, vectors: Tensor, pool: Tensor | None, own: Mapping[str, Any], **options: Any) -> None:
         super().__init__(own, **options)
-        if vectors.layout != torch.strided or vectors.dim() != 2 or not vectors.numel():
-            raise ValueError(expected("vectors", "dense [N, d]", f"{vectors.layout} {list(vectors.shape)}"))
-        if not vectors.isfinite().all():
-            raise ValueError(expected("vectors", "finite numbers", "NaN or infinity"))
-        self.num_items = len(vectors)
+        self.num_items = len(dense_vectors("vectors", vectors))
         self.pool = FixedCandidates(self.num_items, pool)
         self.data_digest = digest(vectors, pool)
 

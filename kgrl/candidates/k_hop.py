@@ -12,7 +12,7 @@ from kgrl.candidates.draws import random_cells, random_subsets, sample_rows
 from kgrl.candidates.paths import Path, PathFinder
 from kgrl.candidates.tables import tabulate
 from kgrl.candidates.walk import KHopWalk, Reach
-from kgrl.options import at_least, expected, one_of
+from kgrl.options import a_tensor, at_least, expected, one_of
 from kgrl.seeding import generator_for
 
 _CELLS = 2**22  # of the sessions × items masks that are laid out at once
@@ -223,7 +223,7 @@ def _checked_backfill(
 
 def _full_ranking(popular: Tensor, num_items: int) -> Tensor:
     """``popular``, checked, and behind it the items it lacks."""
-    if popular.dim() != 1 or popular.dtype != torch.long:
+    if a_tensor("popular", popular).dim() != 1 or popular.dtype != torch.long:
         raise ValueError(expected("popular", "a LongTensor of item ids", f"{popular.dtype} {tuple(popular.shape)}"))
     if len(popular) and not (int(popular.min()) >= 0 and int(popular.max()) < num_items):
         raise ValueError(expected("popular", f"item ids in [0, {num_items})", [int(popular.min()), int(popular.max())]))

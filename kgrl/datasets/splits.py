@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from kgrl.options import at_least, between, expected
+from kgrl.options import a_tensor, at_least, between, expected
 from kgrl.seeding import generator_for
 
 
@@ -58,7 +58,7 @@ def popular_items(data: HeteroData, users: Tensor) -> Tensor:
         ValueError: no users, or ids out of range.
     """
     num_users, rates = data["user"].num_nodes, data["user", "rates", "item"]
-    if not users.numel():
+    if not a_tensor("users", users).numel():
         raise ValueError(expected("users", "at least one user", users))
     if users.min() < 0 or users.max() >= num_users:
         raise ValueError(expected("users", f"ids from 0 to {num_users - 1}", [int(users.min()), int(users.max())]))

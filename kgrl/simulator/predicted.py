@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.factorization import Factors, training_epochs
-from kgrl.options import at_least, between, expected, one_of
+from kgrl.options import a_tensor, at_least, between, expected, one_of
 from kgrl.seeding import generator_for
 from kgrl.simulator.feedback import FeedbackModel
 from kgrl.simulator.ratings import Ratings, normalised_ratings
@@ -83,7 +83,7 @@ class PredictedFeedback(FeedbackModel):
             item_bias: ``[N]``, default 0.
             threshold: feedback above it is positive.
         """
-        if user.dim() != 2 or item.dim() != 2 or user.size(1) != item.size(1):
+        if a_tensor("user", user).dim() != 2 or a_tensor("item", item).dim() != 2 or user.size(1) != item.size(1):
             raise ValueError(expected("item", f"[N, d] with the d of user {list(user.shape)}", list(item.shape)))
         factors = Factors(len(user), len(item), user.size(1)).to(user.device)
         values = {"user": user, "item": item, "user_bias": user_bias, "item_bias": item_bias}

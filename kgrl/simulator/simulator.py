@@ -8,7 +8,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor, nn
 
-from kgrl.options import at_least, between, expected
+from kgrl.options import a_tensor, at_least, between, expected
 from kgrl.sessions import Sessions
 from kgrl.simulator.bounds import Bounds, distinct_items, measure_bounds
 from kgrl.simulator.feedback import FeedbackModel
@@ -206,7 +206,7 @@ class Simulator(nn.Module):
 
 def _check_ids(name: str, ids: Tensor, count: int) -> None:
     """Refuses ids that are none, of the wrong type or out of range."""
-    if ids.dim() != 1 or ids.dtype != torch.long or not len(ids):
+    if a_tensor(name, ids).dim() != 1 or ids.dtype != torch.long or not len(ids):
         raise ValueError(expected(name, "a non-empty int64 tensor of ids", f"{ids.dtype} {list(ids.shape)}"))
     bad = (ids < 0) | (ids >= count)
     if bad.any():
