@@ -47,7 +47,8 @@ class MoreOfTheSame(nn.Module):
         taste = (self.vectors[shown] * feedback).sum(1)                     # [B, d]
         scores = self.prior + self.near * taste @ self.vectors.T            # [B, N]
         scores.scatter_(1, shown.clamp(min=0), -torch.inf)                  # nothing twice
-        return scores.argmax(1)
+        best, item = scores.max(1)
+        return item.masked_fill(best == -torch.inf, -1)                     # −1: nothing is left
 
     def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
         return {"gradient_steps": 0}                                        # nothing to learn from interactions

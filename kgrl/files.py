@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @contextmanager
@@ -82,6 +82,20 @@ def load_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Ten
     if metadata.get("kind") != kind:
         raise ValueError(f"{path} must hold a {kind}, got {metadata.get('kind')!r}")
     return tensors, metadata
+
+
+def restore(module: nn.Module, tensors: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
+    """Loads a file's tensors into a module that was made with the file's options, some of them perhaps changed.
+
+    Raises:
+        ValueError: they do not fit: an option that was changed makes the module another one.
+    """
+    try:
+        module.load_state_dict(dict(tensors))
+    except RuntimeError as error:
+        what = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise ValueError(f"{path} does not fit the options given to load: they make another {type(module).__name__} "
+                         f"than the one saved ({what}); leave out those that say what it is made of") from error
 
 
 def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

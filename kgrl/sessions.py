@@ -17,6 +17,9 @@ from kgrl.options import expected
 class Sessions:
     """A batch of B sessions of at most T steps, filled from the left as they go on.
 
+    Agents follow a batch as it is filled, and remember what they made of it so far. Who changes what it holds already
+    does so in a copy (:meth:`rows`, :meth:`before`).
+
     Args:
         users: ``[B]``, user ids; −1 where the user is not one of the data set's.
         items: ``[B, T]``, what was recommended; −1 = not yet, or nothing was left.

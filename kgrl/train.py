@@ -69,8 +69,8 @@ def fit(
         reported last.
 
     Raises:
-        ValueError: no users, an option below its minimum, or a checkpoint of another data set, of other options or of
-            more interactions.
+        ValueError: no users, a rollout in which nothing was recommended, an option below its minimum, or a checkpoint
+            of another data set, of other options or of more interactions.
     """
     horizon = simulator.horizon
     at_least("interactions", interactions, horizon)
@@ -120,12 +120,14 @@ def _round(agent: Any, simulator: Any, users: Tensor, run: Run, pretraining: boo
     """One exploring (or random) rollout and what the agent learns from it; returns what ``learn`` reports."""
     if pretraining:
         sessions = simulator.play_random(users, run.generator)
-        report = agent.pretrain(sessions, run.generator)
     else:
         sessions = rollout(agent, simulator, users, explore=True, generator=run.generator)
-        report = agent.learn(sessions, run.generator)
+    if not (shown := int(sessions.length.sum())):
+        raise ValueError(expected("agent", "one that has something to recommend", "a rollout without any item",
+                                  "a session may begin without candidates: give the simulator `first`, or a backfill"))
+    report = (agent.pretrain if pretraining else agent.learn)(sessions, run.generator)
     run.sessions += len(users)
-    run.interactions += int(sessions.length.sum())
+    run.interactions += shown
     report = {name: float(value) for name, value in (report or {}).items()}
     run.gradient_steps += int(report.pop("gradient_steps", 0))
     return report

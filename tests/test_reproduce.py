@@ -14,6 +14,8 @@ import torch
 from kgrl.experiments.method import METHODS
 from kgrl.experiments.setting import Setting
 from kgrl.experiments.tables import TABLES
+from kgrl.rollout import rollout
+from kgrl.simulator import PredictedFeedback, Simulator
 
 SHRUNKEN = "Popularity (shrunken)"
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -166,6 +168,16 @@ def test_an_agent_of_ones_own_enters_the_table(script, tmp_path):
     assert "missing" not in rows["More of the same"]
     assert float(rows["More of the same"][1]) > float(rows["Random"][1])
     assert "missing" in rows["KGQR"]  # a row, but none that is quick to run
+
+
+@pytest.mark.usefixtures("none_of_ones_own")
+def test_the_agent_of_ones_own_ends_where_nothing_is_left():
+    made = runpy.run_path(str(EXAMPLES / "your_own_agent.py"))["MoreOfTheSame"]
+    agent = made(torch.eye(5), torch.tensor([3, 1, 0, 2, 4]))
+    world = Simulator(PredictedFeedback.from_embeddings(torch.rand(4, 5), torch.eye(5)), horizon=8)
+    sessions = rollout(agent, world, torch.arange(4))
+    assert sessions.items[:, :5].sort(1).values.tolist() == [list(range(5))] * 4
+    assert sessions.items[:, 5:].eq(-1).all()
 
 
 @pytest.mark.usefixtures("none_of_ones_own")

@@ -115,6 +115,13 @@ def test_the_defaults_are_rollouts_of_32_sessions_and_no_evaluation(world):
     assert [len(part) for part in notebook.learned] == [32, 8]
 
 
+def test_an_agent_with_nothing_to_recommend_is_stopped(world):
+    nothing = Notebook(items=0)
+    with pytest.raises(ValueError, match="`agent` must be one that has something to recommend, got 'a rollout without"):
+        fit(nothing, world, torch.arange(20), interactions=240)
+    assert not nothing.learned
+
+
 @pytest.mark.parametrize("given", [{"users": [0, 1]}, {"eval_users": [0, 1]}])
 def test_users_are_a_tensor(world, given):
     with pytest.raises(TypeError, match=f"`{next(iter(given))}` must be a tensor, got 'list'"):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from torch_geometric.data import HeteroData
 
-from kgrl.experiments.page import fill
+from kgrl.experiments.page import fill, link
 from kgrl.experiments.setting import DATASETS
 from kgrl.experiments.sheet import Sheet, write_sheet
 from kgrl.experiments.statistics import (
@@ -93,7 +93,7 @@ def figure3(args: argparse.Namespace, data: HeteroData) -> Sheet:
     return Sheet("TPGR Figure 3: average rating after so many positive (negative) ratings in a row",
                  ["count", "after positive", "shuffled", "after negative", "shuffled"], rows,
                  ["average ± standard error (ratings); shuffled: each user's ratings in a random order"],
-                 f"{path.parent.name}/{path.name}")
+                 link(path, args.results))
 
 
 def cell(averages: CountAverages, count: int) -> str:

@@ -24,6 +24,7 @@ from kgrl.experiments.page import fill
 from kgrl.experiments.render import sheet
 from kgrl.experiments.results import Results
 from kgrl.experiments.search import Tuned
+from kgrl.experiments.setting import eta_folder
 from kgrl.experiments.sheet import MISSING, write_sheet
 from kgrl.experiments.tables import TABLES, Table, table_of
 
@@ -52,7 +53,7 @@ def options() -> argparse.Namespace:
 
 def asked(table: Table) -> list[str]:
     """The table's own settings."""
-    return [f"{world}/eta-{eta:g}" for world in table.worlds for eta in table.etas]
+    return [f"{world}/{eta_folder(eta)}" for world in table.worlds for eta in table.etas]
 
 
 def settings(cells: Path, table: Table) -> Iterator[str]:

@@ -21,9 +21,9 @@ from typing import Any
 
 import torch
 
-from kgrl.experiments.arguments import device_name, whole_from
+from kgrl.experiments.arguments import device_name, number_from, whole_from
 from kgrl.experiments.deciders import METHODS, make_decider
-from kgrl.experiments.page import fill
+from kgrl.experiments.page import fill, link
 from kgrl.experiments.sheet import Sheet, write_sheet
 from kgrl.experiments.timing import decision_times, fitted_exponent, plot_decision_times, training_step_seconds
 from kgrl.files import whole_file
@@ -58,8 +58,8 @@ def options() -> argparse.Namespace:
         add("--methods", nargs="+", choices=METHODS, metavar="METHOD", default=methods)
         add("--batch", type=whole_from(1), default=16_384 if name == "scaling" else 1_000, help="states at once, at "
             "most")
-        add("--limit", type=float, default=2.0 if name == "scaling" else 20.0, help="seconds a repeat may take; what "
-            "would take longer is measured on fewer decisions")
+        add("--limit", type=number_from(1e-3), default=2.0 if name == "scaling" else 20.0, help="seconds a repeat may "
+            "take; what would take longer is measured on fewer decisions")
         add("--repeats", type=whole_from(1), default=5 if name == "scaling" else 3, help="of which the fastest counts")
         add("--threads", type=whole_from(1), default=1)
         add("--device", type=device_name, default="cpu")
@@ -68,7 +68,11 @@ def options() -> argparse.Namespace:
         add("--results", type=Path, help="a Markdown file; what stands between its marks "
             f"<!-- timing-{name} --> is replaced")
         add("--tables", type=Path, help="folder for Markdown, LaTeX and CSV files")
-    return parser.parse_args()
+    args = parser.parse_args()
+    for name in ("methods", "items", "sizes"):
+        if name in args:
+            setattr(args, name, list(dict.fromkeys(getattr(args, name))))  # each once
+    return args
 
 
 def main() -> None:
@@ -84,7 +88,7 @@ def main() -> None:
         temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if scales:
         plot_decision_times(rows, args.out / "timing-scaling.png")
-    figure = f"{args.out.name}/timing-scaling.png"
+    figure = link(args.out / "timing-scaling.png", args.results)
     made = scaling(rows, figure) if scales else side_by_side(TITLES[args.command], rows, trained)
     note = f"Fastest of {args.repeats}; {args.threads} thread(s), {args.device}. "
     made = replace(made, notes=[f"{note}{MARK}: in proportion, from fewer than 10⁶ decisions."])

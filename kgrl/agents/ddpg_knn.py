@@ -51,16 +51,28 @@ class DDPGKNN(DDPG):
         self._index = FaissIndex() if search == "faiss" else None
 
     def _answers(self, seen: Outlook, actions: Tensor, gone: Tensor, count: int) -> Tensor:
-        k = max(self.k, count)  # as many as are asked for, where someone asks for more than an agent decides among
-        if k >= self.pool.size:
+        if self.k >= self.pool.size:
             return seen.highest(self.pool, gone, count)
-        places = self._near(actions, gone, k)
-        if k == 1:
+        near = self._near(actions, gone, min(max(self.k, count), self.pool.size))
+        if count > self.k:  # more than it decides among: what is farther off comes behind
+            near = self._by_distance(near, actions)
+        answers = torch.cat([self._of_highest_value(seen, near[:, : self.k], min(count, self.k)), near[:, self.k :]], 1)
+        return F.pad(answers, (0, count - answers.size(1)), value=-1)
+
+    def _of_highest_value(self, seen: Outlook, places: Tensor, count: int) -> Tensor:
+        """``[B, count]`` of the ``places [B, k]``, the highest Q-value first, −1 last."""
+        if self.k == 1:
             return places
-        rows = torch.arange(len(places), device=places.device).repeat_interleave(k)
+        rows = torch.arange(len(places), device=places.device).repeat_interleave(self.k)
         values = seen.values(self.pool.items(places.clamp(min=0)).flatten(), rows).view_as(places)
         top = best(values.masked_fill(places < 0, -torch.inf), count)
         return F.pad(places, (1, 0), value=-1).gather(1, top + 1)  # a column for "none"
+
+    def _by_distance(self, places: Tensor, actions: Tensor) -> Tensor:
+        """``places [B, k′]``, nearest first, −1 last."""
+        squared = (self.vectors[places.clamp(min=0)] - actions.unsqueeze(1)).square().sum(2)
+        order = squared.masked_fill(places < 0, torch.inf).argsort(dim=1, stable=True)
+        return places.gather(1, order)
 
     def _near(self, actions: Tensor, gone: Tensor, k: int) -> Tensor:
         """``[B, k]``, the places nearest to proto-actions, in no order."""

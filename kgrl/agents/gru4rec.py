@@ -19,7 +19,7 @@ from kgrl.agents.versioned import Versioned
 from kgrl.files import digest, load_tensors, save_tensors
 from kgrl.nn.next_item import NextItem
 from kgrl.nn.ranking_loss import LOSSES
-from kgrl.options import at_least, between, expected, one_of
+from kgrl.options import a_tensor, at_least, between, expected, one_of
 from kgrl.pretrain.items import item_vectors
 from kgrl.pretrain.sequences import LikedSequences
 from kgrl.seeding import fenced
@@ -38,11 +38,13 @@ class GRU4Rec(Versioned, Scorer):
 
     .. math:: a_t = \arg\max_j\ \mathbf w_j^\top \mathbf h_t + b_j + \beta \log p_j
 
-    with :math:`p_j` the popularity of an item, its share of all positive ratings. In training the negatives are other
+    with :math:`p_j` the popularity of an item, its share of all positive ratings, one more given to each, as log 0
+    ranks nothing. In training the negatives are other
     sequences' items and so drawn by p (with ``alpha`` = 1 those drawn besides, too): what the network can learn is how
     much likelier than usual an item is, which is why :math:`\beta \log p_j` is left out of the loss and added to what
     comes out (at β = 1 and for cross-entropy, log P(j | **h**) but for a constant). Before anything is liked, **h** is
-    zero and b + β log p ranks; an item no training user liked is last.
+    zero and b + β log p ranks. An item no training user liked is no target and, with ``alpha`` > 0, no negative: of it
+    nothing is learned, and log p alone keeps it down.
 
     Differs from the papers: β (0 is theirs); session-parallel mini-batches go on for ``steps`` items between gradient
     steps, with back-propagation through these, where the first paper makes a gradient step an item; Adam, as KGQR has
@@ -87,12 +89,13 @@ class GRU4Rec(Versioned, Scorer):
         steps: int = 16, longest: int = 32, lr: float = 3e-3, weight_decay: float = 3e-4, seed: int = 0,
     ) -> None:
         super().__init__()
-        if likes.dim() != 1 or likes.dtype != torch.long or not len(likes) or likes.min() < 0:
+        if a_tensor("likes", likes).dim() != 1 or likes.dtype != torch.long or not len(likes) or likes.min() < 0:
             came = f"{likes.dtype} {list(likes.shape)}" + (f" from {int(likes.min())}" if likes.numel() else "")
             raise ValueError(expected("likes", "an int64 tensor [N] of counts, N > 0", came))
         self.ordered, inf = bool(ordered), float("inf")
         self.options: dict[str, Any] = {
-            "dim": at_least("dim", dim, 1), "state_channels": dim if state_channels is None else state_channels,
+            "dim": at_least("dim", dim, 1),
+            "state_channels": at_least("state_channels", dim if state_channels is None else state_channels, 1),
             "tied": bool(tied), "loss": one_of("loss", loss, LOSSES),
             "regularisation": between("regularisation", regularisation, 0, inf),
             "prior": between("prior", prior, 0, inf),
@@ -100,7 +103,7 @@ class GRU4Rec(Versioned, Scorer):
             "dropout": between("dropout", dropout, 0, 0.99), "epochs": at_least("epochs", epochs, 1),
             "batch_size": at_least("batch_size", batch_size, 1), "steps": at_least("steps", steps, 1),
             "longest": at_least("longest", longest, 1), "lr": between("lr", lr, 0, 1),
-            "weight_decay": between("weight_decay", weight_decay, 0, 1), "seed": seed,
+            "weight_decay": between("weight_decay", weight_decay, 0, 1), "seed": at_least("seed", seed, 0),
         }
         with fenced(seed):
             network = (self.options[name] for name in ("dim", "state_channels", "tied", "dropout"))

@@ -79,7 +79,7 @@ class HLinearUCB(LinearUCB):
             "hidden_alpha": between("hidden_alpha", hidden_alpha, 0, float("inf")),
             "hidden_regularisation": between(
                 "hidden_regularisation", hidden_regularisation, LEAST_REGULARISATION, float("inf")),
-            "seed": seed,
+            "seed": at_least("seed", seed, 0),
         }
         start = torch.rand(shape, generator=generator_for("cpu", seed))
         self.register_buffer("start", start.to(self.vectors.device))

@@ -18,7 +18,7 @@ from kgrl.agents.ragged import ragged_argmax, ragged_topk
 from kgrl.agents.warm_start import checked_start, saved_tastes
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.candidates.k_hop import KHopCandidates
-from kgrl.files import digest, load_tensors, save_tensors
+from kgrl.files import digest, load_tensors, restore, save_tensors
 from kgrl.graph import checked_graph, kg_digest
 from kgrl.nn.encoder import KGEncoder
 from kgrl.nn.taste import TasteTerms
@@ -209,7 +209,8 @@ class KGQR(OffPolicyAgent):
                 ``tastes`` must not.
 
         Raises:
-            ValueError: a damaged or foreign file, another KG, or a missing user-made part.
+            ValueError: a damaged or foreign file, another KG, a missing user-made part, or options that make another
+                network.
         """
         tensors, metadata = load_tensors(path, "KGQR agent")
         if metadata["kg"] != kg_digest(checked_graph(kg)):
@@ -225,7 +226,7 @@ class KGQR(OffPolicyAgent):
         given = {"embedding": tensors["network.embedding"], "popular": tensors.get("popular"),
                  "tastes": saved_tastes(tensors, options)}
         agent = cls(kg, **given | options)
-        agent.load_state_dict(tensors)
+        restore(agent, tensors, path)
         agent.data_digest = metadata["data"]  # of the embeddings that training began with
         return agent
 

@@ -15,13 +15,13 @@ from kgrl.agents.picking import without_shown
 from kgrl.agents.scorer import Scorer
 from kgrl.agents.session_state import Follower
 from kgrl.agents.versioned import Versioned
-from kgrl.files import digest, load_tensors, save_tensors
+from kgrl.files import digest, load_tensors, restore, save_tensors
 from kgrl.nn.taste import Belief, TasteTerms
 from kgrl.options import between, dense_vectors
 from kgrl.sessions import Sessions
 
-LEAST_REGULARISATION = 1e-6
-"""With none, a regression on fewer items than features has no solution."""
+LEAST_REGULARISATION = 1e-3
+"""Below, single precision loses what a regression on fewer items than features leaves open."""
 
 
 class LinearUCB(Versioned, Scorer):
@@ -119,11 +119,11 @@ class LinearUCB(Versioned, Scorer):
             **options: over those in the file.
 
         Raises:
-            ValueError: a damaged or foreign file.
+            ValueError: a damaged or foreign file, or options that make another agent.
         """
         tensors, metadata = load_tensors(path, f"{cls.__name__} agent")
         agent = cls(tensors["vectors"], **(metadata["options"] | options))
-        agent.load_state_dict(tensors)
+        restore(agent, tensors, path)
         return agent
 
 

@@ -130,7 +130,7 @@ class OffPolicyAgent(nn.Module):
             "batch_size": at_least("batch_size", batch_size, 1),
             "gradient_steps": at_least("gradient_steps", gradient_steps, 0), "tau": between("tau", tau, 0, 1),
             "target": one_of("target", target, ("head", "all")), "average": between("average", average, 0, 1),
-            "replay_size": at_least("replay_size", replay_size, 1), "seed": seed,
+            "replay_size": at_least("replay_size", replay_size, 1), "seed": at_least("seed", seed, 0),
         }
         self.gamma, self.epsilon, self.tau, self.average = gamma, self.options["epsilon"], tau, average
         self.batch_size, self.gradient_steps = batch_size, gradient_steps
@@ -314,9 +314,11 @@ class OffPolicyAgent(nn.Module):
 
 def _checked_epsilon(epsilon: float | Sequence[float]) -> list[float]:
     """``[low, high]``."""
-    low, high = (epsilon, epsilon) if isinstance(epsilon, (int, float)) else epsilon
-    between("epsilon", high, 0, 1)
-    return [between("epsilon", low, 0 if low == high else 1e-6, high), float(high)]
+    pair = list(epsilon) if isinstance(epsilon, Sequence) else [epsilon, epsilon]
+    if len(pair) != 2:
+        raise ValueError(expected("epsilon", "a number or (low, high)", epsilon))
+    high = between("epsilon", pair[1], 0, 1)
+    return [between("epsilon", pair[0], 0 if pair[0] == high else 1e-6, high), high]
 
 
 def _copy(module: nn.Module) -> Any:

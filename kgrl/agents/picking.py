@@ -29,11 +29,19 @@ def best_item(scores: Tensor) -> Tensor:
 def best_items(scores: Tensor, k: int) -> Tensor:
     """``[B, k]``, the items of the k highest scores, best first; −1 where fewer are above −∞.
 
+    Of equal scores the item of the lower id comes first, as :func:`best_item` has it, whatever the device.
+
     Raises:
         ValueError: ``k`` below 1.
     """
-    best, items = scores.topk(min(at_least("k", k, 1), scores.size(1)), dim=1)
-    return F.pad(items.masked_fill(best == -torch.inf, -1), (0, k - items.size(1)), value=-1)
+    count = min(at_least("k", k, 1), scores.size(1))
+    least = scores.topk(count, dim=1, sorted=False).values.amin(1, keepdim=True)
+    above, level = scores > least, scores == least  # of those at the level, the first fill up
+    chosen = above | (level & (level.cumsum(1) <= count - above.sum(1, keepdim=True)))
+    items = chosen.nonzero()[:, 1].view(-1, count)
+    best, order = scores.gather(1, items).sort(dim=1, descending=True, stable=True)
+    items = items.gather(1, order).masked_fill_(best == -torch.inf, -1)
+    return F.pad(items, (0, k - count), value=-1)
 
 
 def best(scores: Tensor, count: int) -> Tensor:

@@ -58,8 +58,10 @@ class EpisodeReplay:
         """Stores sessions (on their device), over the oldest ones where the ring is full.
 
         Raises:
-            ValueError: sessions of another horizon than those stored.
+            ValueError: sessions of another horizon than those stored, or in which nothing was recommended.
         """
+        if not bool(sessions.length.any()):
+            raise ValueError(expected("sessions", "sessions in which something was recommended", "none"))
         if len(sessions) > self.capacity:
             sessions = sessions.rows(torch.arange(len(sessions) - self.capacity, len(sessions), device=sessions.device))
         count = len(sessions)

@@ -18,7 +18,7 @@ from kgrl.agents.session_state import Follower
 from kgrl.agents.state_parts import build_state
 from kgrl.agents.trail import Kept, Trail
 from kgrl.agents.versioned import Versioned
-from kgrl.files import below, digest, load_tensors, save_tensors
+from kgrl.files import below, digest, load_tensors, restore, save_tensors
 from kgrl.graph import kg_digest, knowledge_graph
 from kgrl.nn.item_scores import ItemScores
 from kgrl.nn.tree_levels import Levels
@@ -112,7 +112,7 @@ class TPGR(Versioned):
             "baseline": bool(baseline), "standardise": bool(standardise),
             "clip": None if clip is None else between("clip", clip, 0, 1),
             "epochs": at_least("epochs", epochs, 1), "minibatches": at_least("minibatches", minibatches, 1),
-            "seed": seed,
+            "seed": at_least("seed", seed, 0),
         } | (PAPER if preset == "paper" else {})
         self.tree = _tree(data, users, tree)
         self.num_items = len(self.tree.paths)
@@ -309,7 +309,8 @@ class TPGR(Versioned):
             **options: over those in the file.
 
         Raises:
-            ValueError: a damaged or foreign file, or one of other items or another KG.
+            ValueError: a damaged or foreign file, one of other items or another KG, or options that make another
+                network.
         """
         tensors, metadata = load_tensors(path, "TPGR agent")
         if metadata["kg"] is not None and metadata["kg"] != (came := kg_digest(knowledge_graph(data))):
@@ -318,7 +319,7 @@ class TPGR(Versioned):
         tree = ClusterTree(tensors.pop("tree.paths"), metadata["children"])
         embedding = tensors["state.history.embedding"]
         agent = cls(data, users, tree=tree, embedding=embedding, **(metadata["options"] | options))
-        agent.load_state_dict(tensors)
+        restore(agent, tensors, path)
         agent.data_digest = metadata["data"]  # of the embedding that training began with
         return agent
 

@@ -13,7 +13,7 @@ from kgrl.agents.off_policy import OffPolicyAgent, Outlook
 from kgrl.agents.picking import of_known_items
 from kgrl.agents.warm_start import saved_tastes
 from kgrl.candidates.fixed import FixedCandidates
-from kgrl.files import digest, load_tensors, save_tensors
+from kgrl.files import digest, load_tensors, restore, save_tensors
 from kgrl.options import at_least, dense_vectors
 from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
@@ -94,16 +94,19 @@ class VectorAgent(OffPolicyAgent):
 
         Args:
             path: the file.
-            **options: over those in the file.
+            **options: over those in the file; with ``pool`` it recommends other items than it was trained to.
 
         Raises:
-            ValueError: a damaged or foreign file.
+            ValueError: a damaged or foreign file, or options that make another network.
         """
         tensors, metadata = load_tensors(path, f"{cls.__name__} agent")
-        given: dict[str, Any] = {"pool": tensors.get("pool.pool")} | metadata["options"] | options
+        given: dict[str, Any] = {"pool": tensors.pop("pool.pool", None)} | metadata["options"] | options
         if (tastes := saved_tastes(tensors, options)) is not None:
             given["tastes"] = tastes
         agent = cls(tensors["network.embedding"], **given)
-        agent.load_state_dict(tensors)
+        pool = {f"pool.{name}": tensor for name, tensor in agent.pool.state_dict().items()}
+        restore(agent, tensors | pool, path)
         agent.data_digest = metadata["data"]  # of the vectors that training began with
+        if "pool" in options:
+            agent.data_digest = digest(agent.data_digest, options["pool"])
         return agent

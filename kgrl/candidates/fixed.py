@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kgrl.candidates.draws import unshown_items
-from kgrl.options import at_least, expected
+from kgrl.options import a_tensor, at_least, expected
 
 
 class FixedCandidates(nn.Module):
@@ -80,7 +80,7 @@ class FixedCandidates(nn.Module):
 
 
 def _checked(pool: Tensor, num_items: int) -> Tensor:
-    if pool.dim() != 1 or pool.dtype != torch.long or not len(pool):
+    if a_tensor("pool", pool).dim() != 1 or pool.dtype != torch.long or not len(pool):
         raise ValueError(expected("pool", "a LongTensor of at least one item id", f"{pool.dtype} {list(pool.shape)}"))
     if int(pool.min()) < 0 or int(pool.max()) >= num_items:
         raise ValueError(expected("pool", f"item ids in [0, {num_items})", [int(pool.min()), int(pool.max())]))

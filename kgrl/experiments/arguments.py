@@ -73,7 +73,7 @@ def own_file(text: str) -> Path:
 def device_name(text: str) -> str:
     """For ``add_argument(type=…)``: a device of this machine, as in ``cpu`` or ``cuda:1``."""
     try:
-        torch.empty(0, device=text)
+        torch.empty(1, device=text).item()
     except (RuntimeError, AssertionError) as error:  # the latter where PyTorch was built without it
         reason = str(error).splitlines()[0].split(". ")[0]
         raise ArgumentTypeError(f"must be a device of this machine, got {text!r}: {reason}") from None

@@ -24,20 +24,15 @@ def canvas(
         size: width and height of one of them, in inches.
         legend: where in each panel the legend is; "": none.
     """
-    import matplotlib  # an extra: the package itself does not need it
+    from matplotlib.figure import Figure  # an extra; not pyplot, whose backend and open figures are the caller's
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, panels, figsize=(size[0] * panels, size[1]), layout="constrained", squeeze=False)
-    try:
-        yield list(axes[0])
-        for each in axes[0]:
-            each.grid(alpha=0.3)
-            if legend and each.get_legend_handles_labels()[0]:
-                each.legend(loc=legend, fontsize="small")
-        figure.suptitle(title)
-        with whole_file(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=120)
-    finally:
-        pyplot.close(figure)
+    figure = Figure(figsize=(size[0] * panels, size[1]), layout="constrained")
+    axes = figure.subplots(1, panels, squeeze=False)[0]
+    yield list(axes)
+    for each in axes:
+        each.grid(alpha=0.3)
+        if legend and each.get_legend_handles_labels()[0]:
+            each.legend(loc=legend, fontsize="small")
+    figure.suptitle(title)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)

@@ -20,6 +20,9 @@ from kgrl.options import expected, one_of
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
+BOUND = "bound: "
+"""What the cells of a setting's bounds are named with; after it comes the line's name, or "upper"."""
+
 METHODS: dict[str, Method] = {}
 """Every known method by name; :func:`register` adds to it."""
 
@@ -112,8 +115,14 @@ def register(method: Method) -> Method:
     """Makes a method known, so that tables can have a row of it.
 
     Raises:
-        ValueError: another method of that name, or of that folder, is known, or the grid is empty.
+        ValueError: another method of that name, or of that folder, is known, the name is a bound's, the grid is empty,
+            or ``tuned_as`` is not known yet.
     """
+    if method.slug.startswith(f"{slug(BOUND)}-"):
+        raise ValueError(expected("name", f"one that does not begin with {BOUND!r}: the world's bounds are kept there",
+                                  method.name))
+    if method.tuned_as and method.tuned_as != method.name:
+        one_of("tuned_as", method.tuned_as, METHODS)
     if not method.grid:
         raise ValueError(expected("grid", "at least one setting", method.grid, "({},) if there is nothing to choose"))
     for other in METHODS.values():

@@ -32,3 +32,8 @@ def fill(path: str | os.PathLike[str], parts: Mapping[str, str]) -> None:
         page = f"{before}{start}\n{part.strip()}\n{end}{after}"
     with whole_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def link(path: Path, page: Path | None) -> str:
+    """How a Markdown file, or without one the present folder, names another file."""
+    return Path(os.path.relpath(path, page.parent if page else None)).as_posix()

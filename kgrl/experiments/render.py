@@ -124,7 +124,8 @@ def _p(table: Table, cells: Mapping[str, list[Cell]], label: str, test: str, alt
         return welch(own, other, alternative) if min(len(own), len(other)) > 1 else None
     if not ours or not theirs:
         return None
-    return TESTS[test](user_means(ours, "reward"), user_means(theirs, "reward"), alternative)
+    own, other = user_means(ours, "reward"), user_means(theirs, "reward")
+    return TESTS[test](own, other, alternative) if len(own) > 1 else None  # of a single user nothing can be said
 
 
 def _p_text(table: Table, cells: Mapping[str, list[Cell]], label: str, test: str) -> str:

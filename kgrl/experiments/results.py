@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from kgrl.experiments.cell import Cell, same_agent, same_run
-from kgrl.experiments.method import METHODS, Method, slug
-from kgrl.experiments.runner import BOUND
+from kgrl.experiments.method import BOUND, METHODS, Method, slug
 from kgrl.experiments.search import Tuned, world_of
 from kgrl.options import expected
 

@@ -18,15 +18,12 @@ from torch import nn
 
 from kgrl.evaluate import METRICS, Scores, evaluate, score
 from kgrl.experiments.cell import Cell, cell_path, same_run
-from kgrl.experiments.method import Method, slug
+from kgrl.experiments.method import BOUND, Method, slug
 from kgrl.experiments.setting import Setting
 from kgrl.files import digest
 from kgrl.simulator.bounds import ALL_KNOWING, Bounds
 from kgrl.train import fit
 from kgrl.version import __version__
-
-BOUND = "bound: "
-"""What the cells of a setting's bounds are named with; after it comes the line's name, or "upper"."""
 
 
 def run_cell(

@@ -50,6 +50,11 @@ CURVE_USERS = 256
 """Validation users that a learning curve is measured on, at most."""
 
 
+def eta_folder(eta: float) -> str:
+    """What cells of an η are kept in: ``eta-0.1``, with as many digits as tell it from every other."""
+    return f"eta-{eta:g}" if float(f"{eta:g}") == eta else f"eta-{eta!r}"
+
+
 class Unserved(ValueError):
     """A data set lacks what a table or a method needs."""
 
@@ -134,7 +139,7 @@ class Setting:
     @property
     def name(self) -> str:
         """``data set/world/eta-η``: where its cells are kept."""
-        return f"{self.dataset}/{self.world}/eta-{self.eta:g}"
+        return f"{self.dataset}/{self.world}/{eta_folder(self.eta)}"
 
     @_Shared
     def digest(self) -> str:

@@ -63,6 +63,20 @@ def test_with_k_of_n_it_is_the_argmax_over_all_items() -> None:
     assert torch.equal(rollout(agent, predicted(), USERS_HERE).items, sessions.items)
 
 
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("pool", [None, torch.tensor([3, 20, 11, 6, 9, 14, 17])])
+def test_more_than_k_are_those_it_decides_among_and_then_the_next_nearest(k, pool) -> None:
+    agent, shown = learned(k, pool=pool), [6, 2]
+    past = Sessions.from_history([shown], [[1.0, -0.5]])
+    net = agent.acting
+    state = net.states(net.view(), past)
+    action = net.bounded(net.actor(state))[0]
+    left = [item for item in (range(ITEMS) if pool is None else pool.tolist()) if item not in shown]
+    near = sorted(left, key=lambda i: float((action - vectors()[i]).square().sum()))
+    own = sorted(near[:k], key=lambda i: -float(net.worth(state, vectors()[i][None])))
+    assert agent.recommend(past, k=30)[0].tolist() == own + near[k:] + [-1] * (30 - len(left))
+
+
 def test_fewer_left_than_neighbours_asked_for() -> None:
     agent, lists = learned(5), [[item for item in range(ITEMS) if item not in (i, i + 1)] for i in range(ITEMS - 1)]
     past = Sessions.from_history([*lists, list(range(ITEMS))], [[1.0] * len(each) for each in lists] + [[1.0] * ITEMS])

@@ -150,6 +150,7 @@ def test_a_checkpoint_of_other_vectors_is_refused(data, tmp_path) -> None:
     ({"vectors": torch.eye(3).to_sparse()}, r"`vectors` must be dense \[N, d\], got .*sparse"),
     ({"vectors": torch.full((2, 2), torch.nan)}, "`vectors` must be finite numbers"),
     ({"alpha": -0.1}, "`alpha` must be a finite number"),
+    ({"regularisation": 1e-4}, "`regularisation` must be a finite number in .0.001, inf"),
     ({"regularisation": 0.0}, "`regularisation` must be a finite number"),
     ({"regularisation": float("inf")}, "`regularisation` must be a finite number"),
 ])  # fmt: skip

@@ -21,6 +21,18 @@ def test_equals_sorting_what_is_left() -> None:
         assert best_items(scores, 1)[row].tolist() == left[:1]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_of_equal_scores_the_first_comes_first(seed, device) -> None:
+    given = torch.randint(3, (4, 200), generator=torch.Generator().manual_seed(seed)).float()
+    given[1, :190] = -torch.inf
+    for k in (1, 2, 30, 150, 200):
+        slow = [sorted((i for i in range(200) if row[i] > -torch.inf), key=lambda i: -row[i])[:k]
+                for row in given.tolist()]
+        found = best_items(given.to(device), k)
+        assert found.tolist() == [row + [-1] * (k - len(row)) for row in slow]
+        assert found[:, 0].tolist() == best_item(given.to(device)).tolist()
+
+
 def test_nothing_left_and_bad_k() -> None:
     scores = without_shown(torch.zeros(1, 2), torch.tensor([[1, 0]]))
     assert best_item(scores).tolist() == [-1]

@@ -89,3 +89,13 @@ def test_an_empty_replay_and_another_horizon_are_refused():
     replay.add(played(0, [4]))
     with pytest.raises(ValueError, match="horizon 4, got 5"):
         replay.add(played(0, [4], horizon=5))
+
+
+def test_sessions_without_an_item_are_stored_but_never_drawn():
+    replay = EpisodeReplay()
+    with pytest.raises(ValueError, match="`sessions` must be sessions in which something was recommended"):
+        replay.add(played(0, [0, 0]))
+    replay.add(played(0, [0, 3, 0, 1, 0]))
+    drawn = replay.sample(400, torch.Generator().manual_seed(0))
+    assert (drawn.items >= 0).all()
+    assert drawn.items.unique().numel() == 4

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -118,8 +120,9 @@ def test_recommend_begins_with_what_it_would_show(name) -> None:
     for row, shown in enumerate(([0, 4, 9], [1], [])):
         assert sorted(found[row, : ITEMS - len(shown)].tolist()) == sorted(set(range(ITEMS)) - set(shown))
         assert (found[row, ITEMS - len(shown) :] == -1).all()
-    if name not in ("DDPGKNN 1", "DDPGKNN 5"):  # they look further than they would to act, where more is asked for
-        assert torch.equal(found[:, 0], agent.act(past))
+    assert torch.equal(found[:, 0], agent.act(past))
+    for k in (1, 2, 5, 6, 20):
+        assert torch.equal(agent.recommend(past, k=k), found[:, :k])
     assert torch.equal(agent.recommend(past, k=1)[:, 0], agent.act(past))
     with pytest.raises(ValueError, match="item ids below 24, got 24"):
         agent.recommend(Sessions.from_history([[24]], [[1.0]]))
@@ -164,6 +167,28 @@ def test_saved_and_loaded(name, tmp_path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="not a whole safetensors file"):
         type(agent).load(path)
+
+
+@EVERY
+@pytest.mark.parametrize("pool", [None, torch.tensor([1, 2, 7]), torch.tensor([2, 4, 6, 8, 10, 12])])
+def test_loaded_with_another_pool(name, pool, tmp_path) -> None:
+    agent = learned(name, pool=torch.tensor([3, 4, 5]))
+    agent.save(tmp_path / "agent.safetensors")
+    again = type(agent).load(tmp_path / "agent.safetensors", pool=pool)
+    assert again.data_digest != agent.data_digest
+    inside = set(range(ITEMS)) if pool is None else set(pool.tolist())
+    found = again.recommend(Sessions.from_history([[2, 3], []], [[1.0, -1.0], []]), k=ITEMS).tolist()
+    assert set(found[0]) - {-1} == inside - {2, 3}
+    assert set(found[1]) - {-1} == inside
+    for trained, loaded in zip(agent.network.parameters(), again.network.parameters(), strict=True):
+        assert torch.equal(trained, loaded)
+
+
+@pytest.mark.parametrize("option", [{"hidden_channels": 3}, {"average": 0.0}, {"target": "all"}])
+def test_options_that_make_another_network_are_refused(option, tmp_path) -> None:
+    learned("DQNR").save(tmp_path / "agent.safetensors")
+    with pytest.raises(ValueError, match=r"agent.safetensors does not fit the options given to load: .* another DQNR"):
+        DQNR.load(tmp_path / "agent.safetensors", **option)
 
 
 def test_a_foreign_file_is_refused(tmp_path) -> None:
@@ -238,12 +263,20 @@ def test_learns_what_is_planted(name, kind, share) -> None:
     ({"pool": torch.empty(0, dtype=torch.long)}, "`pool` must be a LongTensor of at least one item id"),
     ({"gamma": 1.5}, "`gamma` must be"),
     ({"epsilon": (0.5, 0.1)}, "`epsilon` must be"),
+    ({"epsilon": (0.1, 0.2, 0.3)}, r"`epsilon` must be a number or \(low, high\), got \(0.1, 0.2, 0.3\)"),
+    ({"seed": -1}, "`seed` must be at least 0"),
     ({"target": "heads"}, "did you mean 'head'"),
 ])
 @pytest.mark.parametrize("agent", [DQNR, DDPGR])
 def test_bad_input_is_named(agent, options, message) -> None:
     with pytest.raises(ValueError, match=message):
         agent(**({"vectors": vectors()} | options))
+
+
+def test_numpys_numbers_are_numbers() -> None:
+    agent = DQNR(vectors(), epsilon=np.float32(0.25), seed=np.int64(4), state_channels=np.int64(8))
+    assert (agent.options["epsilon"], agent.options["seed"]) == ([0.25, 0.25], 4)
+    json.dumps(agent.options)
 
 
 def test_an_unknown_option_is_refused() -> None:

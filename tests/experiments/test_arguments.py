@@ -96,6 +96,7 @@ def test_numbers(given):
     (known(table_of), "kgqr-tabel3", "did you mean 'kgqr-table3'?"),
     (own_file, "no/such.py", "must be a file, got 'no/such.py', which is none"),
     (device_name, "abacus", "must be a device of this machine, got 'abacus': Expected one of cpu"),
+    (device_name, "meta", "must be a device of this machine, got 'meta': "),
     (device_name, "cuda:99", "must be a device of this machine, got 'cuda:99': "),
 ], ids=str)
 def test_what_is_refused(kind, given, text, capsys):

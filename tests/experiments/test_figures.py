@@ -27,14 +27,17 @@ def results(tmp_path, monkeypatch):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """What lands on the figure: its axes, kept open for a look."""
-    from matplotlib import pyplot
+    """The figures that are written, for a look."""
+    from matplotlib.figure import Figure
 
-    kept = []
-    monkeypatch.setattr(pyplot, "close", kept.append)
-    yield kept
-    monkeypatch.undo()
-    pyplot.close("all")
+    kept, save = [], Figure.savefig
+
+    def savefig(figure, *args, **options):
+        kept.append(figure)
+        save(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    return kept
 
 
 def test_curves(results, drawn, tmp_path):

@@ -64,6 +64,18 @@ def test_two_methods_never_share_a_folder():
         register(Method("kgqr-a", build))
     with pytest.raises(ValueError, match="`grid` must be at least one setting"):
         register(Method("B", build, grid=()))
+    with pytest.raises(ValueError, match="`name` must be one that does not begin with 'bound: '"):
+        register(Method("Bound by nothing", build))
+    register(Method("Boundless", build))
+
+
+@pytest.mark.usefixtures("known")
+def test_a_variant_takes_the_options_of_a_method_that_is_known():
+    with pytest.raises(ValueError, match="`tuned_as` must be a known name, got 'Mine'"):
+        register(Method("Mine too", build, tuned_as="Mine"))
+    register(Method("Mine", build))
+    register(Method("Mine too", build, tuned_as="Mine"))
+    register(Method("Mine again", build, tuned_as="Mine again"))
 
 
 def test_the_papers_methods_have_a_fair_search():

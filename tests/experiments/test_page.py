@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from kgrl.experiments.page import fill
+from kgrl.experiments.page import fill, link
 
 PAGE = "top\n<!-- one -->\nold\n\n<!-- end one -->\nmiddle\n<!-- two -->\n<!-- end two -->\nend\n"
 
@@ -26,3 +28,11 @@ def test_a_mark_without_its_end_is_named(tmp_path) -> None:
         fill(page, {"one": "new", "two": "new"})
     assert page.read_text() == broken
     assert list(tmp_path.iterdir()) == [page]
+
+
+def test_a_link_is_from_where_the_page_is(tmp_path, monkeypatch) -> None:
+    assert link(tmp_path / "figures" / "a.png", tmp_path / "page.md") == "figures/a.png"
+    assert link(tmp_path / "a.png", tmp_path / "page.md") == "a.png"
+    monkeypatch.chdir(tmp_path)
+    assert link(Path("a.png"), None) == "a.png"
+    assert link(tmp_path.parent / "a.png", None) == "../a.png"

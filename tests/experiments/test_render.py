@@ -116,6 +116,14 @@ def test_welch_where_the_table_asks_for_it(results):
     assert made.rows[0][0] == "ours"
 
 
+@pytest.mark.parametrize("test", ["welch", "wilcoxon"])
+def test_of_a_single_user_nothing_is_tested(results, test):
+    for method, reward in (("A", 2.0), ("B", 1.0)):
+        made_cell(method, 0, [reward]).write(results.folder)
+    made = score_sheet(replace(TABLE, test=test, metrics=("reward",)), results)
+    assert [row[made.columns.index("p (reward)")] for row in made.rows[:2]] == ["–", "–"]
+
+
 def test_a_p_too_small_for_a_number(results):
     made_cell("A", 0, [2.0] * 5).write(results.folder)
     made_cell("B", 0, [1.0] * 5).write(results.folder)

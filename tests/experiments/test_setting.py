@@ -106,6 +106,12 @@ def test_settings_of_another_eta_share_the_rest(setting):
     assert other.digest == setting.digest
 
 
+def test_an_eta_is_told_from_every_other(setting):
+    names = [setting.with_eta(eta).name for eta in (0.1, 0.1000001, 1 / 3, 1e-7, 2, 2.0)]
+    assert names == [f"synthetic/kgqr/eta-{text}" for text in (
+        "0.1", "0.1000001", "0.3333333333333333", "1e-07", "2", "2")]
+
+
 def test_what_another_eta_asks_for_first_is_shared_too(synthetic):
     one = Setting(synthetic, "kgqr", dataset="synthetic")
     other = one.with_eta(0.3)

@@ -16,6 +16,7 @@ from torch import nn
 from kgrl.experiments import timing
 from kgrl.experiments.decider import STATE
 from kgrl.experiments.deciders import METHODS, make_decider
+from kgrl.experiments.page import link
 from kgrl.experiments.timing import (
     decision_seconds,
     decision_times,
@@ -246,5 +247,5 @@ def test_the_script_draws_the_growth(tmp_path, monkeypatch, capsys):
     assert [line.split(" |")[0] for line in said.splitlines() if line.startswith("| ")][1:] == [
         f"| {method}" for method in METHODS]
     assert {path.name for path in tmp_path.iterdir()} == {"timing-scaling.json", "timing-scaling.png"}
-    assert f"]({tmp_path.name}/timing-scaling.png)" in said
+    assert f"]({link(tmp_path / 'timing-scaling.png', None)})" in said
     assert (tmp_path / "timing-scaling.png").read_bytes()[:8] == PNG
