@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from kgrl.experiments.arguments import device_name, number_from, whole_from
-from kgrl.experiments.deciders import METHODS, make_decider
+from kgrl.experiments.deciders import DECIDERS, make_decider
 from kgrl.experiments.page import fill, link
 from kgrl.experiments.sheet import Sheet, write_sheet
 from kgrl.experiments.timing import decision_times, fitted_exponent, plot_decision_times, training_step_seconds
@@ -54,8 +54,8 @@ def options() -> argparse.Namespace:
     add("--sizes", nargs="+", type=whole_from(1), default=[1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000])
     for name, command in commands.choices.items():
         add = command.add_argument
-        methods = {"table3": list(PAPER), "depth": TREES}.get(name, list(METHODS))
-        add("--methods", nargs="+", choices=METHODS, metavar="METHOD", default=methods)
+        methods = {"table3": list(PAPER), "depth": TREES}.get(name, list(DECIDERS))
+        add("--methods", nargs="+", choices=DECIDERS, metavar="METHOD", default=methods)
         add("--batch", type=whole_from(1), default=16_384 if name == "scaling" else 1_000, help="states at once, at "
             "most")
         add("--limit", type=number_from(1e-3), default=2.0 if name == "scaling" else 20.0, help="seconds a repeat may "

@@ -90,7 +90,7 @@ class TreeDecider(Decider):
         return -(log_prob * returns(sessions, GAMMA).T.flatten()).mean()
 
 
-METHODS: Mapping[str, Callable[[int], Decider]] = {
+DECIDERS: Mapping[str, Callable[[int], Decider]] = {
     "DQN-R": DQNDecider,
     "DDPG-R": RankingDecider,
     "DDPG-KNN (k=1)": partial(NearestDecider, neighbours=1),
@@ -108,13 +108,13 @@ def make_decider(method: str, num_items: int, seed: int = 0) -> Decider:
     """The decision network of a method over N synthetic items.
 
     Args:
-        method: one of :data:`METHODS`.
+        method: one of :data:`DECIDERS`.
         num_items: N.
         seed: of weights and items.
 
     Raises:
         ValueError: an unknown method, or ``num_items`` below 1.
     """
-    make = METHODS[one_of("method", method, METHODS)]
+    make = DECIDERS[one_of("method", method, DECIDERS)]
     with fenced(seed):
         return make(num_items)

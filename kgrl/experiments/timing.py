@@ -13,7 +13,7 @@ import torch
 
 from kgrl.experiments.canvas import canvas
 from kgrl.experiments.decider import STATE, Decider
-from kgrl.experiments.deciders import METHODS, make_decider
+from kgrl.experiments.deciders import DECIDERS, make_decider
 from kgrl.options import at_least, expected
 from kgrl.seeding import generator_for
 
@@ -108,7 +108,7 @@ def decision_seconds(
 
 
 def decision_times(
-    sizes: Iterable[int], methods: Iterable[str] = tuple(METHODS), seed: int = 0, device: torch.device | str = "cpu",
+    sizes: Iterable[int], methods: Iterable[str] = tuple(DECIDERS), seed: int = 0, device: torch.device | str = "cpu",
     watch: Callable[[Mapping[str, Any]], object] | None = None, **options: Any,
 ) -> list[dict[str, Any]]:
     """A row for every number of items and method: ``method``, ``items``, and :class:`Timing`'s attributes.
@@ -117,7 +117,7 @@ def decision_times(
 
     Args:
         sizes: numbers of items.
-        methods: of :data:`kgrl.experiments.deciders.METHODS`.
+        methods: of :data:`kgrl.experiments.deciders.DECIDERS`.
         seed: of networks, items and states.
         device: to measure on.
         watch: called with each row.

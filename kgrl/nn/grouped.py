@@ -65,7 +65,7 @@ class Grouping:
         return torch.baddbmm(F.embedding(self.group, bias).unsqueeze(1), blocks, own)
 
 
-def in_parts(group: Tensor, size: int) -> Iterator[tuple[Tensor, Grouping]]:
+def grouped_parts(group: Tensor, size: int) -> Iterator[tuple[Tensor, Grouping]]:
     """(rows, their grouping), at most ``size`` rows at a time, those of neighbouring groups together.
 
     Args:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kgrl.nn.choice import draw, log_prob_and_entropy
-from kgrl.nn.grouped import Grouping, in_parts
+from kgrl.nn.grouped import Grouping, grouped_parts
 from kgrl.nn.item_scores import ItemScores
 from kgrl.nn.node_index import Gone, GoneBefore
 from kgrl.nn.node_networks import NodeNetworks, Past
@@ -119,7 +119,7 @@ class TreePolicy(NodeNetworks):
         if len(node) <= size:
             yield order, self._grouping(level, node)
             return
-        yield from in_parts(node, size) if level else ((rows, None) for rows in order.split(size))
+        yield from grouped_parts(node, size) if level else ((rows, None) for rows in order.split(size))
 
     # ------------------------------------------------------------------------------------------------ probabilities
 

@@ -19,7 +19,7 @@ from kgrl.tree.pca import pca_digits
 from kgrl.tree.rows import Rows
 
 KIND = "kgrl cluster tree"
-METHODS: dict[str, Split] = {"pca": pca_digits, "kmeans": k_means_digits}
+SPLITS: dict[str, Split] = {"pca": pca_digits, "kmeans": k_means_digits}
 MOST_LEAVES = 1 << 28  # 2 GiB of leaves
 
 
@@ -107,7 +107,7 @@ class ClusterTree:
                 leaves), an unknown method, or vectors that are not as described, hold NaN or are infinite.
             TypeError: ``depth`` or ``children`` is no whole number, ``vectors`` no tensor.
         """
-        split = METHODS[one_of("method", method, METHODS)]
+        split = SPLITS[one_of("method", method, SPLITS)]
         if depth is not None and children is not None:
             raise ValueError(expected("depth", "None where `children` is given, as one follows from the other", depth))
         rows = Rows(vectors)

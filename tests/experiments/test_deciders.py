@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from kgrl.experiments import decider as common
 from kgrl.experiments.ddpg_deciders import ITEM, NearestDecider
 from kgrl.experiments.decider import GAMMA, STATE, bootstrapped
-from kgrl.experiments.deciders import EPSILON, METHODS, make_decider
+from kgrl.experiments.deciders import DECIDERS, EPSILON, make_decider
 
 ITEMS, SESSIONS, STEPS = 60, 25, 4
 
@@ -57,7 +57,7 @@ def brute_force(decider, method: str, state: torch.Tensor) -> int:
     return max(near[:number].tolist(), key=lambda item: float(q_of_pair(decider, state, decider.items[item])))
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if not name.startswith("TPGR")])
+@pytest.mark.parametrize("method", [name for name in DECIDERS if not name.startswith("TPGR")])
 def test_decisions_against_brute_force(method):
     decider = make_decider(method, ITEMS, seed=3)
     state = states(SESSIONS)
@@ -85,7 +85,7 @@ def test_tpgr_walks_its_tree(method):
     assert decider.decide(state, drawn).tolist() == decider.policy.sample(state, generator=known).items.tolist()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DECIDERS)
 def test_all_have_hidden_layers_of_32_and_16(method):
     decider = make_decider(method, ITEMS)
     if method.startswith("TPGR"):
@@ -99,7 +99,7 @@ def test_all_have_hidden_layers_of_32_and_16(method):
     assert sizes == [[STATE, 32, 16]]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DECIDERS)
 def test_exploring_is_random_and_seeded(method):
     decider, state = make_decider(method, ITEMS), states(400)
     best, one, two, other = (decider.decide(state, seed if seed is None else torch.Generator().manual_seed(seed))
@@ -167,7 +167,7 @@ def test_the_policy_gradient_against_a_loop():
     assert decider.loss(state, items, rewards).item() == pytest.approx(-gain / (STEPS * SESSIONS), rel=1e-4)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DECIDERS)
 def test_updates_lower_the_loss(method):
     decider, batch = make_decider(method, ITEMS), episodes()
     before = decider.loss(*batch).item()
@@ -187,7 +187,7 @@ def test_the_seed_decides_the_weights_and_leaves_no_trace():
 def test_no_such_method_and_no_items_are_refused():
     with pytest.raises(ValueError, match="did you mean 'DQN-R'"):
         make_decider("DQNR", ITEMS)
-    for method in METHODS:
+    for method in DECIDERS:
         with pytest.raises(ValueError, match=r"at least 1|N and|\[N, F\]"):
             make_decider(method, 0)
     with pytest.raises(ValueError, match="`neighbours` must be at least 1"):
@@ -195,13 +195,13 @@ def test_no_such_method_and_no_items_are_refused():
 
 
 def test_one_item_and_more_neighbours_than_items():
-    for method in METHODS:
+    for method in DECIDERS:
         assert make_decider(method, 1).decide(states(3)).tolist() == [0, 0, 0]
     assert NearestDecider(5, 50).neighbours == 5
 
 
 def test_on_every_device(device):
-    for method in METHODS:
+    for method in DECIDERS:
         decider = make_decider(method, ITEMS).to(device)
         state = states(STEPS, SESSIONS).to(device)
         generator = torch.Generator(device).manual_seed(0)

@@ -15,7 +15,7 @@ from torch import nn
 
 from kgrl.experiments import timing
 from kgrl.experiments.decider import STATE
-from kgrl.experiments.deciders import METHODS, make_decider
+from kgrl.experiments.deciders import DECIDERS, make_decider
 from kgrl.experiments.page import link
 from kgrl.experiments.timing import (
     decision_seconds,
@@ -245,7 +245,7 @@ def test_the_script_draws_the_growth(tmp_path, monkeypatch, capsys):
     said = run(monkeypatch, capsys, "scaling", "--sizes", "20", "400", "--limit", "0.01", "--repeats", "1",
                "--out", str(tmp_path))
     assert [line.split(" |")[0] for line in said.splitlines() if line.startswith("| ")][1:] == [
-        f"| {method}" for method in METHODS]
+        f"| {method}" for method in DECIDERS]
     assert {path.name for path in tmp_path.iterdir()} == {"timing-scaling.json", "timing-scaling.png"}
     assert f"]({link(tmp_path / 'timing-scaling.png', None)})" in said
     assert (tmp_path / "timing-scaling.png").read_bytes()[:8] == PNG
