@@ -167,7 +167,11 @@ def lookups(args: argparse.Namespace) -> list[Row]:
     rows = []
     for pairs in args.pairs:
         users, items = random_pairs(args, data, pairs)
-        seconds = seconds_a_call(args, lambda at, users=users, items=items: world(users[at], items[at]))
+
+        def look_up(at: int, users: Tensor = users, items: Tensor = items) -> Tensor:
+            return world(users[at], items[at])
+
+        seconds = seconds_a_call(args, look_up)
         rows.append({"pairs": pairs, "lookups_a_second": pairs / seconds} | about)
     return rows
 
@@ -178,8 +182,10 @@ def random_pairs(args: argparse.Namespace, data: HeteroData, pairs: int) -> tupl
     shape = (REPEATS + 1) * args.calls, pairs
     drawn = torch.randint(args.ratings, shape, generator=generator)
     rated = torch.rand(shape, generator=generator) < 0.5
-    return tuple(torch.where(rated, ids[drawn], torch.randint(size, shape, generator=generator)).to(args.device)
-                 for ids, size in zip(data["user", "rates", "item"].edge_index, (args.users, args.items), strict=True))
+    edge_index, sizes = data["user", "rates", "item"].edge_index, (args.users, args.items)
+    users, items = (torch.where(rated, ids[drawn], torch.randint(size, shape, generator=generator)).to(args.device)
+                    for ids, size in zip(edge_index, sizes, strict=True))
+    return users, items
 
 
 def seconds_a_call(args: argparse.Namespace, call: Callable[[int], object]) -> float:

@@ -41,13 +41,20 @@ DATASETS = {"ml-100k": MovieLens100K, "ml-1m": MovieLens1M, "ml-10m": MovieLens1
 OWN = ("data", "users", "tree", "state", "preset", "eta", "seed", "embedding")
 
 
+def rating_scale(text: str) -> tuple[float, float, float]:
+    """For ``--scale``: three numbers with commas between them."""
+    lowest, highest, liked = (float(part) for part in text.split(","))
+    return lowest, highest, liked
+
+
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--dataset", choices=DATASETS, default="ml-100k")
     add("--source", type=Path, help="folder that already holds the raw files; default: download them")
     add("--ratings", type=Path, help="a file of ratings instead of a data set")
-    add("--scale", help="lowest, highest, and what a relevant rating is above; for --ratings, default: 0,5,3")
+    add("--scale", type=rating_scale, metavar="LOWEST,HIGHEST,LIKED", help="the ratings' scale, and what a relevant "
+        "one is above; for --ratings, default: 0,5,3")
     add("--test-from", type=int, help="users with an id of at least this are the test users; default: a random fifth")
     add("--data", type=Path, default=Path(__file__).resolve().parents[1] / "data", help="where data sets are kept")
     add("--alpha", type=number_from(0), default=0.0, help="weight of the streak term")
@@ -68,7 +75,7 @@ def options() -> argparse.Namespace:
     args = parser.parse_args()
     if args.scale is not None and args.ratings is None:
         parser.error("--scale is that of the file of --ratings; a data set has a scale of its own")
-    args.scale = args.scale or "0,5,3"
+    args.scale = args.scale or (0, 5, 3)
     args.agent = agent_options(parser, args.set, TPGR, OWN)
     return args
 
@@ -79,7 +86,7 @@ def load(args: argparse.Namespace) -> tuple[HeteroData, Tensor, Tensor, Tensor]:
         data = DATASETS[args.dataset](args.data / args.dataset, source=args.source)[0]
     else:
         frame = pd.read_csv(args.ratings, sep="\t", names=["user", "item", "rating"])
-        data = from_frames(frame, rating_scale=tuple(float(part) for part in args.scale.split(",")))
+        data = from_frames(frame, rating_scale=args.scale)
     if args.test_from is None:
         return data, *split_users(data, train=0.7, valid=0.1, seed=args.split)
     ids = torch.tensor([int(user) for user in data["user"].raw_id])

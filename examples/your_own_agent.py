@@ -33,6 +33,9 @@ ROOT = Path(__file__).resolve().parents[1]
 class MoreOfTheSame(nn.Module):
     """Recommends what is near the items that were received well, and far from the others."""
 
+    vectors: Tensor
+    prior: Tensor
+
     def __init__(self, vectors: Tensor, popular: Tensor, near: float = 1.0) -> None:
         super().__init__()
         self.near = near
@@ -67,7 +70,8 @@ def main() -> None:
     parser.add_argument("--cells", type=Path, default=Path("runs/my-cells"), help="folder of the cells")
     args = parser.parse_args()
     quick = [MINE.name, "Random", "Popularity", "Most rated", "GreedySVD", "Linear-Gaussian", "LinearUCB"]
-    setting = Setting.load(*args.world.split("/"), eta=0.1, root=args.data, source=args.source)
+    dataset, world = args.world.split("/")
+    setting = Setting.load(dataset, world, eta=0.1, root=args.data, source=args.source)
     tuned = Tuned(ROOT / "examples/reproduce/tuned.json")
     run_bounds(setting, args.cells)
     for name in quick:

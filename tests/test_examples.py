@@ -120,6 +120,7 @@ def test_tpgr_on_a_file_of_ratings_with_kgqrs_state(small_ml100k, tmp_path):
     ("tpgr --set eta=1", "does not give the agent itself, got 'eta'"),
     ("tpgr --interactions 0", "--interactions: must be a whole number of at least 32, got '0'"),
     ("tpgr --scale 1,5,3", "--scale is that of the file of --ratings"),
+    ("tpgr --ratings f --scale 1,5", "argument --scale: invalid rating_scale value: '1,5'"),
 ])
 def test_a_wrong_argument_ends_the_script_at_once(command, text, tmp_path, monkeypatch, capsys):
     name, *arguments = command.split()

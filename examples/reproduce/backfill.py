@@ -45,7 +45,8 @@ def options() -> argparse.Namespace:
 def main() -> None:
     args = options()
     for world in args.worlds:
-        setting = Setting.load(*world.split("/"), args.eta, root=args.data, source=args.source)
+        dataset, kind = world.split("/")
+        setting = Setting.load(dataset, kind, args.eta, root=args.data, source=args.source)
         name, made = f"backfill-{setting.dataset}-{setting.world}", table(setting, args.size)
         print(made.markdown())
         if args.results:

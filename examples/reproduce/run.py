@@ -30,7 +30,7 @@ from kgrl.experiments.method import METHODS, Method, methods_in
 from kgrl.experiments.runner import run_bounds, run_cell
 from kgrl.experiments.search import Tuned, world_of
 from kgrl.experiments.setting import Setting, Unserved
-from kgrl.experiments.tables import TABLES, Table, table_of
+from kgrl.experiments.tables import TABLES, table_of
 
 HERE = Path(__file__).resolve().parent
 
@@ -54,9 +54,9 @@ def options() -> argparse.Namespace:
         parser.error("name a table, or both --methods and --worlds")
     if args.own:
         methods_in(args.own)
-    table: Table | None = args.table
-    args.methods = methods_named(parser, args.methods or dict.fromkeys(table.rows.values()))
-    args.worlds = args.worlds or table.worlds
+    if table := args.table:
+        args.methods, args.worlds = args.methods or dict.fromkeys(table.rows.values()), args.worlds or table.worlds
+    args.methods = methods_named(parser, args.methods)
     args.etas = args.etas or (table.etas if table else (0.1,))
     one_data_set(parser, args.source, args.worlds)
     return args
@@ -66,7 +66,8 @@ def main() -> None:
     args = options()
     tuned = Tuned(args.tuned)
     for world in args.worlds:
-        setting = Setting.load(*world.split("/"), root=args.data, source=args.source, device=args.device)
+        dataset, kind = world.split("/")
+        setting = Setting.load(dataset, kind, root=args.data, source=args.source, device=args.device)
         methods = served(args, setting)
         for at in [setting.with_eta(eta) for eta in args.etas]:
             bounds = {cell.method: round(cell.scores["reward"], 4) for cell in run_bounds(at, args.cells)}

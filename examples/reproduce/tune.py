@@ -44,7 +44,8 @@ def main() -> None:
     args = options()
     tuned = Tuned(args.tuned)
     for world in args.worlds:
-        setting = Setting.load(*world.split("/"), args.eta, root=args.data, source=args.source, device=args.device)
+        dataset, kind = world.split("/")
+        setting = Setting.load(dataset, kind, args.eta, root=args.data, source=args.source, device=args.device)
         for method in args.methods:
             if tuned.searched(world, method) and not args.again:
                 continue
