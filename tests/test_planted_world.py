@@ -6,14 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from torch.nn import functional as F
 from torch_geometric.data import Data
 
 from kgrl.agents import KGQR
 from kgrl.datasets import SyntheticKGRec, split_users
 from kgrl.evaluate import evaluate
 from kgrl.graph import knowledge_graph, shuffled
-from kgrl.simulator import PredictedFeedback, Simulator
+from kgrl.simulator import PlantedFeedback, Simulator
 from kgrl.train import fit
 
 ATTRIBUTES, ITEMS, HORIZON = 8, 3000, 64
@@ -31,11 +30,7 @@ def one_thread() -> Iterator[None]:
 def test_kgqr_finds_the_planted_tastes_through_the_kg(tmp_path):
     """Three interactions an item say little of its attribute; the KG says it all, and with other edges nothing."""
     data = SyntheticKGRec(tmp_path, num_users=400, num_items=ITEMS, num_attributes=ATTRIBUTES)[0]
-    taste = F.one_hot(data["user"].taste.squeeze(1), ATTRIBUTES).float()
-    attribute = F.one_hot(data["item"].attribute, ATTRIBUTES).float()
-    # +1 where the item's attribute is the user's taste, else −1
-    feedback = PredictedFeedback.from_embeddings(2 * taste, attribute, item_bias=torch.full((ITEMS,), -1.0))
-    world = Simulator(feedback, eta=0.0, horizon=HORIZON)
+    world = Simulator(PlantedFeedback(data), eta=0.0, horizon=HORIZON)
     train, _, test = split_users(data, seed=0)
 
     def learned(kg: Data) -> float:

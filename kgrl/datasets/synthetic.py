@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.datasets.assemble import Raw, Rules, assemble
@@ -27,10 +26,9 @@ class SyntheticKGRec(KGRecDataset):
     r"""Users who like exactly the items that have one of their favourite attributes; made, not downloaded.
 
     Each item has one attribute, each user ``tastes_per_user`` favourites, both spread evenly, so that no item is
-    liked by all. The true feedback is :math:`r_{ui} = 1` if the item's attribute is among the user's favourites, else
-    −1: :meth:`feedback`. In the KG every item points at its attribute, ``(item, has_attribute, entity)``, so two hops
-    over the attribute lead from a liked item to the others. Distractors are a second such relation that explains
-    nothing.
+    liked by all; the world in which they do is :class:`~kgrl.simulator.PlantedFeedback`. In the KG every item points at
+    its attribute, ``(item, has_attribute, entity)``, so two hops over the attribute lead from a liked item to the
+    others. Distractors are a second such relation that explains nothing.
 
     ``data['user'].taste [U, k]`` and ``data['item'].attribute [N]`` hold the truth; entity a, for a below
     ``num_attributes``, is attribute a. The logged ratings are binary, ``noise`` of them wrong.
@@ -108,14 +106,6 @@ class SyntheticKGRec(KGRecDataset):
         data["user"].taste, data["item"].attribute = torch.from_numpy(taste), torch.from_numpy(attribute)
         data.provenance["options"] |= options
         return data
-
-    @staticmethod
-    def feedback(data: HeteroData, users: Tensor | None = None) -> Tensor:
-        """The true feedback of ``users [B]`` (``None``: all) for every item, ``[B, N]`` in {−1, 1}."""
-        taste, attribute = data["user"].taste, data["item"].attribute
-        taste = taste if users is None else taste[users.to(taste.device)]
-        favourite = torch.zeros(len(taste), int(attribute.max()) + 1, device=taste.device).scatter_(1, taste, 1)
-        return favourite.index_select(1, attribute) * 2 - 1
 
 
 def _tastes(num_users: int, num_attributes: int, k: int, rng: np.random.Generator) -> np.ndarray:

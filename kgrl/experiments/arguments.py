@@ -87,7 +87,10 @@ def world_name(text: str) -> str:
     if not slash:
         raise ValueError(f"must be DATASET/WORLD, as in ml-100k/{WORLDS[0]}, got {text!r}; worlds are "
                          f"{', '.join(WORLDS)}")
-    return f"{one_of('dataset', dataset, DATASETS)}/{one_of('world', world, WORLDS)}"
+    one_of("dataset", dataset, DATASETS)
+    if one_of("world", world, WORLDS) == "planted" and dataset != "synthetic":
+        raise ValueError(f"must be a world that {dataset} has, got 'planted'; only synthetic has planted tastes")
+    return text
 
 
 def add_places(parser: ArgumentParser, here: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -30,16 +30,19 @@ from kgrl.pretrain.factor_tastes import factor_tastes
 from kgrl.pretrain.items import item_vectors
 from kgrl.pretrain.tastes import item_tastes
 from kgrl.simulator.feedback import FeedbackModel
+from kgrl.simulator.planted import PlantedFeedback
 from kgrl.simulator.predicted import PredictedFeedback
 from kgrl.simulator.rated import RatedFeedback
 from kgrl.simulator.simulator import Simulator
 
 DATASETS: dict[str, Callable[..., Any]] = {
     "book-crossing": BookCrossing, "ml-100k": MovieLens100K, "ml-1m": MovieLens1M, "ml-10m": MovieLens10M,
-    "ml-20m": MovieLens20M, "netflix": NetflixPrize, "synthetic": SyntheticKGRec,
+    "ml-20m": MovieLens20M, "netflix": NetflixPrize,
+    "synthetic": partial(SyntheticKGRec, num_users=1_000, num_items=3_000, num_attributes=20, tastes_per_user=2,
+                         num_distractors=20, ratings_per_user=8),  # as few ratings a user as Book-Crossing has
 }
-WORLDS = ("kgqr", "taste", "heldout", "logged")
-"""``PredictedFeedback``'s presets, its choice on held-out ratings, and ``RatedFeedback``."""
+WORLDS = ("kgqr", "taste", "heldout", "logged", "planted")
+"""``PredictedFeedback``'s presets, its choice on held-out ratings, ``RatedFeedback``, and ``PlantedFeedback``."""
 DIM = 50
 """Length of item vectors, "fixed to 50 for all the models" (KGQR, section 5.1.5)."""
 TASTE = 8
@@ -84,8 +87,8 @@ class Setting:
 
     Args:
         data: a data set.
-        world: one of :data:`WORLDS`. In the predicted ones the cold-start protocol of KGQR opens each session, for
-            every method alike; in the logged one the agent does.
+        world: one of :data:`WORLDS`. In the logged one the agent opens each session, in the others the cold-start
+            protocol of KGQR does, for every method alike.
         eta: weight of the streak term, the TPGR paper's α.
         dataset: what the data set is called in the tables.
         horizon: T.
@@ -94,6 +97,7 @@ class Setting:
 
     Raises:
         ValueError: an unknown world.
+        Unserved: the planted world of data without planted tastes.
     """
 
     def __init__(
@@ -103,6 +107,8 @@ class Setting:
         self.data, self.dataset, self.horizon, self.cache = data, dataset, horizon, cache
         self.world = one_of("world", world, WORLDS)
         self.eta, self.device = float(eta), torch.device(device)
+        if world == "planted":
+            self.require("tastes", "the planted world")
         self.train, self.valid, self.test = split_users(data, train=0.7, valid=0.1, seed=0)
         self._made: dict[str, Any] = {}
 
@@ -165,13 +171,14 @@ class Setting:
         """Refuses a table or method that the data set cannot serve.
 
         Args:
-            what: ``"time"`` or ``"kg"``.
+            what: ``"time"``, ``"kg"`` or ``"tastes"``.
             of: which table or method needs it.
 
         Raises:
             Unserved: the data set lacks it.
         """
-        there, name = {"time": (self.has_time, "time stamps"), "kg": (self.has_kg, "a knowledge graph")}[what]
+        there, name = {"time": (self.has_time, "time stamps"), "kg": (self.has_kg, "a knowledge graph"),
+                       "tastes": ("taste" in self.data["user"], "planted tastes")}[what]
         if not there:
             raise Unserved(f"{of} needs {name}, and {self.dataset} has none; choose another data set")
 
@@ -208,6 +215,8 @@ class Setting:
     @_Shared
     def feedback(self) -> FeedbackModel:
         """The world's feedback model."""
+        if self.world == "planted":
+            return PlantedFeedback(self.data)
         if self.world == "logged":
             low, high, threshold = self.data.rating_scale
             return RatedFeedback(self.data, RELEVANT_ABOVE if low <= RELEVANT_ABOVE < high else threshold)

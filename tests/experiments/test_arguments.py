@@ -69,11 +69,13 @@ def test_worlds():
 
 
 @pytest.mark.parametrize(("given", "text"), [
-    ("ml-100k", "must be DATASET/WORLD, as in ml-100k/kgqr, got 'ml-100k'; worlds are kgqr, taste, heldout, logged"),
+    ("ml-100k", "must be DATASET/WORLD, as in ml-100k/kgqr, got 'ml-100k'; worlds are kgqr, taste, heldout, "
+                "logged, planted"),
     ("ml-10k/taste", "`dataset` must be a known name, got 'ml-10k'"),
     ("ml-100k/tast", "did you mean 'taste'?"),
     ("ml-100k/taste/eta-0", "`world` must be a known name, got 'taste/eta-0'"),
     ("", "must be DATASET/WORLD"),
+    ("ml-100k/planted", "must be a world that ml-100k has, got 'planted'; only synthetic has planted tastes"),
 ])
 def test_what_is_no_world(given, text, capsys):
     parser = ArgumentParser()

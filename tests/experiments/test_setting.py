@@ -3,9 +3,9 @@ import torch
 
 from kgrl.datasets import from_frames
 from kgrl.datasets.splits import split_users
-from kgrl.experiments.setting import DATASETS, Setting
+from kgrl.experiments.setting import DATASETS, Setting, Unserved
 from kgrl.pretrain import factor_tastes, item_tastes
-from kgrl.simulator import PredictedFeedback, RatedFeedback
+from kgrl.simulator import PlantedFeedback, PredictedFeedback, RatedFeedback
 
 
 def test_name_and_world(synthetic):
@@ -86,11 +86,15 @@ def test_each_world_is_its_own(synthetic, setting):
     logged = Setting(synthetic, "logged", dataset="synthetic", horizon=8)
     assert isinstance(logged.feedback, RatedFeedback)
     assert not len(logged.simulator.first)  # the agent opens
+    planted = Setting(synthetic, "planted", dataset="synthetic", horizon=8)
+    assert isinstance(planted.feedback, PlantedFeedback)
+    assert torch.equal(planted.simulator.first, planted.popular)
     assert logged.feedback.threshold == 0.0  # ratings of 0 and 1: relevant above 1/2, as 3 is not on the scale
 
 
 @pytest.mark.parametrize(("world", "make"), [("logged", item_tastes), ("kgqr", factor_tastes),
-                                             ("taste", factor_tastes), ("heldout", factor_tastes)])
+                                             ("taste", factor_tastes), ("heldout", factor_tastes),
+                                             ("planted", factor_tastes)])
 def test_tastes_are_of_what_a_missing_rating_means_to_the_world(synthetic, world, make):
     made = Setting(synthetic, world, dataset="synthetic")
     for found, ours in zip(made.tastes, make(synthetic, made.train, 8), strict=True):
@@ -179,6 +183,8 @@ def test_what_a_data_set_lacks_is_said(synthetic):
     with pytest.raises(ValueError, match="Figure 3 needs time stamps, and synthetic has none"):
         made.require("time", "Figure 3")
     bare.require("time", "Figure 3")
+    with pytest.raises(Unserved, match="the planted world needs planted tastes, and mine has none"):
+        Setting(bare.data, "planted", dataset="mine")
 
 
 def test_a_known_data_set_is_loaded(tmp_path):
@@ -186,7 +192,7 @@ def test_a_known_data_set_is_loaded(tmp_path):
     loaded = Setting.load("synthetic", "logged", 0.2, root=tmp_path)
     assert loaded.name == "synthetic/logged/eta-0.2"
     assert loaded.cache == tmp_path / "synthetic" / "embeddings"
-    assert loaded.data["user"].num_nodes == 200
+    assert loaded.data["user"].num_nodes == 1_000
 
 
 def test_raw_files_that_are_there_are_used(synthetic, tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ import torch
 from torch_geometric.data import HeteroData
 
 from kgrl.datasets import BookCrossing, from_frames
+from kgrl.experiments.setting import DATASETS
 from kgrl.experiments.statistics import (
     consecutive_count_averages,
     kgqr_statistics,
@@ -218,8 +219,10 @@ def test_the_script_prints_the_rows_beside_the_papers(tmp_path, monkeypatch, cap
     assert said.strip() in (tmp_path / "page.md").read_text()
     assert sorted(path.name for path in (tmp_path / "tables").glob("*.tex")) == [
         "kgqr-table2-synthetic.tex", "tpgr-table1-synthetic.tex"]  # Figure 3 cannot be made of it
-    assert "| synthetic | 200 | " in said
+    assert "| synthetic | 1,000 | " in said
     assert "| paper: Book-Crossing | 17,860 | 14,910 | 139,746 | 77,903 | 25 | 151,500 |" in said
-    assert "| synthetic | 200 | 500 | 4,000 | 20 | 8 |" in said
+    data = DATASETS["synthetic"](tmp_path / "data" / "synthetic")[0]
+    items = len(set(data["user", "rates", "item"].edge_index[1].tolist()))
+    assert f"| synthetic | 1,000 | {items:,} | 8,000 | 8 | 2 |" in said
     assert "| paper: Netflix | 480,189 | 17,770 | 100,498,277 | 209 | 5,655 |" in said
     assert "a data set with time stamps, got 'SyntheticKGRec'" in said
