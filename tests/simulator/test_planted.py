@@ -44,5 +44,5 @@ def test_data_without_planted_tastes_are_refused(data):
     for node, name in (("user", "taste"), ("item", "attribute")):
         other = data.clone()
         del other[node][name]
-        with pytest.raises(ValueError, match=rf"with data\['{node}'\].{name}, got \[.*; SyntheticKGRec makes such data"):
+        with pytest.raises(ValueError, match=rf"with data\['{node}'\].{name}, got \[.*; SyntheticKGRec makes such"):
             PlantedFeedback(other)
