@@ -38,8 +38,8 @@ from kgrl.simulator.simulator import Simulator
 DATASETS: dict[str, Callable[..., Any]] = {
     "book-crossing": BookCrossing, "ml-100k": MovieLens100K, "ml-1m": MovieLens1M, "ml-10m": MovieLens10M,
     "ml-20m": MovieLens20M, "netflix": NetflixPrize,
-    "synthetic": partial(SyntheticKGRec, num_users=1_000, num_items=3_000, num_attributes=20, tastes_per_user=2,
-                         num_distractors=20, ratings_per_user=8),  # as few ratings a user as Book-Crossing has
+    "synthetic": partial(SyntheticKGRec, num_users=1_000, num_items=3_000, num_attributes=16, tastes_per_user=2,
+                         num_distractors=16, ratings_per_user=8),  # as few ratings a user as Book-Crossing has
 }
 WORLDS = ("kgqr", "taste", "heldout", "logged", "planted")
 """``PredictedFeedback``'s presets, its choice on held-out ratings, ``RatedFeedback``, and ``PlantedFeedback``."""
