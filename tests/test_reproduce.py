@@ -95,7 +95,7 @@ def test_what_the_backfill_is_worth(script, tmp_path):
 
     setting = Setting.load("synthetic", "kgqr", 0.1, root=tmp_path / "data")
     bounds = setting.simulator.bounds(setting.test, setting.train)
-    some, every = rewards(40), rewards(500)
+    some, every = rewards(40), rewards(3_000)
     for name in ("all-knowing", "best fixed list"):
         assert some[name][0] < some[name][1] == pytest.approx(bounds.metrics(name)["reward"], abs=1e-4)
         assert every[name][0] == every[name][1] == some[name][1]
@@ -106,7 +106,7 @@ def test_what_the_backfill_is_worth(script, tmp_path):
         ranked = pool[setting.feedback.rows(user)[0, pool].argsort(descending=True)]
         total += float(setting.simulator.play(user, ranked[None, :32]).rewards.mean())
     assert some["all-knowing"][0] == pytest.approx(total / len(setting.test), abs=1e-4)
-    assert "| the 500 most liked items | all 500 items |" in page.read_text()
+    assert "| the 3000 most liked items | all 3,000 items |" in page.read_text()
 
 
 @pytest.mark.parametrize(("script_name", "arguments", "text"), [
@@ -117,7 +117,9 @@ def test_what_the_backfill_is_worth(script, tmp_path):
     ("run", ["kgqr-table3", "--with", "no_such.py"], "argument --with: must be a file, got 'no_such.py'"),
     ("run", ["kgqr-table3", "--device", "abacus"], "argument --device: must be a device of this machine, got 'abacus'"),
     ("render", ["kgqr-tabel3"], "did you mean 'kgqr-table3'?"),
+    ("render", ["kgqr-table3", "--results", "no_such.md"], "argument --results: must be a file, got 'no_such.md'"),
     ("tune", ["--methods", "Popularty"], "did you mean 'Popularity'?"),
+    ("data_statistics", ["--longest", "-1"], "argument --longest: must be a whole number of at least 0, got '-1'"),
 ])
 def test_what_is_not_known_is_said(script_name, arguments, text, script, tmp_path, capsys):
     with pytest.raises(SystemExit):

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from kgrl.candidates import FixedCandidates
 from kgrl.evaluate import score
-from kgrl.experiments.arguments import number_from, one_data_set, whole_from, world_name
+from kgrl.experiments.arguments import number_from, one_data_set, own_file, whole_from, world_name
 from kgrl.experiments.methods import BACKFILL
 from kgrl.experiments.page import fill
 from kgrl.experiments.setting import Setting
 from kgrl.experiments.sheet import Sheet, write_sheet
+from kgrl.simulator.bounds import distinct_items
 
 HERE = Path(__file__).resolve().parent
 
@@ -34,8 +35,8 @@ def options() -> argparse.Namespace:
     add("--size", type=whole_from(1), default=BACKFILL, help="how many of the most liked items")
     add("--data", type=Path, default=HERE.parents[1] / "data", help="where data sets are kept")
     add("--source", type=Path, help="folder that already holds the raw files of the one data set asked for")
-    add("--results", type=Path, help="a Markdown file; what stands between its marks <!-- backfill-DATASET-WORLD --> "
-        "is replaced")
+    add("--results", type=own_file, help="a Markdown file; what stands between its marks "
+        "<!-- backfill-DATASET-WORLD --> is replaced")
     add("--tables", type=Path, help="folder for Markdown, LaTeX and CSV files")
     args = parser.parse_args()
     one_data_set(parser, args.source, args.worlds)
@@ -71,7 +72,7 @@ def lines(setting: Setting, pool: FixedCandidates) -> dict[str, float]:
     best = torch.cat([pool.of(world.feedback.rows(part).T).T.topk(length).indices
                       for part in world.feedback.chunks(users)])
     fixed = pool.of(world.feedback.mean_feedback(setting.train)).topk(length).indices.expand(len(users), -1)
-    draws = torch.rand(len(users), pool.size, generator=torch.Generator().manual_seed(0)).topk(length).indices
+    draws = distinct_items(len(users), length, pool.size, torch.Generator().manual_seed(0))
     places: dict[str, Tensor] = {"all-knowing": best, "best fixed list": fixed, "random pick": draws}
     return {name: score(world.play(users, pool.items(shown)), world.num_relevant(users)).reward
             for name, shown in places.items()}

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from torch_geometric.data import HeteroData
 
+from kgrl.experiments.arguments import own_file, whole_from
 from kgrl.experiments.page import fill, link
-from kgrl.experiments.setting import DATASETS
+from kgrl.experiments.setting import DATASETS, Unserved
 from kgrl.experiments.sheet import Sheet, write_sheet
 from kgrl.experiments.statistics import (
     CountAverages,
@@ -44,10 +46,10 @@ def options() -> argparse.Namespace:
     add("--source", type=Path, help="folder that already holds the raw files; default: download them")
     add("--data", type=Path, default=HERE.parents[1] / "data", help="where data sets are kept")
     add("--above", type=float, default=3.0, help="Figure 3: a rating above it is positive")
-    add("--longest", type=int, default=20, help="Figure 3: counts up to it")
+    add("--longest", type=whole_from(0), default=20, help="Figure 3: counts up to it")
     add("--out", type=Path, default=HERE / "figures", help="folder of the figure")
-    add("--results", type=Path, help="a Markdown file; what stands between its marks <!-- statistics-DATASET --> is "
-        "replaced")
+    add("--results", type=own_file, help="a Markdown file; what stands between its marks "
+        "<!-- statistics-DATASET --> is replaced")
     add("--tables", type=Path, help="folder for Markdown, LaTeX and CSV files")
     return parser.parse_args()
 
@@ -69,10 +71,13 @@ def served(args: argparse.Namespace, name: str, make: Callable[[], Sheet]) -> st
     """A sheet as Markdown, in files where they are asked for; or why it cannot be made."""
     try:
         made = make()
-    except ValueError as error:
+    except Unserved as error:
         return f"{error}\n"
+    except ValueError as error:  # of an option: nothing is written
+        raise SystemExit(f"{Path(__file__).name}: error: {error}") from None
     if args.tables:
-        write_sheet(made, args.tables / f"{name}-{args.dataset}")
+        file = args.tables / f"{name}-{args.dataset}"
+        write_sheet(replace(made, figure=link(drawn(args), file) if made.figure else made.figure), file)
     return made.markdown()
 
 
@@ -86,14 +91,18 @@ def table(title: str, args: argparse.Namespace, counts: Mapping[str, int], colum
 
 def figure3(args: argparse.Namespace, data: HeteroData) -> Sheet:
     found, shuffled = (consecutive_count_averages(data, args.above, args.longest, seed) for seed in (None, 0))
-    path = args.out / f"tpgr-figure3-{args.dataset}.png"
-    plot_consecutive_counts(found, path, shuffled)
+    plot_consecutive_counts(found, drawn(args), shuffled)
     rows = [[str(count), *(cell(each[sign], count) for sign in ("positive", "negative") for each in (found, shuffled))]
             for count in range(args.longest + 1)]
     return Sheet("TPGR Figure 3: average rating after so many positive (negative) ratings in a row",
                  ["count", "after positive", "shuffled", "after negative", "shuffled"], rows,
                  ["average ± standard error (ratings); shuffled: each user's ratings in a random order"],
-                 link(path, args.results))
+                 link(drawn(args), args.results))
+
+
+def drawn(args: argparse.Namespace) -> Path:
+    """Where Figure 3 is drawn."""
+    return args.out / f"tpgr-figure3-{args.dataset}.png"
 
 
 def cell(averages: CountAverages, count: int) -> str:

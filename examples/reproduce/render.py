@@ -38,15 +38,15 @@ def options() -> argparse.Namespace:
     add("--cells", type=Path, default=HERE / "cells", help="folder of the cells")
     add("--tuned", type=Path, default=HERE / "tuned.json", help="what tune.py chose")
     add("--out", type=Path, help="folder for a file a table and format; default: print Markdown")
-    add("--results", type=Path, help="a Markdown file; what stands between its marks <!-- TABLE --> and "
+    add("--results", type=own_file, help="a Markdown file; what stands between its marks <!-- TABLE --> and "
         "<!-- end TABLE --> is replaced; figures go into the folder `figures` beside it")
     add("--with", dest="own", type=own_file, help="a Python file that registers methods of one's own: rows of "
         "every table")
     add("--interactions", type=whole_from(32), help="as the cells were run with: --interactions of run.py")
     args = parser.parse_args()
     own = {method.name: method.name for method in methods_in(args.own)} if args.own else {}
-    args.share = 0.0 if args.tables else 0.5
-    args.tables = [replace(table, rows={**table.rows, **own}) for table in args.tables or TABLES.values()]
+    args.share, once = 0.0 if args.tables else 0.5, {table.name: table for table in args.tables or TABLES.values()}
+    args.tables = [replace(table, rows={**table.rows, **own}) for table in once.values()]
     args.training = {} if args.interactions is None else {"interactions": args.interactions}
     return args
 

@@ -5,9 +5,10 @@
     python examples/reproduce/run.py --methods TPGR --worlds netflix/logged --source FOLDER    # rows of no table
     python examples/reproduce/run.py --with my_agent.py --methods "My agent" --worlds ml-100k/heldout     # one's own
 
-What is cut off goes on where it was when the same command is given again; several machines may share the folder of
-cells. `tune.py` chooses the options beforehand, `render.py` makes the tables. Raw files come from --source, or for
-Book-Crossing from the folder that the variable KGRL_BOOK_CROSSING names, or are downloaded.
+What is cut off goes on where it was when the same command is given again. Several processes or machines may share the
+folder of cells if each is given seeds or methods of its own: none looks what another is at. `tune.py` chooses the
+options beforehand, `render.py` makes the tables. Raw files come from --source, or for Book-Crossing from the folder
+that the variable KGRL_BOOK_CROSSING names, or are downloaded.
 """
 
 from __future__ import annotations

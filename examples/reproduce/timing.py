@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from kgrl.experiments.arguments import device_name, number_from, whole_from
+from kgrl.experiments.arguments import device_name, number_from, own_file, whole_from
 from kgrl.experiments.deciders import DECIDERS, make_decider
 from kgrl.experiments.page import fill, link
 from kgrl.experiments.sheet import Sheet, write_sheet
@@ -65,7 +65,7 @@ def options() -> argparse.Namespace:
         add("--device", type=device_name, default="cpu")
         add("--seed", type=int, default=0)
         add("--out", type=Path, default=HERE / "figures", help="folder of the files")
-        add("--results", type=Path, help="a Markdown file; what stands between its marks "
+        add("--results", type=own_file, help="a Markdown file; what stands between its marks "
             f"<!-- timing-{name} --> is replaced")
         add("--tables", type=Path, help="folder for Markdown, LaTeX and CSV files")
     args = parser.parse_args()
@@ -86,17 +86,18 @@ def main() -> None:
     result = {"options": given, "torch": torch.__version__, "decisions": rows, "training": trained}
     with whole_file(args.out / f"timing-{args.command}.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    if scales:
-        plot_decision_times(rows, args.out / "timing-scaling.png")
-    figure = link(args.out / "timing-scaling.png", args.results)
-    made = scaling(rows, figure) if scales else side_by_side(TITLES[args.command], rows, trained)
+    drawn = args.out / "timing-scaling.png"
+    made = scaling(rows, link(drawn, args.results)) if scales else side_by_side(TITLES[args.command], rows, trained)
     note = f"Fastest of {args.repeats}; {args.threads} thread(s), {args.device}. "
+    if scales:
+        plot_decision_times(rows, drawn)
     made = replace(made, notes=[f"{note}{MARK}: in proportion, from fewer than 10⁶ decisions."])
     print(f"\n{made.markdown()}")
     if args.results:
         fill(args.results, {f"timing-{args.command}": made.markdown()})
     if args.tables:
-        write_sheet(made, args.tables / f"timing-{args.command}")
+        file = args.tables / f"timing-{args.command}"
+        write_sheet(replace(made, figure=link(drawn, file) if made.figure else made.figure), file)
 
 
 def training_times(args: argparse.Namespace) -> list[Row]:

@@ -30,6 +30,9 @@ class SyntheticKGRec(KGRecDataset):
     its attribute, ``(item, has_attribute, entity)``, so two hops over the attribute lead from a liked item to the
     others. Distractors are a second such relation that explains nothing.
 
+    A user's further favourites follow from the first at the same distances for all: there are A kinds of users (but for
+    coincidences fewer), and who likes attribute a likes the same others. The logged ratings tell that, the KG does not.
+
     ``data['user'].taste [U, k]`` and ``data['item'].attribute [N]`` hold the truth; entity a, for a below
     ``num_attributes``, is attribute a. The logged ratings are binary, ``noise`` of them wrong.
 

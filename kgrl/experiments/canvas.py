@@ -22,7 +22,8 @@ def canvas(
         title: above the figure.
         panels: axes side by side.
         size: width and height of one of them, in inches.
-        legend: where in each panel the legend is; "": none.
+        legend: where in each panel the legend is, in Matplotlib's words; "beside": to the right of the panels, for more
+            lines than a panel has room to name; "": none.
     """
     from matplotlib.figure import Figure  # an extra; not pyplot, whose backend and open figures are the caller's
 
@@ -31,8 +32,10 @@ def canvas(
     yield list(axes)
     for each in axes:
         each.grid(alpha=0.3)
-        if legend and each.get_legend_handles_labels()[0]:
+        if legend not in ("", "beside") and each.get_legend_handles_labels()[0]:
             each.legend(loc=legend, fontsize="small")
+    if legend == "beside":
+        figure.legend(loc="outside right upper", fontsize="small")
     figure.suptitle(title)
     with whole_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)

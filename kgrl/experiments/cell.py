@@ -166,5 +166,5 @@ def _unpacked(text: str) -> Tensor:
 
 
 def _rounded(row: Mapping[str, float]) -> dict[str, float]:
-    """A curve's row with six digits."""
-    return {name: float(f"{value:.6g}") for name, value in row.items()}
+    """A curve's row with six digits; counts keep all of theirs."""
+    return {name: value if float(value).is_integer() else float(f"{value:.6g}") for name, value in row.items()}

@@ -22,7 +22,7 @@ def plot_curves(table: Table, results: Results, path: str | os.PathLike[str]) ->
 
     KGQR's Figure 3. On the validation users of the curves, the bounds on the same users as flat lines.
     """
-    with canvas(path, _title(table, results), legend="lower right") as (axes,):
+    with canvas(path, _title(table, results), size=(11, 5), legend="beside") as (axes,):
         axes.set_prop_cycle(color=COLOURS * 2, linestyle=["-"] * 10 + ["--"] * 10)
         for label, method in table.rows.items():
             cells = [cell for cell in results.of(method) if cell.curve]

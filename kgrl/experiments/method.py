@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from kgrl.experiments.setting import Setting
+from kgrl.experiments.setting import NEEDS, Setting
 from kgrl.files import digest, sha256
 from kgrl.options import expected, one_of
 
@@ -37,7 +37,7 @@ class Method:
         grid: option settings that the hyper-parameter search tries; the first is what runs without a search.
         training: arguments of :func:`kgrl.train.fit` (``interactions``, ``sessions``, ``evaluate_every``); empty for a
             method that does not learn from interactions.
-        needs: ``"kg"`` or ``"time"``, what a data set must have.
+        needs: what a data set must have: names of :data:`kgrl.experiments.setting.NEEDS`.
         tuned_as: the method whose search result it takes: itself unless given. Variants differ in what they are named
             for and in nothing else.
         in_paper: what the paper calls it, so that its figures stand beside the row: the same unless given.
@@ -115,9 +115,17 @@ def register(method: Method) -> Method:
     """Makes a method known, so that tables can have a row of it.
 
     Raises:
-        ValueError: another method of that name, or of that folder, is known, the name is a bound's, the grid is empty,
-            or ``tuned_as`` is not known yet.
+        ValueError: another method of that name, or of that folder, is known, the name is a bound's or has neither
+            letter nor digit to name a folder with, ``needs`` has something unknown, the grid is empty, or ``tuned_as``
+            is not known yet.
     """
+    if not method.slug.strip("."):
+        raise ValueError(expected("name", "one with a letter from a to z or a digit", method.name,
+                                  "its cells are kept in a folder of that name"))
+    if isinstance(method.needs, str):
+        raise ValueError(expected("needs", "a sequence of names", method.needs, f"write ({method.needs!r},)"))
+    for what in method.needs:
+        one_of("needs", what, NEEDS)
     if method.slug.startswith(f"{slug(BOUND)}-"):
         raise ValueError(expected("name", f"one that does not begin with {BOUND!r}: the world's bounds are kept there",
                                   method.name))

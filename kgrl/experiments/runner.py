@@ -69,7 +69,7 @@ def run_cell(
     seconds = {"building": built, "training": curve[-1]["seconds"] if curve else 0.0,
                "test users": time.perf_counter() - evaluated}
     cell = _cell(setting, method.name, seed, scores, options=options, training=training, curve=curve,
-                 note=method.note(setting), made=_made(setting) | {"seconds": seconds, "agent": _written(agent)}
+                 note=method.note(setting) or "", made=_made(setting) | {"seconds": seconds, "agent": _written(agent)}
                  | ({} if method.code is None else {"code": method.code}))
     cell.write(folder)
     if checkpoint is not None:

@@ -104,7 +104,7 @@ class Tuned:
             return dict(method.grid[0])
         if result["options"] not in [json.loads(json.dumps(dict(options))) for options in method.grid]:
             raise ValueError(expected(f"{self.path}: {world}: {method.search_name}", "a setting of the method's grid",
-                                      result["options"], "run the search again"))
+                                      result["options"], "search again, with tune.py --again"))
         return dict(result["options"])
 
     def searched(self, world: str, method: Method) -> bool:
@@ -117,7 +117,7 @@ class Tuned:
         Raises:
             ValueError: ``method`` takes another's options.
         """
-        if method.tuned_as:
+        if method.search_name != method.name:
             raise ValueError(expected("method", "one with a search of its own", method.name,
                                       f"search for {method.tuned_as!r}"))
         self.found = Tuned(self.path).found

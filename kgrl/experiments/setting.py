@@ -43,6 +43,8 @@ DATASETS: dict[str, Callable[..., Any]] = {
 }
 WORLDS = ("kgqr", "taste", "heldout", "logged", "planted")
 """``PredictedFeedback``'s presets, its choice on held-out ratings, ``RatedFeedback``, and ``PlantedFeedback``."""
+NEEDS = {"time": "time stamps", "kg": "a knowledge graph", "tastes": "planted tastes"}
+"""What a table or a method may need of a data set, as the text calls it that says it is missing."""
 DIM = 50
 """Length of item vectors, "fixed to 50 for all the models" (KGQR, section 5.1.5)."""
 TASTE = 8
@@ -171,15 +173,15 @@ class Setting:
         """Refuses a table or method that the data set cannot serve.
 
         Args:
-            what: ``"time"``, ``"kg"`` or ``"tastes"``.
+            what: one of :data:`NEEDS`.
             of: which table or method needs it.
 
         Raises:
             Unserved: the data set lacks it.
         """
-        there, name = {"time": (self.has_time, "time stamps"), "kg": (self.has_kg, "a knowledge graph"),
-                       "tastes": ("taste" in self.data["user"], "planted tastes")}[what]
-        if not there:
+        name = NEEDS[one_of("what", what, NEEDS)]
+        there = {"time": self.has_time, "kg": self.has_kg, "tastes": "taste" in self.data["user"]}
+        if not there[what]:
             raise Unserved(f"{of} needs {name}, and {self.dataset} has none; choose another data set")
 
     @_Shared

@@ -12,6 +12,7 @@ from torch_geometric.data import HeteroData
 from torch_geometric.utils import lexsort
 
 from kgrl.experiments.canvas import canvas
+from kgrl.experiments.setting import Unserved
 from kgrl.options import at_least, expected
 from kgrl.seeding import generator_for
 from kgrl.simulator.ratings import EDGES, normalised_ratings
@@ -33,7 +34,8 @@ def kgqr_statistics(data: HeteroData) -> dict[str, int]:
     - ``triples``: as the files have them.
 
     Raises:
-        ValueError: a data set without ratings or without a KG.
+        ValueError: a data set without ratings.
+        Unserved: one without a KG.
     """
     ratings, linked = normalised_ratings(data), _linked_items(data)
     rated = torch.zeros_like(linked)
@@ -57,7 +59,7 @@ def _linked_items(data: HeteroData) -> Tensor:
     """``[N]``, whether each item is an entity of some triple."""
     kinds = _kg_edge_types(data)
     if not kinds:
-        raise ValueError(expected("data", "a data set with a KG", _name(data), "KGQR's Table 2 counts its triples"))
+        raise Unserved(expected("data", "a data set with a KG", _name(data), "KGQR's Table 2 counts its triples"))
     linked = torch.zeros(data["item"].num_nodes, dtype=torch.bool, device=data[kinds[0]].edge_index.device)
     for kind in kinds:
         for end, ids in zip((kind[0], kind[2]), data[kind].edge_index, strict=True):
@@ -121,13 +123,14 @@ def consecutive_count_averages(
         Averages for ``"positive"`` and for ``"negative"`` counts.
 
     Raises:
-        ValueError: no ratings, no time stamps, or ``above`` outside the scale.
+        ValueError: no ratings, or ``above`` outside the scale.
+        Unserved: no time stamps.
     """
     users, rating = normalised_ratings(data).users, data[EDGES].rating
     low, high, _ = data.rating_scale
     if "time" not in data[EDGES]:
-        raise ValueError(expected("data", "a data set with time stamps", _name(data),
-                                  "TPGR's Figure 3 follows each user's ratings in time"))
+        raise Unserved(expected("data", "a data set with time stamps", _name(data),
+                                "TPGR's Figure 3 follows each user's ratings in time"))
     if not low <= above < high:
         raise ValueError(expected("above", f"a rating in [{low}, {high})", above, "it is on the data's raw scale"))
     at_least("longest", longest, 0)

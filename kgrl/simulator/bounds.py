@@ -23,14 +23,16 @@ class Bounds:
     Args:
         lines: the sessions of each recommender by its name, all of the same users in the same order: ``"all-knowing"``
             (each user's T highest feedbacks, best first), ``"best fixed list"`` (the T items of highest mean feedback
-            over the training users, in that order), ``"most liked list"`` (the first T of the popularity ranking; only
-            where there is one), ``"random"``.
+            over the training users, in that order; of equal means, the items of lower number), ``"most liked list"``
+            (the first T of the popularity ranking; only where there is one), ``"random"``. The fixed list looks at each
+            item by itself: where items come in groups that are alike and η > 0, it may be all of one group, and who
+            does not like that has misses in a row; even ``"random"`` is above it then.
         num_relevant: ``[U]``, each user's number of relevant items, for recall.
         upper: mean reward a step that nothing may exceed: the mean of each user's T highest feedbacks plus η(T − 1)/2,
             averaged over the users (where stopping early would be better still, that). At η > 0 the all-knowing stays
             below it, and an ordering with more foresight can beat the all-knowing slightly.
         taste_share: (all-knowing − best fixed list) / (all-knowing − random), all at η = 0: how much of the world is
-            personal.
+            personal. Above 1 where the list is below random.
     """
 
     lines: Mapping[str, Sessions] = field(repr=False)

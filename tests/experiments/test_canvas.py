@@ -28,6 +28,16 @@ def test_no_legend_unless_asked_for(tmp_path):
     assert axes.get_legend() is None
 
 
+def test_a_legend_beside_covers_no_panel(tmp_path):
+    with canvas(tmp_path / "a.png", legend="beside") as (axes,):
+        for line in range(20):
+            axes.plot([1, 2], [line, line], label=f"line {line}")
+    legend, = axes.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [f"line {line}" for line in range(20)]
+    assert axes.get_legend() is None
+    assert legend.get_window_extent().x0 > axes.get_window_extent().x1
+
+
 def test_a_block_that_fails_leaves_the_old_figure(tmp_path):
     (tmp_path / "a.png").write_text("old")
     with pytest.raises(RuntimeError, match="inside"), canvas(tmp_path / "a.png"):

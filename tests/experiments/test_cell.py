@@ -42,6 +42,11 @@ def test_a_write_that_is_cut_off_leaves_the_old_cell(tmp_path, monkeypatch):
     assert path.read_bytes() == before
 
 
+def test_counts_of_a_curve_keep_all_their_digits(tmp_path):
+    cell = made(curve=[{"interactions": 1_179_648.0, "reward": 1_179_648.5}])
+    assert Cell.read(cell.write(tmp_path)).curve == [{"interactions": 1_179_648.0, "reward": 1_179_650.0}]
+
+
 def test_a_cell_is_small(tmp_path):
     users = torch.rand(3_600, generator=torch.Generator().manual_seed(0)) * 4 - 1
     per_user = dict.fromkeys(("reward", "precision", "recall", "f1"), users)

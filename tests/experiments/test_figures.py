@@ -47,7 +47,7 @@ def test_curves(results, drawn, tmp_path):
     assert drawn[0].get_suptitle() == f"Figure 9\n{SETTING}"
     assert "interactions" in axes.get_xlabel()
     assert "reward" in axes.get_ylabel()
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["first", "all-knowing", "best fixed list"]
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["first", "all-knowing", "best fixed list"]
     lines = {line.get_label(): list(map(float, line.get_ydata())) for line in axes.get_lines()}
     # the mean over seeds, as far as all of them go; B has no curve; the bounds at their level on the same users
     assert lines == {"first": [1.25, 2.25], "all-knowing": [3.1, 3.1], "best fixed list": [1.4, 1.4]}

@@ -69,6 +69,17 @@ def test_two_methods_never_share_a_folder():
     register(Method("Boundless", build))
 
 
+@pytest.mark.parametrize(("changed", "named"), [
+    ({"name": "方法"}, "`name` must be one with a letter"), ({"name": ".."}, "`name` must be one with a letter"),
+    ({"needs": "kg"}, r"`needs` must be a sequence of names, got 'kg'; write \('kg',\)"),
+    ({"needs": ("times",)}, "`needs` must be a known name, got 'times'; .*did you mean 'time'"),
+])
+def test_what_cannot_be_run_is_not_registered(changed, named):
+    with pytest.raises(ValueError, match=named):
+        register(Method(**{"name": "One that is not", "build": object} | changed))
+    assert "One that is not" not in METHODS
+
+
 @pytest.mark.usefixtures("known")
 def test_a_variant_takes_the_options_of_a_method_that_is_known():
     with pytest.raises(ValueError, match="`tuned_as` must be a known name, got 'Mine'"):

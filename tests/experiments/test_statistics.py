@@ -226,3 +226,22 @@ def test_the_script_prints_the_rows_beside_the_papers(tmp_path, monkeypatch, cap
     assert f"| synthetic | 1,000 | {items:,} | 8,000 | 8 | 2 |" in said
     assert "| paper: Netflix | 480,189 | 17,770 | 100,498,277 | 209 | 5,655 |" in said
     assert "a data set with time stamps, got 'SyntheticKGRec'" in said
+
+
+def test_a_wrong_option_of_the_script_leaves_the_page(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setitem(DATASETS, "timed", lambda root, source: [rated(DOZEN)])
+    script = str(Path(__file__).resolve().parents[2] / "examples" / "reproduce" / "data_statistics.py")
+    page = tmp_path / "page.md"
+    page.write_text(old := "<!-- statistics-timed -->\nold\n<!-- end statistics-timed -->\n")
+    given = [script, "--dataset", "timed", "--data", str(tmp_path), "--out", str(tmp_path / "figures"),
+             "--results", str(page), "--tables", str(tmp_path / "tables")]
+    monkeypatch.setattr(sys, "argv", [*given, "--above", "9"])
+    with pytest.raises(SystemExit, match=r"data_statistics\.py: error: `above` must be a rating in \[1\.0, 5\.0\)"):
+        runpy.run_path(script, run_name="__main__")
+    assert page.read_text() == old
+    monkeypatch.setattr(sys, "argv", given)
+    runpy.run_path(script, run_name="__main__")
+    for text, folder in ((page, tmp_path), (tmp_path / "tables" / "tpgr-figure3-timed.md", tmp_path / "tables")):
+        (linked,) = re.findall(r"\]\((.*\.png)\)", text.read_text())
+        assert (folder / linked).read_bytes()[:8] == PNG  # it leads from where it stands
