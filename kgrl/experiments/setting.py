@@ -151,13 +151,14 @@ class Setting:
 
     @_Shared
     def digest(self) -> str:
-        """Of ratings, their times, KG, horizon and split: cells are of the same data if they agree in it."""
+        """Of ratings, their times, KG, planted tastes, horizon and split: cells agreeing in it are of the same data."""
         data = self.data
         edges = [part for kind in sorted(data.edge_types) for part in (list(kind), data[kind].edge_index)]
         ratings = data["user", "rates", "item"]
+        planted = [data["user"].taste, data["item"].attribute] if "taste" in data["user"] else []
         return digest(data["user"].num_nodes, data["item"].num_nodes, ratings.rating, list(data.rating_scale),
-                      self.horizon, *edges, *([ratings.time] if self.has_time else []), self.train, self.curve_users,
-                      self.test)
+                      self.horizon, *edges, *([ratings.time] if self.has_time else []), *planted, self.train,
+                      self.curve_users, self.test)
 
     @property
     def has_time(self) -> bool:

@@ -141,7 +141,11 @@ def test_the_digest_tells_data_apart(synthetic, setting):
     newcomer["user"].num_nodes += 1
     new_item["item"].num_nodes += 1
     changed += [Setting(data, "kgqr", dataset="synthetic", horizon=8) for data in (renamed, scaled, newcomer, new_item)]
-    assert len({setting.digest, *(each.digest for each in changed)}) == 8
+    tastes, attributes = synthetic.clone(), synthetic.clone()
+    tastes["user"].taste = (tastes["user"].taste + 1) % 10
+    attributes["item"].attribute = attributes["item"].attribute.flip(0)
+    changed += [Setting(data, "planted", dataset="synthetic", horizon=8) for data in (tastes, attributes)]
+    assert len({setting.digest, *(each.digest for each in changed)}) == 10
     timed = [synthetic.clone(), synthetic.clone()]
     for order, data in enumerate(timed):
         time = torch.arange(len(data["user", "rates", "item"].rating))
