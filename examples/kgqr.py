@@ -1,7 +1,8 @@
-"""KGQR on a real data set: load, pre-train the KG embeddings, train against the simulator, show what was learned.
+"""KGQR on a data set with a KG: load, pre-train the embeddings, train against the simulator, show what was learned.
 
     python examples/kgqr.py                                            # MovieLens-100K
     python examples/kgqr.py --dataset book-crossing --source FOLDER    # the paper's world; --world taste for the other
+    python examples/kgqr.py --dataset synthetic                        # a made world, whose tastes follow the KG
 
 Prints the data, the world's bounds, the learning curve and the scores of test users; writes metrics.json,
 learning_curve.png and recommendations.md into --out. An interrupted run, started again, goes on where it was.
@@ -14,6 +15,7 @@ import json
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +23,20 @@ from torch_geometric.data import HeteroData
 
 from kgrl.agents import KGQR
 from kgrl.agents.random import Random
-from kgrl.datasets import BookCrossing, MovieLens100K, popular_items, split_users
+from kgrl.datasets import MovieLens10M, popular_items, split_users
 from kgrl.evaluate import METRICS, Scores, evaluate, score
-from kgrl.experiments.arguments import agent_options, number_from, whole_from
-from kgrl.experiments.report import held, plot_curve, score_table, session_pages
+from kgrl.experiments.arguments import agent_options, number_from, whole_from, world_name
+from kgrl.experiments.report import held, node_names, plot_curve, score_table, session_pages
+from kgrl.experiments.setting import DATASETS
 from kgrl.files import whole_file
 from kgrl.graph import knowledge_graph, shuffled, without_edges
 from kgrl.options import expected
 from kgrl.pretrain import factor_tastes, pretrain_entities
-from kgrl.simulator import PredictedFeedback, Simulator
+from kgrl.simulator import FeedbackModel, PlantedFeedback, PredictedFeedback, Simulator
 from kgrl.train import fit
+
+WITH_KG: dict[str, Callable[..., Any]] = {
+    **{name: made for name, made in DATASETS.items() if name != "netflix"}, "ml-10m": partial(MovieLens10M, kg=True)}
 
 # what the paper's state lacks: the streaks that the reward depends on, and the feedback beside the liking
 BEYOND_THE_PAPER = {"streak_state": True, "taste_channels": 8}
@@ -48,17 +54,20 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("book-crossing", "taste"): {
         "interactions": 40_960, "backfill": "popular:300", "gamma": 0.0, "epsilon": 0.1, "batch_size": 256,
         "gradient_steps": 32, **BEYOND_THE_PAPER},
+    ("synthetic", "planted"): {
+        "interactions": 20_480, "backfill": "popular:300", "gamma": 0.1, "lr": 1e-3, **BEYOND_THE_PAPER},
 }
+ELSEWHERE = {"interactions": 20_480, "backfill": "popular:300", **BEYOND_THE_PAPER}
 
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--dataset", choices=["ml-100k", "book-crossing"], default="ml-100k")
+    add("--dataset", choices=WITH_KG, default="ml-100k")
     add("--source", type=Path, help="folder that already holds the raw files; default: download them")
     add("--data", type=Path, default=Path(__file__).resolve().parents[1] / "data", help="where data sets are kept")
-    add("--world", choices=["heldout", "kgqr", "taste"], help="how the simulator is fitted; default: heldout for "
-        "ml-100k (chosen on held-out ratings), kgqr for book-crossing (the paper's)")
+    add("--world", choices=["heldout", "kgqr", "taste", "planted"], help="how the simulator is fitted; default: "
+        "heldout (chosen on held-out ratings); kgqr (the paper's) for book-crossing, planted (made) for synthetic")
     add("--eta", type=number_from(0), default=0.1, help="weight of the streak term")
     add("--kg", choices=["real", "shuffled", "none"], default="real", help="controls: shuffled tails, or no KG at all")
     add("--aggregator", default="mean", help="mean, concat, neighbor or gat")
@@ -70,8 +79,14 @@ def options() -> argparse.Namespace:
     add("--seed", type=int, default=0, help="of the agent; the split and the world have seed 0")
     add("--out", type=Path, default=Path("runs/kgqr"), help="folder of the results")
     args = parser.parse_args()
-    args.world = args.world or ("heldout" if args.dataset == "ml-100k" else "kgqr")
-    chosen = SETTINGS.get((args.dataset, args.world), {"interactions": 20_480, "backfill": "popular:300"}).copy()
+    args.world = args.world or {"book-crossing": "kgqr", "synthetic": "planted"}.get(args.dataset, "heldout")
+    try:
+        world_name(f"{args.dataset}/{args.world}")
+    except argparse.ArgumentTypeError as error:
+        parser.error(f"--world {error}")
+    if args.source and args.dataset == "synthetic":
+        parser.error("--source is of no use: synthetic data are made, not read")
+    chosen = SETTINGS.get((args.dataset, args.world), ELSEWHERE).copy()
     interactions, backfill = chosen.pop("interactions"), chosen.pop("backfill")
     args.interactions = interactions if args.interactions is None else args.interactions
     args.backfill = backfill if args.backfill is None else args.backfill
@@ -85,19 +100,21 @@ def options() -> argparse.Namespace:
 
 
 def load(args: argparse.Namespace) -> HeteroData:
-    name = {"ml-100k": MovieLens100K, "book-crossing": BookCrossing}[args.dataset]
-    data = name(args.data / args.dataset, source=args.source)[0]
+    raw = {"source": args.source} if args.source else {}
+    data = WITH_KG[args.dataset](args.data / args.dataset, **raw)[0]
     for stage in ("before", "after"):
         counts = ", ".join(f"{count:,} {what}" for what, count in data.provenance[stage].items())
         print(f"{stage} linking: {counts}")
     return data
 
 
-def titles(data: HeteroData) -> Callable[[int], str]:
-    """What a node of the KG is called: a title where the data set has one, else the raw id."""
-    items = data["item"].get("title") or data["item"].raw_id
-    names = [*items, *data["entity"].raw_id]
-    return lambda node: str(names[node])
+def feedback_of(world: str, data: HeteroData) -> FeedbackModel:
+    """What users feel about items: as planted, or as a matrix factorization of the ratings predicts."""
+    if world == "planted":
+        return PlantedFeedback(data)
+    feedback = PredictedFeedback.fit(data, dim=20, seed=0, preset=None if world == "heldout" else world)
+    print(f"world: {feedback.fitting}")
+    return feedback
 
 
 def relations(data: HeteroData) -> Callable[[str], str]:
@@ -125,11 +142,10 @@ def main() -> None:
     kg = {"real": lambda: kg, "shuffled": lambda: shuffled(kg, seed=0), "none": lambda: without_edges(kg)}[args.kg]()
     embedding = None if args.kg == "none" else timed("TransE", lambda: pretrain_entities(
         kg, model="TransE", dim=50, seed=0, cache=args.data / args.dataset / "embeddings"))
-    preset = None if args.world == "heldout" else args.world
-    feedback = timed("world", lambda: PredictedFeedback.fit(data, dim=20, seed=0, preset=preset))
+    feedback = timed("world", lambda: feedback_of(args.world, data))
     world = Simulator(feedback, eta=args.eta, horizon=32, first=popular)
     bounds = world.bounds(valid, train)
-    print(f"world: {feedback.fitting}\n{bounds}\n(on {len(valid)} validation users)")
+    print(f"{bounds}\n(on {len(valid)} validation users)")
     print(", ".join(f"{what} {spent:.1f} s" for what, spent in seconds.items()))
 
     length = args.agent.get("taste_channels", 8)
@@ -149,7 +165,8 @@ def main() -> None:
     scores |= {name: score(sessions, bounds.num_relevant) for name, sessions in bounds.lines.items()}
     print(f"\n{len(test)} test users; p: paired Wilcoxon test of KGQR against the row\n{score_table(scores, 'KGQR')}")
     write(args, curve, levels, scores, seconds, bounds.upper)
-    pages = session_pages(scores["KGQR"].sessions, range(3), agent.candidates, titles(data), relations(data))
+    pages = session_pages(scores["KGQR"].sessions, range(3), agent.candidates, node_names(data).__getitem__,
+                          relations(data))
     with whole_file(args.out / "recommendations.md") as temporary:
         temporary.write_text(f"# Sessions of test users\n\n{pages}", encoding="utf-8")
     agent.save(args.out / "agent.safetensors")

@@ -26,7 +26,7 @@ from kgrl.agents import TPGR, LinearGaussian
 from kgrl.datasets import BookCrossing, MovieLens1M, MovieLens10M, MovieLens20M, MovieLens100K, from_frames, split_users
 from kgrl.evaluate import METRICS, evaluate, score
 from kgrl.experiments.arguments import agent_options, number_from, whole_from
-from kgrl.experiments.report import plot_curve, score_table, session_pages, tree_page
+from kgrl.experiments.report import node_names, plot_curve, score_table, session_pages, tree_page
 from kgrl.files import whole_file
 from kgrl.graph import knowledge_graph
 from kgrl.pretrain import item_vectors, pretrain_entities
@@ -146,13 +146,13 @@ def main() -> None:
         "test_upper_bound": bounds.upper, "interactions_per_second": speed(curve[-1]),
         "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }
-    titles = data["item"].get("title") or data["item"].raw_id
+    name = node_names(data).__getitem__
     pages = {"metrics.json": json.dumps(metrics, indent=1) + "\n",
-             "tree.md": f"# Cluster tree\n\n{tree_page(tree, lambda item: str(titles[item]))}\n",
+             "tree.md": f"# Cluster tree\n\n{tree_page(tree, name)}\n",
              "sessions.md": "# Sessions of test users\n\n" + session_pages(
-                 scores["TPGR"].sessions, range(min(3, len(test))), None, lambda item: str(titles[item]))}
-    for name, text in pages.items():
-        with whole_file(args.out / name) as temporary:
+                 scores["TPGR"].sessions, range(min(3, len(test))), None, name)}
+    for page, text in pages.items():
+        with whole_file(args.out / page) as temporary:
             temporary.write_text(text, encoding="utf-8")
     agent.save(args.out / "agent.safetensors")
     print(f"wrote {', '.join(pages)}, learning_curve.png and agent.safetensors to {args.out}/")

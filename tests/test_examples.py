@@ -6,6 +6,7 @@ import json
 import math
 import os
 import random
+import re
 import runpy
 import subprocess
 import sys
@@ -70,6 +71,16 @@ def test_kgqr(small_ml100k, tmp_path):
     assert again[again.index("8 test users"):] == said[said.index("8 test users"):]
 
 
+def test_kgqr_in_the_made_world(tmp_path):
+    pytest.importorskip("matplotlib")
+    said = run("--dataset", "synthetic", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"),
+               "--interactions", "1024", "--set", "gradient_steps=1")
+    assert "upper bound          2.550" in said  # 1 for a liked item, and 0.1 · 31 / 2 for those before
+    page = (tmp_path / "out" / "recommendations.md").read_text()
+    assert re.search(r"shares has attribute \(30\d\d\)", page)  # entities are called 3000 to 3031
+    assert "tensor" not in page
+
+
 def test_tpgr(small_ml100k, tmp_path):
     pytest.importorskip("matplotlib")
     arguments = ["--source", str(small_ml100k), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"),
@@ -114,6 +125,9 @@ def test_tpgr_on_a_file_of_ratings_with_kgqrs_state(small_ml100k, tmp_path):
     ("kgqr --backfill popular:0", "got 'popular:0'"),
     ("kgqr --backfill popula:3", "got 'popula:3'"),
     ("kgqr --backfill=", "got ''"),
+    ("kgqr --world planted", "--world must be a world that ml-100k has, got 'planted'"),
+    ("kgqr --dataset synthetic --source f", "--source is of no use: synthetic data are made"),
+    ("kgqr --dataset netflix", "invalid choice: 'netflix'"),
     ("kgqr --interactions 0", "--interactions: must be a whole number of at least 32, got '0'"),
     ("tpgr --set gamma", "`--set` must be NAME=VALUE"),
     ("tpgr --set gama=0.8", "did you mean 'gamma'?"),
@@ -134,17 +148,21 @@ def test_a_wrong_argument_ends_the_script_at_once(command, text, tmp_path, monke
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("arguments", "interactions", "backfill"), [
-    ([], 30_720, ("popular", 300)),
-    (["--backfill", "none", "--interactions", "64"], 64, None),
-    (["--backfill", "random:7"], 30_720, ("random", 7)),
-    (["--backfill", "random:7", "--set", 'backfill=["fill", 3]'], 30_720, ["fill", 3]),
+@pytest.mark.parametrize(("arguments", "world", "interactions", "backfill"), [
+    ([], "heldout", 30_720, ("popular", 300)),
+    (["--backfill", "none", "--interactions", "64"], "heldout", 64, None),
+    (["--backfill", "random:7"], "heldout", 30_720, ("random", 7)),
+    (["--backfill", "random:7", "--set", 'backfill=["fill", 3]'], "heldout", 30_720, ["fill", 3]),
+    (["--dataset", "book-crossing"], "kgqr", 20_480, ("random", 300)),
+    (["--dataset", "ml-20m"], "heldout", 20_480, ("popular", 300)),
+    (["--dataset", "synthetic"], "planted", 20_480, ("popular", 300)),
 ])
-def test_what_kgqr_makes_of_its_arguments(arguments, interactions, backfill, monkeypatch):
+def test_what_kgqr_makes_of_its_arguments(arguments, world, interactions, backfill, monkeypatch):
     script = str(ROOT / "examples" / "kgqr.py")
     monkeypatch.setattr(sys, "argv", [script, *arguments])
     args = runpy.run_path(script)["options"]()
-    assert (args.interactions, args.agent["backfill"]) == (interactions, backfill)
+    assert (args.world, args.interactions, args.agent["backfill"]) == (world, interactions, backfill)
+    assert args.agent["streak_state"] is True
 
 
 def test_a_data_sets_test_users_may_be_those_from_an_id_on(small_ml100k, tmp_path, monkeypatch):

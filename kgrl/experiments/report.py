@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch_geometric.data import HeteroData
 
 from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.evaluate import METRICS, Scores, compare
@@ -58,6 +59,16 @@ def plot_curve(
         for number, (name, level) in enumerate(levels.items(), start=1):
             axes.axhline(level, color=f"C{number}", linestyle="--", linewidth=1, label=f"{name} ({level:.3f})")
         axes.set(xlabel="interactions with training users", ylabel="mean reward a step")
+
+
+def node_names(data: HeteroData) -> list[str]:
+    """What the nodes of a data set's KG are called, items first: by title where there is one, else by raw id."""
+
+    def raw_ids(kind: str) -> list[object]:
+        ids = data[kind].get("raw_id", [])  # entities have none where there is no KG
+        return ids.tolist() if isinstance(ids, Tensor) else ids
+
+    return [str(name) for name in (*(data["item"].get("title") or raw_ids("item")), *raw_ids("entity"))]
 
 
 def session_pages(

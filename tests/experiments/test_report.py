@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import wilcoxon
 
 from kgrl.candidates import KHopCandidates
+from kgrl.datasets import from_frames
 from kgrl.evaluate import score
-from kgrl.experiments.report import held, plot_curve, score_table, session_pages, tree_page
+from kgrl.experiments.report import held, node_names, plot_curve, score_table, session_pages, tree_page
 from kgrl.graph import knowledge_graph
 from kgrl.sessions import Sessions
 from kgrl.tree import ClusterTree
@@ -52,6 +54,15 @@ def test_the_figure_is_a_whole_png(tmp_path):
     plot_curve(curve(0.1, 0.4, 0.3), {"random": 0.0, "all-knowing": 1.0}, tmp_path / "curve.png", "a title")
     assert (tmp_path / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert [path.name for path in tmp_path.iterdir()] == ["curve.png"]
+
+
+def test_nodes_are_called_by_title_else_by_raw_id():
+    ratings = pd.DataFrame({"user": [5, 5], "item": [30, 40], "rating": [1, 5]})
+    triples = pd.DataFrame({"head": [30, 40], "relation": ["of", "of"], "tail": [70, 70]})
+    assert node_names(from_frames(ratings, triples, rating_scale=(1, 5, 3))) == ["30", "40", "70"]
+    films = pd.DataFrame({"item": [30, 40], "title": ["Alien", "Heat"]})
+    assert node_names(from_frames(ratings, triples, items=films, rating_scale=(1, 5, 3))) == ["Alien", "Heat", "70"]
+    assert node_names(from_frames(ratings, rating_scale=(1, 5, 3))) == ["30", "40"]
 
 
 def test_sessions_tell_why_each_item_was_a_candidate():
