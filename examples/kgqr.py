@@ -25,7 +25,7 @@ from kgrl.agents import KGQR
 from kgrl.agents.random import Random
 from kgrl.datasets import MovieLens10M, popular_items, split_users
 from kgrl.evaluate import METRICS, Scores, evaluate, score
-from kgrl.experiments.arguments import agent_options, number_from, whole_from, world_name
+from kgrl.experiments.arguments import agent_options, check_source, number_from, whole_from, world_name
 from kgrl.experiments.report import held, node_names, plot_curve, score_table, session_pages
 from kgrl.experiments.setting import DATASETS
 from kgrl.files import whole_file
@@ -84,8 +84,7 @@ def options() -> argparse.Namespace:
         world_name(f"{args.dataset}/{args.world}")
     except argparse.ArgumentTypeError as error:
         parser.error(f"--world {error}")
-    if args.source and args.dataset == "synthetic":
-        parser.error("--source is of no use: synthetic data are made, not read")
+    check_source(parser, args.source, [args.dataset])
     chosen = SETTINGS.get((args.dataset, args.world), ELSEWHERE).copy()
     interactions, backfill = chosen.pop("interactions"), chosen.pop("backfill")
     args.interactions = interactions if args.interactions is None else args.interactions

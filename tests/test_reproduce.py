@@ -235,3 +235,12 @@ def test_one_source_is_of_one_data_set(name, script, tmp_path, capsys):
     with pytest.raises(SystemExit):
         script(f"reproduce/{name}", "--worlds", "ml-100k/heldout", "book-crossing/kgqr", "--source", tmp_path, *more)
     assert "one data set at a time" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["tune", "run", "backfill", "data_statistics"])
+def test_made_data_have_no_source(name, script, tmp_path, capsys):
+    data = ["--dataset", "synthetic"] if name == "data_statistics" else ["--worlds", "synthetic/heldout"]
+    more = ["--methods", "Random"] if name == "run" else []
+    with pytest.raises(SystemExit):
+        script(f"reproduce/{name}", *data, *more, "--source", tmp_path)
+    assert "--source is of no use: synthetic data are made" in capsys.readouterr().err

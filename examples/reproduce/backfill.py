@@ -17,7 +17,7 @@ from torch import Tensor
 
 from kgrl.candidates import FixedCandidates
 from kgrl.evaluate import score
-from kgrl.experiments.arguments import number_from, one_data_set, own_file, whole_from, world_name
+from kgrl.experiments.arguments import check_source, number_from, own_file, whole_from, world_name
 from kgrl.experiments.methods import BACKFILL
 from kgrl.experiments.page import fill
 from kgrl.experiments.setting import Setting
@@ -39,7 +39,7 @@ def options() -> argparse.Namespace:
         "<!-- backfill-DATASET-WORLD --> is replaced")
     add("--tables", type=Path, help="folder for Markdown, LaTeX and CSV files")
     args = parser.parse_args()
-    one_data_set(parser, args.source, args.worlds)
+    check_source(parser, args.source, args.worlds)
     return args
 
 

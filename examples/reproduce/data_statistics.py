@@ -18,7 +18,7 @@ from pathlib import Path
 
 from torch_geometric.data import HeteroData
 
-from kgrl.experiments.arguments import own_file, whole_from
+from kgrl.experiments.arguments import check_source, own_file, whole_from
 from kgrl.experiments.page import fill, link
 from kgrl.experiments.setting import DATASETS, Unserved
 from kgrl.experiments.sheet import Sheet, write_sheet
@@ -51,12 +51,14 @@ def options() -> argparse.Namespace:
     add("--results", type=own_file, help="a Markdown file; what stands between its marks "
         "<!-- statistics-DATASET --> is replaced")
     add("--tables", type=Path, help="folder for Markdown, LaTeX and CSV files")
-    return parser.parse_args()
+    args = parser.parse_args()
+    check_source(parser, args.source, [args.dataset])
+    return args
 
 
 def main() -> None:
     args = options()
-    given = {} if args.dataset == "synthetic" else {"source": args.source}
+    given = {"source": args.source} if args.source else {}
     data = DATASETS[args.dataset](args.data / args.dataset, **given)[0]
     text = "\n".join([
         served(args, "kgqr-table2", lambda: table("KGQR Table 2", args, kgqr_statistics(data), KGQR, KGQR_PAPER)),

@@ -20,10 +20,10 @@ from pathlib import Path
 import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
 from kgrl.experiments.arguments import (
     add_places,
+    check_source,
     known,
     methods_named,
     number_from,
-    one_data_set,
     whole_from,
     world_name,
 )
@@ -59,7 +59,7 @@ def options() -> argparse.Namespace:
         args.methods, args.worlds = args.methods or dict.fromkeys(table.rows.values()), args.worlds or table.worlds
     args.methods = methods_named(parser, args.methods)
     args.etas = args.etas or (table.etas if table else (0.1,))
-    one_data_set(parser, args.source, args.worlds)
+    check_source(parser, args.source, args.worlds)
     return args
 
 

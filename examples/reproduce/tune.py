@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
-from kgrl.experiments.arguments import add_places, methods_named, number_from, one_data_set, whole_from, world_name
+from kgrl.experiments.arguments import add_places, check_source, methods_named, number_from, whole_from, world_name
 from kgrl.experiments.method import METHODS, methods_in
 from kgrl.experiments.search import Tuned, search
 from kgrl.experiments.setting import Setting, Unserved
@@ -32,7 +32,7 @@ def options() -> argparse.Namespace:
     add("--again", action="store_true", help="search again where there is a result")
     add_places(parser, HERE)
     args = parser.parse_args()
-    one_data_set(parser, args.source, args.worlds)
+    check_source(parser, args.source, args.worlds)
     if args.own:
         methods_in(args.own)
     searched = dict.fromkeys(method.search_name for method in methods_named(parser, args.methods or METHODS))

@@ -116,10 +116,19 @@ def methods_named(parser: ArgumentParser, names: Iterable[str]) -> list[Method]:
         parser.error(str(error))
 
 
-def one_data_set(parser: ArgumentParser, source: Path | None, worlds: Iterable[str]) -> None:
-    """Ends the script where ``--source``, the raw files of one data set, is given for worlds of several."""
-    if source and len({world.split("/")[0] for world in worlds}) > 1:
+def check_source(parser: ArgumentParser, source: Path | None, worlds: Iterable[str]) -> None:
+    """Ends the script where ``--source``, the raw files of one data set, can be of no use.
+
+    Args:
+        parser: whose ``error`` ends it.
+        source: what was given, if anything.
+        worlds: ``DATASET/WORLD`` or ``DATASET``, which are to be served.
+    """
+    datasets = {world.split("/")[0] for world in worlds} if source else set()
+    if len(datasets) > 1:
         parser.error("--source is the folder of one data set; name its worlds with --worlds, one data set at a time")
+    if "synthetic" in datasets:
+        parser.error("--source is of no use: synthetic data are made, not read")
 
 
 def agent_options(

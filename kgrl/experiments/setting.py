@@ -24,7 +24,7 @@ from kgrl.datasets.synthetic import SyntheticKGRec
 from kgrl.files import digest
 from kgrl.graph import knowledge_graph
 from kgrl.nn.taste import TasteTerms
-from kgrl.options import one_of
+from kgrl.options import expected, one_of
 from kgrl.pretrain.entities import pretrain_entities
 from kgrl.pretrain.factor_tastes import factor_tastes
 from kgrl.pretrain.items import item_vectors
@@ -129,11 +129,13 @@ class Setting:
             device: see the class.
 
         Raises:
-            ValueError: an unknown data set or world.
+            ValueError: an unknown data set or world; a source for data that are made.
         """
         one_of("dataset", dataset, DATASETS)
+        if source is not None and dataset == "synthetic":
+            raise ValueError(expected("source", "None for synthetic data, which are made, not read", source))
         folder = Path(root) / dataset
-        given = {} if dataset == "synthetic" else {"source": source}
+        given = {"source": source} if source is not None else {}
         data = DATASETS[dataset](folder, **given)[0]
         return cls(data, world, eta, dataset=dataset, cache=folder / "embeddings", device=device)
 

@@ -199,6 +199,12 @@ def test_a_known_data_set_is_loaded(tmp_path):
     assert loaded.data["user"].num_nodes == 1_000
 
 
+def test_made_data_have_no_source(tmp_path):
+    with pytest.raises(ValueError, match="`source` must be None for synthetic data, which are made"):
+        Setting.load("synthetic", "logged", root=tmp_path, source="raw")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_raw_files_that_are_there_are_used(synthetic, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setitem(DATASETS, "ml-1m", lambda *given, **options: asked.append((given, options)) or [synthetic])
