@@ -99,8 +99,7 @@ def options() -> argparse.Namespace:
 
 
 def load(args: argparse.Namespace) -> HeteroData:
-    raw = {"source": args.source} if args.source else {}
-    data = WITH_KG[args.dataset](args.data / args.dataset, **raw)[0]
+    data = WITH_KG[args.dataset](args.data / args.dataset, source=args.source)[0]
     for stage in ("before", "after"):
         counts = ", ".join(f"{count:,} {what}" for what, count in data.provenance[stage].items())
         print(f"{stage} linking: {counts}")

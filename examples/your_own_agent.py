@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import kgrl.experiments.methods  # noqa: F401 (makes the papers' methods known)
-from kgrl.experiments.arguments import world_name
+from kgrl.experiments.arguments import check_source, world_name
 from kgrl.experiments.method import Method, method_of, register
 from kgrl.experiments.render import sheet
 from kgrl.experiments.results import Results
@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT / "data", help="where data sets are kept")
     parser.add_argument("--cells", type=Path, default=Path("runs/my-cells"), help="folder of the cells")
     args = parser.parse_args()
+    check_source(parser, args.source, [args.world])
     quick = [MINE.name, "Random", "Popularity", "Most rated", "GreedySVD", "Linear-Gaussian", "LinearUCB"]
     dataset, world = args.world.split("/")
     setting = Setting.load(dataset, world, eta=0.1, root=args.data, source=args.source)

@@ -1,4 +1,4 @@
-"""What every test shares: the devices, the folder of the developers' data, and small worlds."""
+"""What every test shares: the devices, and the folder of the developers' data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A short training run in a process of its own, which kills itself at a given point; see test_train.py.
+"""A short training run in a process of its own, which kills itself at a given point; see test_resume.py.
 
     python killed_run.py FOLDER WHERE COUNT     WHERE: "write", "replace" or "learn"; COUNT 0: never killed
 """
@@ -13,11 +13,9 @@ from pathlib import Path
 import torch
 
 from kgrl.agents import KGQR
-from kgrl.factorization import Factors
 from kgrl.files import save_tensors
-from kgrl.graph import knowledge_graph
-from kgrl.simulator import PredictedFeedback, Simulator
 from kgrl.train import fit
+from tests.small_runs import small_agent, small_world
 
 
 def kill_at(owner: object, name: str, count: int, before: bool) -> None:
@@ -39,11 +37,8 @@ def kill_at(owner: object, name: str, count: int, before: bool) -> None:
 def main() -> None:
     folder, where, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     torch.set_num_threads(1)
-    kg = knowledge_graph(torch.stack([torch.arange(40), 40 + torch.arange(40) % 4]), num_nodes=44, num_items=40)
-    world = Simulator(PredictedFeedback(Factors(30, 40, 3, seed=1), threshold=0.0), eta=0.1, horizon=6,
-                      first=torch.arange(40))
-    agent = KGQR(kg, dim=6, state_channels=6, hidden_channels=6, gradient_steps=3, batch_size=16, gamma=0.5,
-                 backfill=("random", 10), streak_state=True, horizon=6, seed=3)
+    world = small_world(first=torch.arange(40))
+    agent = small_agent(gradient_steps=3, gamma=0.5, streak_state=True, horizon=6, seed=3)
     if count:
         if where == "learn":
             kill_at(KGQR, "learn", count, before=True)

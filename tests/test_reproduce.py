@@ -237,10 +237,15 @@ def test_one_source_is_of_one_data_set(name, script, tmp_path, capsys):
     assert "one data set at a time" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["tune", "run", "backfill", "data_statistics"])
-def test_made_data_have_no_source(name, script, tmp_path, capsys):
-    data = ["--dataset", "synthetic"] if name == "data_statistics" else ["--worlds", "synthetic/heldout"]
-    more = ["--methods", "Random"] if name == "run" else []
+@pytest.mark.parametrize(("name", "given"), [
+    ("reproduce/tune", ["--worlds", "synthetic/heldout"]),
+    ("reproduce/run", ["--worlds", "synthetic/heldout", "--methods", "Random"]),
+    ("reproduce/backfill", ["--worlds", "synthetic/heldout"]),
+    ("reproduce/data_statistics", ["--dataset", "synthetic"]),
+    ("your_own_agent", ["--world", "synthetic/heldout"]),
+    ("kgqr", ["--dataset", "synthetic"]),
+])
+def test_made_data_have_no_source(name, given, script, tmp_path, capsys):
     with pytest.raises(SystemExit):
-        script(f"reproduce/{name}", *data, *more, "--source", tmp_path)
+        script(name, *given, "--source", tmp_path)
     assert "--source is of no use: synthetic data are made" in capsys.readouterr().err

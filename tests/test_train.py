@@ -1,59 +1,24 @@
-"""``fit``: budget, turns, curve, what evaluation must not touch, and resuming after SIGKILL."""
+"""``fit``: budget, turns, curve, and what evaluation must not touch; its checkpoints: test_resume.py."""
 
 from __future__ import annotations
 
 import itertools
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from lightning_fabric.loggers import CSVLogger
-from torch import Tensor, nn
+from torch import Tensor
 
-from kgrl.agents import KGQR
-from kgrl.checkpoint import Run
-from kgrl.factorization import Factors
-from kgrl.files import load_tensors
-from kgrl.graph import knowledge_graph
 from kgrl.sessions import Sessions
-from kgrl.simulator import PredictedFeedback, Simulator
+from kgrl.simulator import Simulator
 from kgrl.train import EVALUATION_SEED, fit
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.small_runs import Notebook, small_agent, small_world
 
 
 @pytest.fixture
 def world() -> Simulator:
-    return Simulator(PredictedFeedback(Factors(30, 40, 3, seed=1), threshold=0.0), eta=0.1, horizon=6)
-
-
-class Notebook(nn.Module):
-    """Recommends the first items in order, and writes down whom it was asked to learn from, and what it drew from."""
-
-    def __init__(self, items: int = 6) -> None:
-        super().__init__()
-        self.items = items
-        self.learned: list[Tensor] = []
-        self.seeds: set[tuple[str, int]] = set()
-        self.types: set[torch.dtype] = set()
-
-    def act(self, sessions: Sessions, explore: bool, generator: torch.Generator) -> Tensor:
-        self.seeds.add(("exploring" if explore else "greedy", generator.initial_seed()))
-        self.note_type()
-        return torch.full_like(sessions.users, sessions.step if sessions.step < self.items else -1)
-
-    def learn(self, sessions: Sessions, generator: torch.Generator) -> dict[str, float]:
-        self.seeds.add(("learning", generator.initial_seed()))
-        self.note_type()
-        self.learned.append(sessions.users)
-        return {"gradient_steps": 2, "loss": 0.5}
-
-    def note_type(self) -> None:
-        self.types.add((torch.ones(2, 2) @ torch.ones(2, 2)).dtype)
+    return small_world()
 
 
 class Student(Notebook):
@@ -67,13 +32,6 @@ class Student(Notebook):
         self.seeds.add(("pre-training", generator.initial_seed()))
         self.pretrained.append(sessions.items)
         return {}
-
-
-def agent(edges: int = 40, kind: type[KGQR] = KGQR, **options) -> KGQR:
-    graph = torch.stack([torch.arange(edges), 40 + torch.arange(edges) % 4])
-    given = {"dim": 6, "state_channels": 6, "hidden_channels": 6, "gradient_steps": 2, "batch_size": 16,
-             "backfill": ("random", 10)}
-    return kind(knowledge_graph(graph, num_nodes=44, num_items=40), **(given | options))
 
 
 def test_budget_turns_and_evaluations(world, monkeypatch):
@@ -172,7 +130,7 @@ def test_precision_is_that_of_rollouts_and_learning(world):
 def test_evaluations_leave_training_alone(world):
     weights = []
     for evaluate_every, eval_users in ((24, torch.arange(20, 30)), (200, torch.arange(20, 25)), (24, None)):
-        trained = agent()
+        trained = small_agent()
         fit(trained, world, torch.arange(20), eval_users=eval_users, interactions=240, evaluate_every=evaluate_every,
             sessions=4)
         weights.append(trained.state_dict())
@@ -227,76 +185,6 @@ def test_bad_options_are_named(world, change, message):
         fit(Notebook(), world, **given)
 
 
-class Other(KGQR):
-    """Another agent with the same options."""
-
-
-def with_pretraining() -> KGQR:
-    made = agent()
-    made.pretrain = made.learn
-    return made
-
-
-class Plain(PredictedFeedback):
-    """The fixture's world by another class."""
-
-    def __init__(self, sign: float) -> None:
-        super().__init__(Factors(30, 40, 3, seed=1), threshold=0.0)
-        self.table = torch.ones(3) * sign
-
-
-CHANGES = {
-    "agent": lambda world: {"agent": agent(kind=Other)},
-    "agent options": lambda world: {"agent": agent(gamma=0.25)},
-    "agent data": lambda world: {"agent": agent(edges=39)},
-    "world": lambda world: {"simulator": Simulator(world.feedback, eta=0.2, horizon=6)},
-    "world ": lambda world: {"simulator": Simulator(world.feedback, eta=0.1, horizon=5)},
-    "world  ": lambda world: {
-        "simulator": Simulator(PredictedFeedback(Factors(30, 40, 3, seed=2), threshold=0.0), eta=0.1, horizon=6)},
-    "world   ": lambda world: {
-        "simulator": Simulator(PredictedFeedback(Factors(30, 40, 3, seed=1), threshold=0.3), eta=0.1, horizon=6)},
-    "world    ": lambda world: {"simulator": Simulator(Plain(1.0), eta=0.1, horizon=6)},
-    "training users": lambda world: {"users": torch.arange(1, 21)},
-    "evaluation users": lambda world: {"eval_users": torch.arange(21, 26)},
-    "evaluate_every": lambda world: {"evaluate_every": 31},
-    "sessions": lambda world: {"sessions": 4},
-    "precision": lambda world: {"precision": "bf16-mixed"},
-    "pretrain_interactions": lambda world: {"agent": with_pretraining(), "pretrain_interactions": 30},
-    "seed": lambda world: {"seed": 1},
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_a_checkpoint_of_something_else_is_refused(world, tmp_path, change):
-    def run(**other) -> None:
-        simulator = other.pop("simulator", world)
-        fit(other.pop("agent", agent()), simulator, **({
-            "users": torch.arange(20), "eval_users": torch.arange(20, 25), "interactions": 30, "evaluate_every": 30,
-            "sessions": 5, "checkpoint": tmp_path} | other))
-
-    run()
-    with pytest.raises(ValueError, match="belongs to another run") as error:
-        run(**CHANGES[change](world))
-    lines = str(error.value).splitlines()[1:-1]
-    assert [line.partition(":")[0].strip() for line in lines] == [change.strip()]  # and nothing else
-
-
-def test_a_finished_run_is_not_trained_again(world, tmp_path):
-    given = {"users": torch.arange(20), "eval_users": torch.arange(20, 30), "interactions": 60, "sessions": 5,
-                 "evaluate_every": 30, "checkpoint": tmp_path}
-    first = fit(Notebook(), world, **given)
-    again, rows = Notebook(), []
-    assert fit(again, world, watch=rows.append, **given) == rows == first
-    assert not again.learned
-
-
-def test_a_checkpoint_that_is_further_on_is_refused(world, tmp_path):
-    given = {"users": torch.arange(20), "sessions": 5, "checkpoint": tmp_path}
-    fit(Notebook(), world, interactions=60, **given)
-    with pytest.raises(ValueError, match=r"`interactions` must be at least 60, .*, got 30; use another folder"):
-        fit(Notebook(), world, interactions=30, **given)
-
-
 def test_learn_may_return_nothing_or_tensors(world, tmp_path):
     class Terse(Notebook):
         report = None
@@ -311,67 +199,3 @@ def test_learn_may_return_nothing_or_tensors(world, tmp_path):
     row = fit(agent, world, checkpoint=tmp_path, **given)[-1]
     assert (row["loss"], row["gradient_steps"]) == (2.5, 6)
     assert fit(agent, world, checkpoint=tmp_path, **given)[-1] == row
-
-
-def test_a_checkpoint_is_written_after_every_evaluation(world, tmp_path, monkeypatch):
-    save, saved = Run.save, []
-
-    def noted(run, *given):
-        saved.append(run.interactions)
-        save(run, *given)
-
-    monkeypatch.setattr(Run, "save", noted)
-    fit(Notebook(), world, torch.arange(20), interactions=150, evaluate_every=60, sessions=5, checkpoint=tmp_path)
-    assert saved == [60, 120, 150]
-
-
-def test_a_longer_run_goes_on_from_a_shorter_one(world, tmp_path):
-    """As the weights of a run do not depend on how long it is to be."""
-    given = {"users": torch.arange(20), "eval_users": torch.arange(20, 30), "evaluate_every": 60, "sessions": 5}
-    once, twice = agent(), agent()
-    whole = fit(once, world, interactions=120, **given)
-    fit(agent(), world, interactions=60, checkpoint=tmp_path, **given)
-    resumed = fit(twice, world, interactions=120, checkpoint=tmp_path, **given)
-    assert [row["reward"] for row in resumed] == [row["reward"] for row in whole]
-    assert all(torch.equal(twice.state_dict()[name], value) for name, value in once.state_dict().items())
-
-
-def run_process(folder: Path, where: str = "learn", count: int = 0) -> int:
-    command = [sys.executable, str(ROOT / "tests" / "killed_run.py"), str(folder), where, str(count)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, env=environment, check=False).returncode
-
-
-def test_killed_at_any_moment_the_end_is_the_same(tmp_path):
-    assert run_process(tmp_path / "whole") == 0
-    folder = tmp_path / "killed"
-    # between saves, in the midst of the second save's writing, and right after the next one's renaming
-    for where, count in (("learn", 4), ("write", 3), ("replace", 2)):
-        assert run_process(folder, where, count) == -signal.SIGKILL
-    assert run_process(folder) == 0
-    assert not list(folder.glob("*.tmp")) + list(folder.glob(".*.tmp"))  # what the killed save had begun
-    whole, killed = (load_tensors(tmp_path / name / "end.safetensors", "end") for name in ("whole", "killed"))
-    assert whole[1]["curve"] == killed[1]["curve"]
-    assert whole[0].keys() == killed[0].keys()
-    for name, value in whole[0].items():
-        assert torch.equal(value, killed[0][name]), name
-
-
-def test_a_tensor_that_is_no_buffer_tells_worlds_apart_too(tmp_path):
-    given = {"users": torch.arange(20), "interactions": 30, "sessions": 5, "checkpoint": tmp_path}
-    fit(Notebook(), Simulator(Plain(1.0), horizon=6), **given)
-    fit(Notebook(), Simulator(Plain(1.0), horizon=6), **given)
-    with pytest.raises(ValueError, match="belongs to another run(.|\n)*world"):
-        fit(Notebook(), Simulator(Plain(-1.0), horizon=6), **given)
-
-
-def test_options_that_are_no_json_are_told_apart_by_their_text(world, tmp_path):
-    def run(rate):
-        trained = Notebook()
-        trained.options = {"rates": {rate}}
-        fit(trained, world, torch.arange(20), interactions=30, sessions=5, checkpoint=tmp_path)
-
-    run(1)
-    run(1)
-    with pytest.raises(ValueError, match="belongs to another run(.|\n)*agent options"):
-        run(2)

@@ -58,8 +58,7 @@ def options() -> argparse.Namespace:
 
 def main() -> None:
     args = options()
-    given = {"source": args.source} if args.source else {}
-    data = DATASETS[args.dataset](args.data / args.dataset, **given)[0]
+    data = DATASETS[args.dataset](args.data / args.dataset, source=args.source)[0]
     text = "\n".join([
         served(args, "kgqr-table2", lambda: table("KGQR Table 2", args, kgqr_statistics(data), KGQR, KGQR_PAPER)),
         served(args, "tpgr-table1", lambda: table("TPGR Table 1", args, tpgr_statistics(data), TPGR, TPGR_PAPER)),

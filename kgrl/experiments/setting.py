@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -35,12 +35,19 @@ from kgrl.simulator.predicted import PredictedFeedback
 from kgrl.simulator.rated import RatedFeedback
 from kgrl.simulator.simulator import Simulator
 
+
+def _synthetic(root: str | os.PathLike[str], source: str | os.PathLike[str] | None = None) -> SyntheticKGRec:
+    if source is not None:
+        raise ValueError(expected("source", "None for synthetic data, which are made, not read", source))
+    return SyntheticKGRec(root, num_users=1_000, num_items=3_000, num_attributes=16, tastes_per_user=2,
+                          num_distractors=16, ratings_per_user=8)  # as few ratings a user as Book-Crossing has
+
+
 DATASETS: dict[str, Callable[..., Any]] = {
     "book-crossing": BookCrossing, "ml-100k": MovieLens100K, "ml-1m": MovieLens1M, "ml-10m": MovieLens10M,
-    "ml-20m": MovieLens20M, "netflix": NetflixPrize,
-    "synthetic": partial(SyntheticKGRec, num_users=1_000, num_items=3_000, num_attributes=16, tastes_per_user=2,
-                         num_distractors=16, ratings_per_user=8),  # as few ratings a user as Book-Crossing has
+    "ml-20m": MovieLens20M, "netflix": NetflixPrize, "synthetic": _synthetic,
 }
+"""Each is called with a folder of its own and ``source``, the folder of the raw files, or ``None``."""
 WORLDS = ("kgqr", "taste", "heldout", "logged", "planted")
 """``PredictedFeedback``'s presets, its choice on held-out ratings, ``RatedFeedback``, and ``PlantedFeedback``."""
 NEEDS = {"time": "time stamps", "kg": "a knowledge graph", "tastes": "planted tastes"}
@@ -132,11 +139,8 @@ class Setting:
             ValueError: an unknown data set or world; a source for data that are made.
         """
         one_of("dataset", dataset, DATASETS)
-        if source is not None and dataset == "synthetic":
-            raise ValueError(expected("source", "None for synthetic data, which are made, not read", source))
         folder = Path(root) / dataset
-        given = {"source": source} if source is not None else {}
-        data = DATASETS[dataset](folder, **given)[0]
+        data = DATASETS[dataset](folder, source=source)[0]
         return cls(data, world, eta, dataset=dataset, cache=folder / "embeddings", device=device)
 
     def with_eta(self, eta: float) -> Setting:

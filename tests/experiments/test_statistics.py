@@ -230,7 +230,7 @@ def test_the_script_prints_the_rows_beside_the_papers(tmp_path, monkeypatch, cap
 
 def test_a_wrong_option_of_the_script_leaves_the_page(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
-    monkeypatch.setitem(DATASETS, "timed", lambda root, source=None: [rated(DOZEN)])
+    monkeypatch.setitem(DATASETS, "timed", lambda root, source: [rated(DOZEN)])
     script = str(Path(__file__).resolve().parents[2] / "examples" / "reproduce" / "data_statistics.py")
     page = tmp_path / "page.md"
     page.write_text(old := "<!-- statistics-timed -->\nold\n<!-- end statistics-timed -->\n")

@@ -1,0 +1,159 @@
+"""``fit`` with a checkpoint: what it goes on from, what it refuses, and the same end after SIGKILL."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from kgrl.agents import KGQR
+from kgrl.checkpoint import Run
+from kgrl.factorization import Factors
+from kgrl.files import load_tensors
+from kgrl.simulator import PredictedFeedback, Simulator
+from kgrl.train import fit
+from tests.small_runs import Notebook, small_agent, small_feedback, small_world
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def world() -> Simulator:
+    return small_world()
+
+
+class Other(KGQR):
+    """Another agent with the same options."""
+
+
+def with_pretraining() -> KGQR:
+    made = small_agent()
+    made.pretrain = made.learn
+    return made
+
+
+class Plain(PredictedFeedback):
+    """The fixture's world by another class."""
+
+    def __init__(self, sign: float) -> None:
+        super().__init__(Factors(30, 40, 3, seed=1), threshold=0.0)
+        self.table = torch.ones(3) * sign
+
+
+CHANGES = {
+    "agent": lambda: {"agent": small_agent(kind=Other)},
+    "agent options": lambda: {"agent": small_agent(gamma=0.25)},
+    "agent data": lambda: {"agent": small_agent(edges=39)},
+    "world": lambda: {"simulator": small_world(eta=0.2)},
+    "world ": lambda: {"simulator": small_world(horizon=5)},
+    "world  ": lambda: {"simulator": small_world(small_feedback(seed=2))},
+    "world   ": lambda: {"simulator": small_world(small_feedback(threshold=0.3))},
+    "world    ": lambda: {"simulator": small_world(Plain(1.0))},
+    "training users": lambda: {"users": torch.arange(1, 21)},
+    "evaluation users": lambda: {"eval_users": torch.arange(21, 26)},
+    "evaluate_every": lambda: {"evaluate_every": 31},
+    "sessions": lambda: {"sessions": 4},
+    "precision": lambda: {"precision": "bf16-mixed"},
+    "pretrain_interactions": lambda: {"agent": with_pretraining(), "pretrain_interactions": 30},
+    "seed": lambda: {"seed": 1},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_checkpoint_of_something_else_is_refused(world, tmp_path, change):
+    def run(**other) -> None:
+        simulator = other.pop("simulator", world)
+        fit(other.pop("agent", small_agent()), simulator, **({
+            "users": torch.arange(20), "eval_users": torch.arange(20, 25), "interactions": 30, "evaluate_every": 30,
+            "sessions": 5, "checkpoint": tmp_path} | other))
+
+    run()
+    with pytest.raises(ValueError, match="belongs to another run") as error:
+        run(**CHANGES[change]())
+    lines = str(error.value).splitlines()[1:-1]
+    assert [line.partition(":")[0].strip() for line in lines] == [change.strip()]  # and nothing else
+
+
+def test_a_finished_run_is_not_trained_again(world, tmp_path):
+    given = {"users": torch.arange(20), "eval_users": torch.arange(20, 30), "interactions": 60, "sessions": 5,
+             "evaluate_every": 30, "checkpoint": tmp_path}
+    first = fit(Notebook(), world, **given)
+    again, rows = Notebook(), []
+    assert fit(again, world, watch=rows.append, **given) == rows == first
+    assert not again.learned
+
+
+def test_a_checkpoint_that_is_further_on_is_refused(world, tmp_path):
+    given = {"users": torch.arange(20), "sessions": 5, "checkpoint": tmp_path}
+    fit(Notebook(), world, interactions=60, **given)
+    with pytest.raises(ValueError, match=r"`interactions` must be at least 60, .*, got 30; use another folder"):
+        fit(Notebook(), world, interactions=30, **given)
+
+
+def test_a_checkpoint_is_written_after_every_evaluation(world, tmp_path, monkeypatch):
+    save, saved = Run.save, []
+
+    def noted(run, *given):
+        saved.append(run.interactions)
+        save(run, *given)
+
+    monkeypatch.setattr(Run, "save", noted)
+    fit(Notebook(), world, torch.arange(20), interactions=150, evaluate_every=60, sessions=5, checkpoint=tmp_path)
+    assert saved == [60, 120, 150]
+
+
+def test_a_longer_run_goes_on_from_a_shorter_one(world, tmp_path):
+    """As the weights of a run do not depend on how long it is to be."""
+    given = {"users": torch.arange(20), "eval_users": torch.arange(20, 30), "evaluate_every": 60, "sessions": 5}
+    once, twice = small_agent(), small_agent()
+    whole = fit(once, world, interactions=120, **given)
+    fit(small_agent(), world, interactions=60, checkpoint=tmp_path, **given)
+    resumed = fit(twice, world, interactions=120, checkpoint=tmp_path, **given)
+    assert [row["reward"] for row in resumed] == [row["reward"] for row in whole]
+    assert all(torch.equal(twice.state_dict()[name], value) for name, value in once.state_dict().items())
+
+
+def run_process(folder: Path, where: str = "learn", count: int = 0) -> int:
+    command = [sys.executable, str(ROOT / "tests" / "killed_run.py"), str(folder), where, str(count)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, env=environment, check=False).returncode
+
+
+def test_killed_at_any_moment_the_end_is_the_same(tmp_path):
+    assert run_process(tmp_path / "whole") == 0
+    folder = tmp_path / "killed"
+    # between saves, in the midst of the second save's writing, and right after the next one's renaming
+    for where, count in (("learn", 4), ("write", 3), ("replace", 2)):
+        assert run_process(folder, where, count) == -signal.SIGKILL
+    assert run_process(folder) == 0
+    assert not list(folder.glob("*.tmp")) + list(folder.glob(".*.tmp"))  # what the killed save had begun
+    whole, killed = (load_tensors(tmp_path / name / "end.safetensors", "end") for name in ("whole", "killed"))
+    assert whole[1]["curve"] == killed[1]["curve"]
+    assert whole[0].keys() == killed[0].keys()
+    for name, value in whole[0].items():
+        assert torch.equal(value, killed[0][name]), name
+
+
+def test_a_tensor_that_is_no_buffer_tells_worlds_apart_too(tmp_path):
+    given = {"users": torch.arange(20), "interactions": 30, "sessions": 5, "checkpoint": tmp_path}
+    fit(Notebook(), small_world(Plain(1.0)), **given)
+    fit(Notebook(), small_world(Plain(1.0)), **given)
+    with pytest.raises(ValueError, match="belongs to another run(.|\n)*world"):
+        fit(Notebook(), small_world(Plain(-1.0)), **given)
+
+
+def test_options_that_are_no_json_are_told_apart_by_their_text(world, tmp_path):
+    def run(rate):
+        trained = Notebook()
+        trained.options = {"rates": {rate}}
+        fit(trained, world, torch.arange(20), interactions=30, sessions=5, checkpoint=tmp_path)
+
+    run(1)
+    run(1)
+    with pytest.raises(ValueError, match="belongs to another run(.|\n)*agent options"):
+        run(2)
