@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from kgrl.experiments.method import METHODS
-from kgrl.experiments.setting import Setting
+from kgrl.experiments.setting import DATASETS, Setting
 from kgrl.experiments.tables import TABLES
 from kgrl.rollout import rollout
 from kgrl.simulator import PredictedFeedback, Simulator
@@ -237,15 +237,35 @@ def test_one_source_is_of_one_data_set(name, script, tmp_path, capsys):
     assert "one data set at a time" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("name", "given"), [
-    ("reproduce/tune", ["--worlds", "synthetic/heldout"]),
-    ("reproduce/run", ["--worlds", "synthetic/heldout", "--methods", "Random"]),
-    ("reproduce/backfill", ["--worlds", "synthetic/heldout"]),
-    ("reproduce/data_statistics", ["--dataset", "synthetic"]),
-    ("your_own_agent", ["--world", "synthetic/heldout"]),
-    ("kgqr", ["--dataset", "synthetic"]),
-])
+SOURCED = [
+    ("reproduce/tune", ["--worlds", "{}/logged"]),
+    ("reproduce/run", ["--worlds", "{}/logged", "--methods", "Random"]),
+    ("reproduce/backfill", ["--worlds", "{}/logged"]),
+    ("reproduce/data_statistics", ["--dataset", "{}"]),
+    ("your_own_agent", ["--world", "{}/logged"]),
+]
+"""Scripts whose data may have a source, and what they need to be told."""
+
+
+@pytest.mark.usefixtures("none_of_ones_own")
+@pytest.mark.parametrize(("name", "given"), SOURCED)
+def test_the_source_is_where_raw_files_are_read(name, given, script, tmp_path, monkeypatch):
+    class Reached(Exception):
+        pass
+
+    def read(root, source):
+        assert (root, source) == (tmp_path / "data" / "ml-1m", tmp_path / "raw")
+        raise Reached
+
+    monkeypatch.setitem(DATASETS, "ml-1m", read)
+    with pytest.raises(Reached):
+        script(name, *[part.format("ml-1m") for part in given], "--data", tmp_path / "data",
+               "--source", tmp_path / "raw")
+
+
+@pytest.mark.usefixtures("none_of_ones_own")
+@pytest.mark.parametrize(("name", "given"), SOURCED)
 def test_made_data_have_no_source(name, given, script, tmp_path, capsys):
     with pytest.raises(SystemExit):
-        script(name, *given, "--source", tmp_path)
+        script(name, *[part.format("synthetic") for part in given], "--source", tmp_path)
     assert "--source is of no use: synthetic data are made" in capsys.readouterr().err
