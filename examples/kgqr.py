@@ -70,7 +70,7 @@ def options() -> argparse.Namespace:
         "heldout (chosen on held-out ratings); kgqr (the paper's) for book-crossing, planted (made) for synthetic")
     add("--eta", type=number_from(0), default=0.1, help="weight of the streak term")
     add("--kg", choices=["real", "shuffled", "none"], default="real", help="controls: shuffled tails, or no KG at all")
-    add("--aggregator", default="mean", help="mean, concat, neighbor or gat")
+    add("--aggregator", default="mean", help="mean, concat, neighbor, gat or relational")
     add("--interactions", type=whole_from(32), help="items shown in training; default: what the data set needs")
     add("--backfill", help="popular:N or random:N items added to the candidates, or none")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="any other option of KGQR, e.g. gamma=0.8")

@@ -56,7 +56,8 @@ class KGQR(OffPolicyAgent):
             ``"KGQR-KG"`` the item vectors of matrix factorization. ``None``: uniform random, ``dim`` long.
         popular: ``[N]``, items by popularity, for ``backfill=("popular", n)``.
         variant: one of :data:`VARIANTS`, the ablations of Table 5.
-        aggregator: of the convolution, see :class:`kgrl.nn.KGConv`.
+        aggregator: of the convolution, see :class:`kgrl.nn.KGConv`; ``"relational"`` tells the KG's relations apart.
+        aggregator_kwargs: what the aggregator's constructor gets besides, e.g. ``{"heads": 5}`` for ``"gat"``.
         hops: convolution layers, and steps from a liked item to a candidate.
         num_candidates, backfill, max_degree: see :class:`kgrl.candidates.KHopCandidates`.
         candidates: :class:`kgrl.candidates.FixedCandidates` or a rule of your own instead, a module with
@@ -93,7 +94,8 @@ class KGQR(OffPolicyAgent):
 
     def __init__(
         self, kg: Data, *, embedding: Tensor | None = None, popular: Tensor | None = None, variant: str = "KGQR",
-        aggregator: Any = "mean", hops: int = 2, num_candidates: int | None = 1000,
+        aggregator: Any = "mean", aggregator_kwargs: Mapping[str, Any] | None = None, hops: int = 2,
+        num_candidates: int | None = 1000,
         backfill: tuple[str, int] | None = ("random", 300), max_degree: int | None = None,
         candidates: nn.Module | None = None, dim: int = 50,
         state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False, horizon: int = 32,
@@ -110,6 +112,7 @@ class KGQR(OffPolicyAgent):
         own = {
             "variant": one_of("variant", variant, VARIANTS),
             "aggregator": aggregator if isinstance(aggregator, str) else {"custom": repr(aggregator)},
+            "aggregator_kwargs": dict(aggregator_kwargs) if aggregator_kwargs else None,
             "hops": at_least("hops", hops, 1), "num_candidates": num_candidates, "backfill": backfill,
             "max_degree": max_degree, "own_candidates": None if candidates is None else repr(candidates),
             "dim": at_least("dim", dim, 1),
@@ -250,7 +253,7 @@ def _network(
     encoder = None
     if convolves:
         encoder = KGEncoder.from_kg(kg, channels=[channels] + [dim] * options["hops"], hops=options["hops"],
-                                    aggregator=aggregator)
+                                    aggregator=aggregator, aggregator_kwargs=options["aggregator_kwargs"])
     return QNetwork(
         embedding[:need], int(kg.num_items), encoder, dim if convolves else channels, options["state_channels"],
         options["hidden_channels"], options["streak_state"], options["taste_channels"], start,
