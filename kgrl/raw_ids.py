@@ -59,7 +59,7 @@ def joined(first: RawIds, second: RawIds) -> Tensor | list[Any]:
     """``first``, then ``second``."""
     if isinstance(first, Tensor) and isinstance(second, Tensor):
         return torch.cat([first, second])
-    return [*_plain(first), *_plain(second)]
+    return [*as_list(first), *as_list(second)]
 
 
 def missing_ids(count: int, like: RawIds) -> Tensor | list[str]:
@@ -76,12 +76,17 @@ def as_tensor(ids: RawIds) -> Tensor:
     """``ids`` as one tensor, for a file: the LongTensor, or the bytes of a JSON list."""
     if isinstance(ids, Tensor):
         return ids
-    return torch.frombuffer(bytearray(json.dumps(list(ids), ensure_ascii=False).encode()), dtype=torch.uint8)
+    return torch.frombuffer(bytearray(json.dumps(as_list(ids), ensure_ascii=False).encode()), dtype=torch.uint8)
 
 
 def from_tensor(stored: Tensor) -> Tensor | list[Any]:
     """The ids of which :func:`as_tensor` made ``stored``."""
     return stored if stored.dtype == torch.long else json.loads(stored.numpy().tobytes())
+
+
+def as_list(ids: RawIds) -> list[Any]:
+    """``ids`` in Python's own types."""
+    return ids.tolist() if isinstance(ids, Tensor) else list(ids)
 
 
 def _index(ids: RawIds) -> pd.Index:
@@ -93,7 +98,3 @@ def _index(ids: RawIds) -> pd.Index:
 
 def _missing(index: pd.Index) -> np.ndarray:
     return np.asarray(index == (-1 if pd.api.types.is_integer_dtype(index.dtype) else ""), dtype=bool)
-
-
-def _plain(ids: RawIds) -> list[Any]:
-    return ids.tolist() if isinstance(ids, Tensor) else list(ids)

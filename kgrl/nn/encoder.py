@@ -99,10 +99,12 @@ class KGEncoder(torch.nn.Module):
         if "edge_index" not in kg or "num_items" not in kg:
             raise ValueError(expected("kg", "a graph with `edge_index`, `num_nodes` and `num_items`", kg,
                                       "`kgrl.graph.knowledge_graph` makes one"))
-        encoder = cls(channels, hops, **options)
+        return cls(channels, hops, **options).plan_kg(kg)
+
+    def plan_kg(self, kg: Data) -> KGEncoder:
+        """:meth:`plan` for the items of a knowledge graph, as :meth:`from_kg` does it; returns the encoder itself."""
         heard = coalesce(torch.stack([kg.edge_index[1], kg.edge_index[0]]), num_nodes=kg.num_nodes)
-        targets = torch.arange(kg.num_items, device=heard.device)
-        return encoder.plan(heard, kg.num_nodes, targets)
+        return self.plan(heard, kg.num_nodes, torch.arange(kg.num_items, device=heard.device))
 
     def plan(self, edge_index: Adj, num_nodes: int, targets: Tensor) -> KGEncoder:
         """Fixes the graph, and what is computed when ``forward`` is given neither edges nor targets.
