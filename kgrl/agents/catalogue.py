@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from kgrl.options import expected
-from kgrl.raw_ids import RawIds, as_list, as_tensor, from_tensor, missing_ids, places, same_ids
+from kgrl.raw_ids import RawIds, as_list, as_tensor, checked_ids, from_tensor, missing_ids, places, same_ids
 
 ITEM, ENTITY, UNTRAINED = "catalogue.item", "catalogue.entity", "catalogue.untrained"
 """The names of its tensors in an agent's file."""
@@ -66,7 +66,10 @@ class Catalogue(NamedTuple):
     @classmethod
     def of_items(cls, item: RawIds | None) -> Self | None:
         """That of items without a KG; ``None`` where they have no raw ids."""
-        return None if item is None else cls(item, missing_ids(len(item), item))
+        if item is None:
+            return None
+        checked = checked_ids("the items' raw ids", item, len(item))
+        return cls(checked, missing_ids(len(checked), checked))
 
     @classmethod
     def taken_from(cls, tensors: MutableMapping[str, Tensor]) -> Self | None:
