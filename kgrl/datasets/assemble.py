@@ -152,10 +152,19 @@ def _add_kg(data: HeteroData, links: Links | None, kept: np.ndarray) -> None:
     others = np.flatnonzero(node < 0)
     node[others] = num_items + np.arange(len(others))
     data["entity"].num_nodes, data["entity"].raw_id = len(others), links.entities.raw(others)
+    data["item"].entity_id = _entity_ids(links, links.entity[kept])
     data.relation_names = relation_keys(links.relations.index)
     edges = typed_edges(node[links.head], links.relation, node[links.tail], num_items, data.relation_names)
     for kind, edge_index in edges.items():
         data[kind].edge_index = edge_index
+
+
+def _entity_ids(links: Links, entity: np.ndarray) -> Any:
+    """The raw id of the entity that each item is; −1, or "" among text, where it is none."""
+    ids = links.entities.raw(entity)
+    if isinstance(ids, list):
+        return [raw if number >= 0 else "" for raw, number in zip(ids, entity.tolist(), strict=True)]
+    return ids.masked_fill(torch.from_numpy(entity < 0), -1)
 
 
 def _counts(data: HeteroData) -> dict[str, int]:

@@ -105,15 +105,20 @@ class KGEncoder(torch.nn.Module):
         if "edge_index" not in kg or "num_items" not in kg:
             raise ValueError(expected("kg", "a graph with `edge_index`, `num_nodes` and `num_items`", kg,
                                       "`kgrl.graph.knowledge_graph` makes one"))
+        aggregator = options.get("aggregator", "mean")
+        if uses_edge_types(aggregator) and not isinstance(aggregator, torch.nn.Module):
+            given = dict(options.get("aggregator_kwargs") or {})
+            options["aggregator_kwargs"] = {"num_relations": relation_count(kg)} | given
+        return cls(channels, hops, **options).plan_kg(kg)
+
+    def plan_kg(self, kg: Data) -> KGEncoder:
+        """:meth:`plan` for the items of a knowledge graph, as :meth:`from_kg` does it; returns the encoder itself."""
         targets = torch.arange(kg.num_items, device=kg.edge_index.device)
-        if uses_edge_types(aggregator := options.get("aggregator", "mean")):
-            if not isinstance(aggregator, torch.nn.Module):
-                given = dict(options.get("aggregator_kwargs") or {})
-                options["aggregator_kwargs"] = {"num_relations": relation_count(kg)} | given
+        if self._typed is not None:
             heard, edge_type = distinct_triples(kg)
-            return cls(channels, hops, **options).plan(heard, kg.num_nodes, targets, edge_type)
+            return self.plan(heard, kg.num_nodes, targets, edge_type)
         heard = coalesce(torch.stack([kg.edge_index[1], kg.edge_index[0]]), num_nodes=kg.num_nodes)
-        return cls(channels, hops, **options).plan(heard, kg.num_nodes, targets)
+        return self.plan(heard, kg.num_nodes, targets)
 
     def plan(
         self, edge_index: Adj, num_nodes: int, targets: Tensor, edge_type: Tensor | None = None
