@@ -12,7 +12,7 @@ from torch_geometric.data import HeteroData, InMemoryDataset
 
 from kgrl.files import digest, whole_file
 
-FORMAT = 1  # raised whenever what a processed file holds changes
+FORMAT = 2  # raised whenever what a processed file holds changes
 
 
 class KGRecDataset(InMemoryDataset):
