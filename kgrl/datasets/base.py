@@ -12,7 +12,7 @@ from torch_geometric.data import HeteroData, InMemoryDataset
 
 from kgrl.files import digest, whole_file
 
-FORMAT = 1  # raised whenever what a processed file holds changes
+FORMAT = 2  # raised whenever what a processed file holds changes
 
 
 class KGRecDataset(InMemoryDataset):
@@ -33,6 +33,7 @@ class KGRecDataset(InMemoryDataset):
     url = ""
     license = ""
     citation = ""
+    item_noun = "item"  # what an item without a title is called before its raw id
 
     def __init__(
         self,
@@ -77,7 +78,7 @@ class KGRecDataset(InMemoryDataset):
 
     def process(self) -> None:
         data = self.read(Path(self.raw_dir))
-        data.provenance["name"] = type(self).__name__
+        data.provenance |= {"name": type(self).__name__, "item_noun": self.item_noun}
         if self.pre_transform is not None:
             data = self.pre_transform(data)
         with whole_file(self.processed_paths[0]) as temporary:

@@ -39,6 +39,7 @@ class MovieLensArchive(KGRecDataset):
 
     license = "GroupLens: research use, no redistribution without permission; KG: as published with KGCN and MKR"
     citation = "Harper and Konstan, The MovieLens Datasets, TiiS 2015"
+    item_noun = "film"
     sha256: str | None = None
     kg_url = ""
     folder = ""
