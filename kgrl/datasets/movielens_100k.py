@@ -11,6 +11,7 @@ from torch_geometric.data import HeteroData
 from kgrl.datasets.assemble import Rules, assemble
 from kgrl.datasets.base import KGRecDataset
 from kgrl.datasets.download import download_wheel, unzip
+from kgrl.datasets.labels import name_by_labels
 from kgrl.datasets.recbole import read_recbole
 
 
@@ -31,6 +32,7 @@ class MovieLens100K(KGRecDataset):
 
     license = "GroupLens: research use, no redistribution without permission; Freebase: CC BY"
     citation = "Harper and Konstan, The MovieLens Datasets, TiiS 2015; Zhao et al., KB4Rec, Data Intelligence 2019"
+    item_noun = "film"
     wheel = "recbole-1.2.1-py3-none-any.whl"
     sha256 = "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
 
@@ -50,4 +52,7 @@ class MovieLens100K(KGRecDataset):
 
     def read(self, folder: Path) -> HeteroData:
         raw, name = read_recbole(folder, "ml-100k")
-        return assemble(raw, Rules((1, 5, 3.5), **self.options), name)
+        data = assemble(raw, Rules((1, 5, 3.5), **self.options), name)
+        if raw.items is not None:
+            name_by_labels(data, raw.items.frame, "class", " ")
+        return data
