@@ -33,6 +33,7 @@ class Raw:
         items: ``item[, title][, raw_id]``, or ``None``; ``raw_id`` where ``item`` is a number that a file gave.
         files: name → sha256 of every file read.
         entities: ``entity, name``, or ``None``.
+        counts: what ``provenance["before"]`` says beyond what these tables show, or instead of it.
     """
 
     ratings: Table
@@ -41,6 +42,7 @@ class Raw:
     items: Table | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     entities: Table | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
     ratings = every.without_duplicates()
     links = link_items(raw.triples, raw.links, items, rules.bad_links == "drop") if raw.triples is not None else None
     before = {"ratings": len(every), "duplicate_ratings": len(every) - len(ratings), "users": len(users),
-              "items": len(items), **(links.counts() if links else {})}
+              "items": len(items), **(links.counts() if links else {}), **raw.counts}
     kept = links.entity >= 0 if links and rules.linked_only else np.ones(len(items), bool)
     ratings = ratings.of_items(kept).of_active_users(rules.min_ratings)
     if rules.positive_from is not None:

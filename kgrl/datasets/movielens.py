@@ -82,12 +82,22 @@ class MovieLensArchive(KGRecDataset):
         return read_delimited(path, RATING, "::")
 
     def read_films(self, path: Path) -> Table:
-        """Lines ``film::title::genres``; a few thousand, and titles hold ":", so they are split in Python."""
-        with open(existing(path), encoding=self.encoding, errors="replace") as handle:
-            lines = [(number, line.rstrip("\r\n").split("::")) for number, line in enumerate(handle, 1)]
-        lines = [(number, fields) for number, fields in lines if fields != [""]]
-        for number, fields in lines:
-            if len(fields) != len(FILM) or not fields[0].isdecimal():
-                raise ValueError(f"{path}, line {number}: expected film::title::genres, got {'::'.join(fields)!r}")
-        frame = pd.DataFrame([(int(fields[0]), fields[1]) for _, fields in lines], columns=["item", "title"])
-        return Table(frame, path.name, lambda row: f"{path}, line {lines[row][0]}")
+        """Lines ``film::title::genres``."""
+        return read_films(path, self.encoding)
+
+
+def read_films(path: Path, encoding: str) -> Table:
+    """Lines ``film::title::genres``; a few thousand, and titles hold ":", so they are split in Python.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a line of another form, or an empty file.
+    """
+    with open(existing(path), encoding=encoding, errors="replace") as handle:
+        lines = [(number, line.rstrip("\r\n").split("::")) for number, line in enumerate(handle, 1)]
+    lines = [(number, fields) for number, fields in lines if fields != [""]]
+    for number, fields in lines:
+        if len(fields) != len(FILM) or not fields[0].isdecimal():
+            raise ValueError(f"{path}, line {number}: expected film::title::genres, got {'::'.join(fields)!r}")
+    frame = pd.DataFrame([(int(fields[0]), fields[1]) for _, fields in lines], columns=["item", "title"])
+    return Table(frame, path.name, lambda row: f"{path}, line {lines[row][0]}")

@@ -64,7 +64,7 @@ def read_recbole(folder: Path, name: str | None) -> tuple[Raw, str]:
         raise FileNotFoundError(f"{missing} does not exist; a KG needs both {name}.kg and {name}.link")
     tables = _same_types({kind: read_atomic(path, kind) for kind, path in found.items()})
     if "item" in tables:
-        _add_title(tables["item"].frame)
+        add_title(tables["item"].frame)
     files = {path.name: sha256(path) for path in found.values()}
     return Raw(tables["inter"], tables.get("kg"), tables.get("link"), tables.get("item"), files), name
 
@@ -110,7 +110,8 @@ def _same_types(tables: dict[str, Table]) -> dict[str, Table]:
     return tables
 
 
-def _add_title(frame: pd.DataFrame) -> None:
+def add_title(frame: pd.DataFrame) -> None:
+    """Adds the column ``title`` to a parsed ``.item`` file, where it has titles: with the year, where it has years."""
     title = next((column for column in frame if str(column).endswith(("title", "name"))), None)
     if title is not None:
         frame["title"] = frame[title].astype(str)
