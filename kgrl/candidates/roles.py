@@ -11,7 +11,7 @@ from torch_geometric.data import HeteroData
 
 MANY = 1.5  # above so many on average, "the same actor" would be wrong: there are others
 
-# where the general rules of `role_of` read badly
+# A noun for names where the general rules of `role_of` read badly
 NOUNS = {
     "award nomination": "award", "award won": "award", "awards won": "award", "cinematography": "cinematographer",
     "content rating": "age rating", "country of origin": "country", "directed by": "director", "edited by": "editor",
@@ -55,7 +55,7 @@ def role_of(relation: str) -> Role:
     Args:
         relation: its name as the KG has it, or as ``kg.relation_names`` has it.
     """
-    parts = [_words(part) for part in re.split(r"[/#]", relation)[-1].split(".")]
+    parts = [_words(part) for part in re.split(r"[/#]", relation.rstrip("/#."))[-1].split(".")]
     last, head, table = parts[-1], False, NOUNS
     if len(parts) > 2:
         domain, kind = parts[-3:-1]

@@ -19,12 +19,13 @@ from kgrl.datasets import from_frames
     ("film.film.cinematography", "cinematographer", False), ("film.cinematographer.film", "cinematographer", True),
     ("film.film.rating", "age rating", False), ("film.content_rating.film", "age rating", True),
     ("film.film.written_by", "writer", False), ("film.writer.film", "writer", True),
-    ("film.film.actor", "actor", False), ("film.actor.film", "actor", True), ("film.film.sequel", "sequel", False),
+    ("film.film.film_format", "film format", False), ("film.film.actor", "actor", False), ("film.actor.film", "actor", True), ("film.film.sequel", "sequel", False),
     ("book.written_work.author", "author", False), ("book.author.works_written", "author", True),
     ("book.literary_series.works_in_this_series", "series", True), ("book.book.written_by", "author", False),
     ("has_attribute", "attribute", False), ("film.genre", "genre", False), ("genres", "genre", False),
     ("part_of_series", "series", False), ("countries", "country", False),
     ("http://dbpedia.org/ontology/musicComposer", "music composer", False),
+    ("http://example.org/genre/", "genre", False),
     ("http://rdf.freebase.com/ns/film.film.directed_by", "director", False),
 ])
 def test_the_noun_and_the_end_that_it_names(relation, words, head):
@@ -55,6 +56,16 @@ def test_a_data_set_tells_of_which_there_are_many():
         "film_film_directed_by": Role("director"), "film_director_film": Role("director", head=True),
         "film_film_actor": Role("actor", many=True),
     }
+
+
+def test_an_item_and_an_entity_of_one_number_are_two():
+    ratings = pd.DataFrame({"user": [0, 0], "item": [0, 1], "rating": [1, 2]})
+    triples = pd.DataFrame([(8, "film.director.film", 0), (8, "film.director.film", 5), (5, "sequel", 8),
+                            (0, "sequel", 5)], columns=["head", "relation", "tail"])
+    data = from_frames(ratings, triples, linked_only=False)
+    assert data["item"].raw_id[0] == 0
+    assert data["entity"].raw_id[0] == 5
+    assert not any(role.many for role in relation_words(data).values())
 
 
 def test_a_data_set_without_raw_names():
