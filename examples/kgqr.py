@@ -108,6 +108,7 @@ def load(args: argparse.Namespace) -> HeteroData:
     for stage in ("before", "after"):
         counts = ", ".join(f"{count:,} {what}" for what, count in data.provenance[stage].items())
         print(f"{stage} linking: {counts}")
+    print(data.provenance["links"]["sentence"])
     return data
 
 

@@ -93,6 +93,8 @@ def load(args: argparse.Namespace) -> tuple[HeteroData, Tensor, Tensor, Tensor]:
     """The data, and training, validation and test users."""
     if args.ratings is None:
         data = DATASETS[args.dataset](args.data / args.dataset, source=args.source)[0]
+        if "links" in data.provenance:
+            print(data.provenance["links"]["sentence"])
     else:
         frame = pd.read_csv(args.ratings, sep="\t", names=["user", "item", "rating"])
         data = from_frames(frame, rating_scale=args.scale)

@@ -24,7 +24,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 PUBLIC = {
     "kgrl.datasets": [
         "MovieLens100K", "MovieLens1M", "MovieLens10M", "MovieLens20M", "BookCrossing", "NetflixPrize",
-        "SyntheticKGRec", "from_frames", "from_recbole", "from_kgcn", "split_users", "popular_items",
+        "SyntheticKGRec", "from_frames", "from_recbole", "from_kgcn", "split_users", "popular_items", "audit_links",
+        "LinkAudit",
     ],
     "kgrl.graph": ["knowledge_graph"],
     "kgrl.pretrain": ["pretrain_entities", "item_vectors"],

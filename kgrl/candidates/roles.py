@@ -11,7 +11,7 @@ from torch_geometric.data import HeteroData
 
 MANY = 1.5  # above so many on average, "the same actor" would be wrong: there are others
 
-# A noun for names where the general rules of `role_of` read badly
+# where the general rules of `role_of` read badly
 NOUNS = {
     "award nomination": "award", "award won": "award", "awards won": "award", "cinematography": "cinematographer",
     "content rating": "age rating", "country of origin": "country", "directed by": "director", "edited by": "editor",

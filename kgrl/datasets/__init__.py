@@ -1,5 +1,6 @@
 """Raw files → validated ``HeteroData``: the only place that touches files, raw ids and downloads."""
 
+from kgrl.datasets.audit import LinkAudit, audit_links
 from kgrl.datasets.book_crossing import BookCrossing
 from kgrl.datasets.frames import from_frames
 from kgrl.datasets.kgcn import from_kgcn
@@ -16,12 +17,14 @@ from kgrl.datasets.synthetic import SyntheticKGRec
 
 __all__ = [
     "BookCrossing",
+    "LinkAudit",
     "MovieLens1M",
     "MovieLens10M",
     "MovieLens20M",
     "MovieLens100K",
     "NetflixPrize",
     "SyntheticKGRec",
+    "audit_links",
     "from_frames",
     "from_kgcn",
     "from_recbole",

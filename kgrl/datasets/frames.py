@@ -31,6 +31,9 @@ def from_frames(
     it is given), so the order of the rows does not matter to the numbers; only ids of mixed types, which have no order,
     are numbered as they first appear.
 
+    Whether the links are right is not checked here; ``print(audit_links(data))`` tells
+    (:func:`~kgrl.datasets.audit.audit_links`).
+
     Args:
         ratings: columns ``user, item, rating[, time]``; without ``rating``, an interaction counts as 1. Times are
             numbers or pandas' dates, which count from 1970 in the unit of their column. Of several ratings of one item

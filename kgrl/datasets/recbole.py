@@ -34,6 +34,10 @@ def from_recbole(
 ) -> HeteroData:
     """Reads ``name.inter`` and, where they are there, ``name.kg`` with ``name.link``, and ``name.item``.
 
+    Whether the links are right is not checked here; ``print(audit_links(data))`` tells
+    (:func:`~kgrl.datasets.audit.audit_links`). Of ``ml-100k`` they are wrong: read it with
+    :class:`~kgrl.datasets.movielens_100k.MovieLens100K`.
+
     Args:
         folder: where the files are.
         name: their common stem; ``None``: that of the one ``.inter`` file in the folder.
