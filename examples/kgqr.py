@@ -23,10 +23,11 @@ from torch_geometric.data import HeteroData
 
 from kgrl.agents import KGQR
 from kgrl.agents.random import Random
-from kgrl.datasets import MovieLens10M, popular_items, split_users
+from kgrl.candidates import relation_words
+from kgrl.datasets import MovieLens10M, node_names, popular_items, split_users
 from kgrl.evaluate import METRICS, Scores, evaluate, score
 from kgrl.experiments.arguments import agent_options, check_source, number_from, whole_from, world_name
-from kgrl.experiments.report import held, node_names, plot_curve, score_table, session_pages
+from kgrl.experiments.report import held, plot_curve, score_table, session_pages
 from kgrl.experiments.setting import DATASETS
 from kgrl.files import whole_file
 from kgrl.graph import knowledge_graph, shuffled, without_edges
@@ -58,6 +59,10 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
         "interactions": 20_480, "backfill": "popular:300", "gamma": 0.1, "lr": 1e-3, **BEYOND_THE_PAPER},
 }
 ELSEWHERE = {"interactions": 20_480, "backfill": "popular:300", **BEYOND_THE_PAPER}
+
+READING = """Each pick of the agent, the simulator's feedback (👍: liked), and how the KG leads to it from something
+that the user liked before: over the rarest entity that they have in common. This tells why the pick was a candidate;
+to choose it from the candidates is what the agent has learned."""
 
 
 def options() -> argparse.Namespace:
@@ -116,13 +121,6 @@ def feedback_of(world: str, data: HeteroData) -> FeedbackModel:
     return feedback
 
 
-def relations(data: HeteroData) -> Callable[[str], str]:
-    """What a relation is called: the last part of its raw name, "film.film.genre" being the genre."""
-    words = {key: str(raw).rsplit(".", 1)[-1].replace("_", " ")
-             for key, raw in zip(data.relation_names, data.provenance["relations"], strict=True)}
-    return words.__getitem__
-
-
 def main() -> None:
     args = options()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -165,9 +163,9 @@ def main() -> None:
     print(f"\n{len(test)} test users; p: paired Wilcoxon test of KGQR against the row\n{score_table(scores, 'KGQR')}")
     write(args, curve, levels, scores, seconds, bounds.upper)
     pages = session_pages(scores["KGQR"].sessions, range(3), agent.candidates, node_names(data).__getitem__,
-                          relations(data))
+                          relation_words(data).__getitem__)
     with whole_file(args.out / "recommendations.md") as temporary:
-        temporary.write_text(f"# Sessions of test users\n\n{pages}", encoding="utf-8")
+        temporary.write_text(f"# Sessions of test users\n\n{READING}\n\n{pages}", encoding="utf-8")
     agent.save(args.out / "agent.safetensors")
     print(f"wrote metrics.json, learning_curve.png, recommendations.md and agent.safetensors to {args.out}/")
 

@@ -23,10 +23,19 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.agents import TPGR, LinearGaussian
-from kgrl.datasets import BookCrossing, MovieLens1M, MovieLens10M, MovieLens20M, MovieLens100K, from_frames, split_users
+from kgrl.datasets import (
+    BookCrossing,
+    MovieLens1M,
+    MovieLens10M,
+    MovieLens20M,
+    MovieLens100K,
+    from_frames,
+    node_names,
+    split_users,
+)
 from kgrl.evaluate import METRICS, evaluate, score
 from kgrl.experiments.arguments import agent_options, number_from, whole_from
-from kgrl.experiments.report import node_names, plot_curve, score_table, session_pages, tree_page
+from kgrl.experiments.report import plot_curve, score_table, session_pages, tree_page
 from kgrl.files import whole_file
 from kgrl.graph import knowledge_graph
 from kgrl.pretrain import item_vectors, pretrain_entities

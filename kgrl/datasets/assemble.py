@@ -14,6 +14,7 @@ from torch_geometric.data import HeteroData
 
 from kgrl.datasets.ids import Ids
 from kgrl.datasets.links import Links, link_items
+from kgrl.datasets.names import add_names
 from kgrl.datasets.negatives import with_sampled_negatives
 from kgrl.datasets.ratings import BINARY, Ratings, Scale, checked_scale, rating_column
 from kgrl.datasets.relations import relation_keys, typed_edges
@@ -31,6 +32,7 @@ class Raw:
         links: ``item, entity``, or ``None``: an item is the entity of the same id.
         items: ``item[, title][, raw_id]``, or ``None``; ``raw_id`` where ``item`` is a number that a file gave.
         files: name → sha256 of every file read.
+        entities: ``entity, name``, or ``None``.
         counts: what ``provenance["before"]`` says beyond what these tables show, or instead of it.
     """
 
@@ -39,6 +41,7 @@ class Raw:
     links: Table | None = None
     items: Table | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    entities: Table | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -80,6 +83,8 @@ def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
         for column in [each for each in ("title", "raw_id") if each in raw.items.frame]:
             data["item"][column] = _described(raw.items.frame, column, items.index[kept])
     _add_kg(data, links, kept)
+    if raw.entities is not None:
+        add_names(data, raw.entities, links, kept)
     data.provenance = {
         "name": name, "files": dict(raw.files), "options": asdict(rules), "before": before, "after": _counts(data),
         "relations": [str(each) for each in links.relations.index] if links else [],
@@ -91,7 +96,7 @@ def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
 
 
 def _check_columns(raw: Raw) -> None:
-    for table in filter(None, (raw.ratings, raw.triples, raw.links, raw.items)):
+    for table in filter(None, (raw.ratings, raw.triples, raw.links, raw.items, raw.entities)):
         for column in ("user", "item", "head", "relation", "tail", "entity"):
             if column in table.frame:
                 table.complain(table.frame[column].isna(), column, "an id")

@@ -38,6 +38,7 @@ class KGRecDataset(InMemoryDataset):
     url = ""
     license = ""
     citation = ""
+    item_noun = "item"  # what an item without a title is called before its raw id
 
     def __init__(
         self,
@@ -83,7 +84,7 @@ class KGRecDataset(InMemoryDataset):
 
     def process(self) -> None:
         data = self.read(Path(self.raw_dir))
-        data.provenance["name"] = type(self).__name__
+        data.provenance |= {"name": type(self).__name__, "item_noun": self.item_noun}
         if any("user" not in (source, target) for source, _, target in data.edge_types):
             data.provenance["links"] = audit_links(data).plain()
         if self.pre_transform is not None:

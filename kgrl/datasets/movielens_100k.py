@@ -15,6 +15,7 @@ from kgrl.datasets.assemble import Raw, Rules, assemble
 from kgrl.datasets.base import KGRecDataset
 from kgrl.datasets.download import download_wheel, unzip
 from kgrl.datasets.film_numbers import TABLE, film_numbers
+from kgrl.datasets.labels import name_by_labels
 from kgrl.datasets.recbole import read_recbole
 from kgrl.datasets.table import Table
 from kgrl.files import sha256
@@ -27,7 +28,7 @@ class MovieLens100K(KGRecDataset):
     """MovieLens-100K (Harper and Konstan, 2015) linked to Freebase by KB4Rec (Zhao et al., 2019), as RecBole ships it.
 
     100,000 ratings by 943 users of 1,682 films; 91,631 triples, 34,628 entities, 24 relations. Ratings 1 to 5, above
-    3.5 is positive; ``data['item'].title`` has the year.
+    3.5 is positive; ``data['item'].title`` has the year, ``data['entity'].name`` the genres that the film list has.
 
     RecBole's ``ml-100k.link`` numbers the films as MovieLens-1M does, so read as it is it links nearly every film to
     another one's entity (https://github.com/RUCAIBox/RecSysDatasets/issues/130). The numbers are translated through
@@ -47,6 +48,7 @@ class MovieLens100K(KGRecDataset):
 
     license = "GroupLens: research use, no redistribution without permission; Freebase: CC BY"
     citation = "Harper and Konstan, The MovieLens Datasets, TiiS 2015; Zhao et al., KB4Rec, Data Intelligence 2019"
+    item_noun = "film"
     wheel = "recbole-1.2.1-py3-none-any.whl"
     sha256 = "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
 
@@ -76,6 +78,8 @@ class MovieLens100K(KGRecDataset):
         rules = Rules((1, 5, 3.5), self.options["linked_only"], self.options["min_ratings"])
         data = assemble(raw, rules, name)
         data.provenance["options"] |= self.options
+        assert raw.items is not None, "raw_file_names holds every file"
+        name_by_labels(data, raw.items.frame, "class", " ")
         return data
 
 

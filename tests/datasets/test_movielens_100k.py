@@ -56,6 +56,20 @@ def test_titles_and_ids(data):
     assert data.rating_scale == (1.0, 5.0, 3.5)
 
 
+def test_genres_have_the_film_lists_names(data):
+    named = {name: raw for name, raw in zip(data["entity"].name, data["entity"].raw_id, strict=True) if name}
+    assert named == {
+        "Action": "m.02kdv5l", "Adventure": "m.03k9fj", "Animation": "m.0hcr", "Children's": "m.0hqxf",
+        "Comedy": "m.05p553", "Crime": "m.0lsxr", "Documentary": "m.0jtdp", "Drama": "m.02822",
+        "Fantasy": "m.01hmnh", "Film-Noir": "m.02xh1", "Horror": "m.03npn", "Musical": "m.04t36",
+        "Mystery": "m.02n4kr", "Romance": "m.02l7c8", "Sci-Fi": "m.06n90", "Thriller": "m.01jfsb", "War": "m.082gq",
+        "Western": "m.0hfjk"}
+
+
+def test_wrong_links_name_no_genre(as_shipped):
+    assert "name" not in as_shipped["entity"]
+
+
 def test_no_film_is_there_twice(data):
     """Chasing Amy has 255 ratings as film 268, 124 as film 246."""
     chasing_amy = data["item"].title.index("Chasing Amy (1997)")
