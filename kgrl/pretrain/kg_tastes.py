@@ -1,0 +1,141 @@
+"""``kg_tastes``: a prior for every item, from the training users' ratings through the knowledge graph."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix, hstack
+from torch import Tensor
+from torch_geometric.data import Data, HeteroData
+
+from kgrl.nn.taste import TasteTerms
+from kgrl.options import at_least, expected, one_of
+from kgrl.pretrain.factor_tastes import factor_tastes
+from kgrl.pretrain.item_features import ItemFeatures, item_features
+from kgrl.pretrain.items import ratings_of
+from kgrl.pretrain.relation_regression import RelationRegression, fit_relations
+from kgrl.pretrain.tastes import item_tastes
+
+UNRATED = {"unknown": factor_tastes, "zero": item_tastes}
+"""What an item not rated by a user is, and the model of the ratings in which it is that."""
+
+
+def kg_tastes(
+    kg: Data, data: HeteroData, users: Tensor, dim: int = 8, *, unrated: str = "unknown", seed: int = 0
+) -> TasteTerms:
+    r"""What is expected of every item before any interaction, items that nobody has rated included.
+
+    A hierarchical model. An item's terms :math:`\mathbf z_i = (\mu_i, \mathbf w_i)` (see :class:`kgrl.nn.TasteTerms`)
+    are those of items with the same entities, and something of its own:
+
+    .. math:: \mathbf z_i = \mathbf a + \boldsymbol\pi_i + \mathbf u_i, \qquad
+        \boldsymbol\pi_i = \sum_r \sum_{e \in E_{ir}} x_{i,(r,e)} \mathbf b_{(r,e)}, \qquad
+        \mathbf b_{(r,e)} \sim \mathcal N(0, v_r \mathbf I),\ \mathbf u_i \sim \mathcal N(0, \tau \mathbf I)
+
+    with features x from :func:`kgrl.pretrain.item_features`, and one per relation that says how common the item's
+    entities are. Variances :math:`v_r` and τ are those of the highest marginal likelihood, for μ and for the loadings
+    apart: which relations tell of an item is found in the ratings (:func:`kgrl.pretrain.fit_relations`).
+
+    The ratings' own estimates :math:`\hat{\mathbf z}_i` come from :func:`kgrl.pretrain.factor_tastes` (or
+    :func:`kgrl.pretrain.item_tastes`). They are drawn towards the mean item **a** already; here it is towards the items
+    like it, by as much as the item's :math:`n_i` ratings of noise :math:`\sigma_i^2` leave open:
+
+    .. math:: \mathbf z_i = \hat{\mathbf z}_i + \frac{\sigma_i^2}{\sigma_i^2 + n_i \tau}\, \boldsymbol\pi_i
+
+    So an item with many ratings follows its own, an item with none its entities, and where the KG says nothing the
+    result is that of the ratings alone. An item without ratings has the mean noise, and what is not known of its terms
+    on top.
+
+    Args:
+        kg: of ``data``, from :func:`kgrl.graph.knowledge_graph`.
+        data: a data set; ratings are normalised to [−1, 1] by its ``rating_scale``. Items that its
+            ``data['item'].new`` marks (:func:`kgrl.datasets.as_released`) could not be rated.
+        users: ``[U]``, whose ratings may be seen: the training users, never the test users.
+        dim: length k of a taste.
+        unrated: what an item is that a user did not rate: ``"unknown"``, as in worlds of predicted feedback; or
+            ``"zero"``, received with 0, as in :class:`kgrl.simulator.RatedFeedback`: then an item without any rating
+            is one that everybody passed by, unless it is new.
+        seed: of the ratings' model and of the traces' estimates.
+
+    Returns:
+        Terms of all N items, on the device of ``users``.
+
+    Raises:
+        ValueError: a KG of other items than ``data``, an unknown ``unrated``, or what the ratings' model refuses.
+    """
+    base = UNRATED[one_of("unrated", unrated, UNRATED)](data, users, at_least("dim", dim, 1), seed=seed)
+    features = item_features(kg)
+    if features.matrix.shape[0] != len(base.expected):
+        raise ValueError(expected("kg", f"of the data set's {len(base.expected)} items", features.matrix.shape[0],
+                                  "knowledge_graph(data) makes it"))
+    return through_kg(kg, base, observations(data, users, unrated), seed)
+
+
+def observations(data: HeteroData, users: Tensor, unrated: str) -> Tensor:
+    """``[N]``, how often each item's feedback was seen: once per rating, or by every user where none counts as 0."""
+    _, item, _ = ratings_of(data, users)
+    count = torch.bincount(item, minlength=data["item"].num_nodes)
+    if unrated == "unknown":
+        return count
+    new = data["item"].get("new")
+    seen = torch.ones_like(count, dtype=torch.bool) if new is None else ~new.to(count.device)
+    return seen * len(users)
+
+
+def through_kg(kg: Data, base: TasteTerms, seen: Tensor, seed: int = 0) -> TasteTerms:
+    """Terms of all items from the terms of those that were seen; see :func:`kg_tastes`.
+
+    Args:
+        kg: from :func:`kgrl.graph.knowledge_graph`.
+        base: of the N items; what it says of items never seen does not matter.
+        seen: ``[N]``, how often each was; 0: all is known of it through the KG.
+        seed: of the traces' estimates.
+    """
+    if not bool((seen > 0).any()):
+        raise ValueError(expected("seen", "above 0 for some item", 0, "without ratings there is nothing to learn from"))
+    matrix, relation = design(item_features(kg), item_features(kg, least=1))
+    count = seen.cpu().numpy().astype(np.double)
+    known, noise = np.flatnonzero(count), base.noise.cpu().double().numpy().copy()
+    usual = float(noise[known].mean())
+    parts = []
+    for values in (base.expected.unsqueeze(1), base.loading):
+        values = values.cpu().double().numpy().copy()
+        mean = values[known].mean(0)
+        values[count == 0] = mean
+        error = noise[known] / count[known]
+        fit = fit_relations(matrix[known], relation, values[known] - mean, error, seed)
+        left = np.ones(len(count))
+        left[known] = error / (error + fit.rest)
+        parts.append(values + left[:, None] * fit.predict(matrix))
+        noise[count == 0] = (usual if not len(parts) > 1 else noise[count == 0]) + _unknown(
+            fit, matrix[np.flatnonzero(count == 0)], values.shape[1], seed)
+    made = (parts[0][:, 0], parts[1], noise)
+    return TasteTerms(*(torch.from_numpy(part).float().to(base.expected.device) for part in made))
+
+
+def _unknown(fit: RelationRegression, matrix: csr_matrix, channels: int, seed: int) -> np.ndarray:
+    """``[n]``, how far feedback may be from what is expected of items for want of knowing them."""
+    return channels * fit.spread(matrix, seed)
+
+
+def design(features: ItemFeatures, every: ItemFeatures) -> tuple[csr_matrix, np.ndarray]:
+    """The features to regress on, with a block of its own that says how common an item's entities are."""
+    common = _commonness(every)
+    matrix = hstack([features.matrix, csr_matrix(common)]).tocsr()
+    block = int(features.relation.max(initial=-1)) + 1
+    return matrix, np.concatenate([features.relation, np.full(common.shape[1], block)])
+
+
+def _commonness(features: ItemFeatures) -> np.ndarray:
+    """``[N, R]``, the mean log number of items that an item's entities are linked to, standardised, per relation."""
+    links = features.matrix.copy()
+    links.data[:] = 1
+    size = np.log(np.bincount(links.indices, minlength=links.shape[1]))
+    group = csr_matrix((np.ones(len(size)), (np.arange(len(size)), features.relation)))
+    count = (links @ group).toarray()
+    mean = (links.multiply(size) @ group).toarray() / np.maximum(count, 1)
+    there = count > 0
+    centre = (mean * there).sum(0) / np.maximum(there.sum(0), 1)
+    deviation = np.where(there, mean - centre, 0.0)
+    spread = np.sqrt((deviation**2).mean(0))
+    return deviation[:, spread > 1e-9] / spread[spread > 1e-9]
