@@ -70,7 +70,7 @@ class RelationalAggregator(Aggregator):
         return 1 + self.deviation.t()
 
     def edge_norm(self, edge_type: Tensor, index: Tensor, size: int) -> Tensor:
-        r""":math:`1 / (|\mathcal{R}(i)| \, |\mathcal{N}_r(i)|)` of each edge, ``[M]``."""
+        r""":math:`|\mathcal{R}(i)| \, |\mathcal{N}_r(i)|` of each edge, ``[M]``: what its message is divided by."""
         _check_relations(edge_type, self.num_relations)
         return relation_norm(edge_type, index, size)
 
@@ -79,9 +79,9 @@ class RelationalAggregator(Aggregator):
             raise ValueError(expected("edge_norm", "what `edge_norm` gives for these edges",
                                       None if edge_norm is None else list(edge_norm.shape)))
         _check_relations(edge_type, self.num_relations)
-        edge_norm = edge_norm.to(self.deviation.dtype)
+        share = 1 / edge_norm.to(self.deviation.dtype)
         # basis by basis: the gradient of a selection from a vector adds in a fixed order, and at once
-        parts = [torch.addcmul(edge_norm, edge_norm, row.index_select(0, edge_type)) for row in self.deviation]
+        parts = [torch.addcmul(share, share, row.index_select(0, edge_type)) for row in self.deviation]
         return torch.stack(parts, dim=1)
 
     def forward(self, neighbours: Tensor, itself: Tensor) -> Tensor:
@@ -93,7 +93,9 @@ class RelationalAggregator(Aggregator):
 
 
 def relation_norm(edge_type: Tensor, index: Tensor, size: int) -> Tensor:
-    """What each edge counts where relations count alike, and a relation's edges count alike; of a target they sum to 1.
+    """How many relations the target of each edge has, times how many edges it has of this one.
+
+    Messages divided by that are a target's mean over its relations of the mean over each relation's edges.
 
     Args:
         edge_type: ``[M]``, in any order.
@@ -101,12 +103,12 @@ def relation_norm(edge_type: Tensor, index: Tensor, size: int) -> Tensor:
         size: number of targets.
 
     Returns:
-        ``[M]``, in double.
+        ``[M]``, whole numbers, which no change of the module's precision rounds.
     """
     num_relations = int(edge_type.max()) + 1 if edge_type.numel() else 1
     groups, group, edges = (index * num_relations + edge_type).unique(return_inverse=True, return_counts=True)
     relations = torch.bincount(groups // num_relations, minlength=size)
-    return 1 / (edges[group] * relations[index]).double()
+    return edges[group] * relations[index]
 
 
 def checked_types(edge_type: Tensor | None, num_edges: int) -> Tensor:

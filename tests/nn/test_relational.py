@@ -298,6 +298,9 @@ def test_refuses() -> None:
             make()(x, sparse, TYPES)
     with pytest.raises(ValueError, match="`edge_norm` must be what `edge_norm` gives for these edges, got"):
         make()((x, torch.randn(SOURCES, IN_TARGET).double()), EDGES, TYPES, edge_norm=torch.ones(1))
+    for size in ((9, SOURCES), (SOURCES, 9)):
+        with pytest.raises(ValueError, match="`x` must be a row for each of the graph's 9 nodes, got 7|size"):
+            make()((x, torch.randn(SOURCES, IN_TARGET).double()), *fused(EDGES, TYPES, size))
     with pytest.raises(ValueError, match="`num_relations` must be given to a relational aggregator, got None; aggr"):
         KGConv(IN, OUT, "relational")
     for name, value in (("num_relations", -1), ("num_bases", 0)):
