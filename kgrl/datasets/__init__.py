@@ -9,7 +9,9 @@ from kgrl.datasets.movielens_20m import MovieLens20M
 from kgrl.datasets.movielens_100k import MovieLens100K
 from kgrl.datasets.netflix import NetflixPrize
 from kgrl.datasets.recbole import from_recbole
-from kgrl.datasets.splits import popular_items, split_users
+from kgrl.datasets.released import as_released
+from kgrl.datasets.renumber import renumbered
+from kgrl.datasets.splits import popular_items, split_items, split_users
 from kgrl.datasets.synthetic import SyntheticKGRec
 
 __all__ = [
@@ -20,9 +22,12 @@ __all__ = [
     "MovieLens100K",
     "NetflixPrize",
     "SyntheticKGRec",
+    "as_released",
     "from_frames",
     "from_kgcn",
     "from_recbole",
     "popular_items",
+    "renumbered",
+    "split_items",
     "split_users",
 ]
