@@ -23,10 +23,11 @@ from torch_geometric.data import HeteroData
 
 from kgrl.agents import KGQR
 from kgrl.agents.random import Random
-from kgrl.datasets import MovieLens10M, popular_items, split_users
+from kgrl.candidates import relation_words
+from kgrl.datasets import MovieLens10M, node_names, popular_items, split_users
 from kgrl.evaluate import METRICS, Scores, evaluate, score
 from kgrl.experiments.arguments import agent_options, check_source, number_from, whole_from, world_name
-from kgrl.experiments.report import held, node_names, plot_curve, score_table, session_pages
+from kgrl.experiments.report import held, plot_curve, score_table, session_pages
 from kgrl.experiments.setting import DATASETS
 from kgrl.files import whole_file
 from kgrl.graph import knowledge_graph, shuffled, without_edges
@@ -59,6 +60,10 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
 }
 ELSEWHERE = {"interactions": 20_480, "backfill": "popular:300", **BEYOND_THE_PAPER}
 
+READING = """Each pick of the agent, the simulator's feedback (👍: liked), and how the KG leads to it from something
+that the user liked before: over the rarest entity that they have in common. This tells why the pick was a candidate;
+to choose it from the candidates is what the agent has learned."""
+
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -70,7 +75,7 @@ def options() -> argparse.Namespace:
         "heldout (chosen on held-out ratings); kgqr (the paper's) for book-crossing, planted (made) for synthetic")
     add("--eta", type=number_from(0), default=0.1, help="weight of the streak term")
     add("--kg", choices=["real", "shuffled", "none"], default="real", help="controls: shuffled tails, or no KG at all")
-    add("--aggregator", default="mean", help="mean, concat, neighbor or gat")
+    add("--aggregator", default="mean", help="mean, concat, neighbor, gat or relational")
     add("--interactions", type=whole_from(32), help="items shown in training; default: what the data set needs")
     add("--backfill", help="popular:N or random:N items added to the candidates, or none")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="any other option of KGQR, e.g. gamma=0.8")
@@ -103,6 +108,7 @@ def load(args: argparse.Namespace) -> HeteroData:
     for stage in ("before", "after"):
         counts = ", ".join(f"{count:,} {what}" for what, count in data.provenance[stage].items())
         print(f"{stage} linking: {counts}")
+    print(data.provenance["links"]["sentence"])
     return data
 
 
@@ -113,13 +119,6 @@ def feedback_of(world: str, data: HeteroData) -> FeedbackModel:
     feedback = PredictedFeedback.fit(data, dim=20, seed=0, preset=None if world == "heldout" else world)
     print(f"world: {feedback.fitting}")
     return feedback
-
-
-def relations(data: HeteroData) -> Callable[[str], str]:
-    """What a relation is called: the last part of its raw name, "film.film.genre" being the genre."""
-    words = {key: str(raw).rsplit(".", 1)[-1].replace("_", " ")
-             for key, raw in zip(data.relation_names, data.provenance["relations"], strict=True)}
-    return words.__getitem__
 
 
 def main() -> None:
@@ -164,9 +163,9 @@ def main() -> None:
     print(f"\n{len(test)} test users; p: paired Wilcoxon test of KGQR against the row\n{score_table(scores, 'KGQR')}")
     write(args, curve, levels, scores, seconds, bounds.upper)
     pages = session_pages(scores["KGQR"].sessions, range(3), agent.candidates, node_names(data).__getitem__,
-                          relations(data))
+                          relation_words(data).__getitem__)
     with whole_file(args.out / "recommendations.md") as temporary:
-        temporary.write_text(f"# Sessions of test users\n\n{pages}", encoding="utf-8")
+        temporary.write_text(f"# Sessions of test users\n\n{READING}\n\n{pages}", encoding="utf-8")
     agent.save(args.out / "agent.safetensors")
     print(f"wrote metrics.json, learning_curve.png, recommendations.md and agent.safetensors to {args.out}/")
 

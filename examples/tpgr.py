@@ -23,10 +23,19 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.agents import TPGR, LinearGaussian
-from kgrl.datasets import BookCrossing, MovieLens1M, MovieLens10M, MovieLens20M, MovieLens100K, from_frames, split_users
+from kgrl.datasets import (
+    BookCrossing,
+    MovieLens1M,
+    MovieLens10M,
+    MovieLens20M,
+    MovieLens100K,
+    from_frames,
+    node_names,
+    split_users,
+)
 from kgrl.evaluate import METRICS, evaluate, score
 from kgrl.experiments.arguments import agent_options, number_from, whole_from
-from kgrl.experiments.report import node_names, plot_curve, score_table, session_pages, tree_page
+from kgrl.experiments.report import plot_curve, score_table, session_pages, tree_page
 from kgrl.files import whole_file
 from kgrl.graph import knowledge_graph
 from kgrl.pretrain import item_vectors, pretrain_entities
@@ -84,6 +93,8 @@ def load(args: argparse.Namespace) -> tuple[HeteroData, Tensor, Tensor, Tensor]:
     """The data, and training, validation and test users."""
     if args.ratings is None:
         data = DATASETS[args.dataset](args.data / args.dataset, source=args.source)[0]
+        if "links" in data.provenance:
+            print(data.provenance["links"]["sentence"])
     else:
         frame = pd.read_csv(args.ratings, sep="\t", names=["user", "item", "rating"])
         data = from_frames(frame, rating_scale=args.scale)

@@ -15,6 +15,8 @@ from kgrl.options import expected
 
 KIND = "kgrl training run"
 FILE = "checkpoint.safetensors"
+ONCE = {"keep": "last"}
+"""What was the only choice before there was an option; older checkpoints do not name it."""
 
 
 @dataclass
@@ -29,6 +31,8 @@ class Run:
         seconds: of training and evaluating, over every start of the run.
         evaluation_seconds: of these, what the evaluations took.
         curve: one dict an evaluation.
+        best: the agent's weights at the evaluation of the highest reward, if they are kept; training does not go on
+            from them.
     """
 
     generator: torch.Generator
@@ -38,13 +42,21 @@ class Run:
     seconds: float = 0.0
     evaluation_seconds: float = 0.0
     curve: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    def keep_best(self, agent: Any) -> None:
+        """Copies the agent's weights if the latest evaluation is better than all before it."""
+        *earlier, reward = (row["reward"] for row in self.curve)
+        if not earlier or reward > max(earlier):
+            self.best = {name: value.detach().clone() for name, value in agent.state_dict().items()}
 
     def save(self, folder: Path, agent: Any, options: Mapping[str, Any]) -> None:
         """Writes counters, weights and the agent's training state to one file, whole or not at all."""
         tensors = {f"agent.{name}": value for name, value in agent.state_dict().items()}
         if hasattr(agent, "training_state"):
             tensors |= {f"training.{name}": _tensor(name, value) for name, value in agent.training_state().items()}
-        counters = {name: value for name, value in vars(self).items() if name != "generator"}
+        tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        counters = {name: value for name, value in vars(self).items() if name not in ("generator", "best")}
         metadata = {"kind": KIND, "options": dict(options), "run": counters}
         save_tensors(folder / FILE, tensors | {"generator": self.generator.get_state()}, metadata)
 
@@ -67,10 +79,11 @@ class Run:
         if not (folder / FILE).exists():
             return False
         tensors, metadata = load_tensors(folder / FILE, KIND)
-        _same_options(folder / FILE, metadata["options"], options)
+        _same_options(folder / FILE, ONCE | metadata["options"], ONCE | options)
         agent.load_state_dict(below("agent.", tensors))
         if hasattr(agent, "load_training_state"):
             agent.load_training_state(below("training.", tensors))
+        self.best = below("best.", tensors)
         self.generator.set_state(tensors["generator"])
         for name, value in metadata["run"].items():
             setattr(self, name, value)

@@ -13,6 +13,7 @@ from torch_geometric.utils import lexsort
 
 from kgrl.files import digest
 from kgrl.options import at_least, did_you_mean, expected
+from kgrl.raw_ids import RawIds, checked_ids, joined, missing_ids
 from kgrl.seeding import generator_for
 
 
@@ -24,6 +25,8 @@ def knowledge_graph(
     num_items: int | None = None,
     num_nodes: int | None = None,
     relation_names: Sequence[str] | None = None,
+    item_id: RawIds | None = None,
+    entity_id: RawIds | None = None,
 ) -> Data:
     r"""The KG :math:`G = \{(head, relation, tail)\}` (KGQR section 3.2) as PyG's own KG data sets hold it.
 
@@ -35,38 +38,46 @@ def knowledge_graph(
     ``inverse=False`` is the paper's letter. The paper is silent on repeated triples and on triples from an entity to
     itself: both are dropped and counted.
 
+    The graph keeps the raw ids of its nodes where they are known, so that an agent that was saved with one graph finds
+    its items and entities again in another: those of a data set's ``raw_id`` and ``entity_id``, or those given. They
+    are no part of the structure (:func:`kg_digest`).
+
     Args:
         data: one of
 
             - a ``HeteroData`` with node types ``item`` and ``entity`` and one edge type ``(src, relation, dst)`` a
               relation; edge types with a ``user`` at an end are left out;
             - a ``Data`` with ``edge_index`` and, as attributes or as the arguments below, ``num_items`` and perhaps
-              ``edge_type``, ``num_nodes``, ``relation_names``; a graph that came from here is taken by its forward
-              triples;
+              ``edge_type``, ``num_nodes``, ``relation_names``, ``item_id`` and ``entity_id``; a graph that came from
+              here is taken by its forward triples;
             - a LongTensor ``[2, M]``, heads above tails, with the arguments below.
         inverse: whether the inverse relations are added; the inverse of relation r has the type r + R.
         edge_type: ``[M]``, relation ids from 0; one relation if left out.
         num_items: N; nodes 0 … N − 1 are the items.
         num_nodes: E; the highest node id + 1, and at least N, if left out.
         relation_names: of the forward relations; their position is their id. ``"0"``, ``"1"``, … if left out.
+        item_id: ``[N]``, the raw ids of the items: a LongTensor of whole numbers, or a list of text.
+        entity_id: ``[E]``, the raw ids of all nodes as entities, an item's being that of the entity it is; −1, or "" in
+            a list, where it is none. Both are given, or neither.
 
     Returns:
         ``Data`` with ``edge_index [2, M']`` head → tail, ``edge_type [M']``, ``num_nodes`` E, ``num_items`` N,
-        ``num_relations`` R (forward ones), ``relation_names`` (R of them), ``inverse``, and the number of forward
-        triples that were dropped: ``num_duplicates``, ``num_self_loops``.
+        ``num_relations`` R (forward ones), ``relation_names`` (R of them), ``inverse``, the number of forward
+        triples that were dropped: ``num_duplicates``, ``num_self_loops``; and ``item_id``, ``entity_id`` where known.
 
     Raises:
         TypeError: ``data`` is none of the above.
-        ValueError: parts are missing or do not fit together, or ids are out of range.
+        ValueError: parts are missing or do not fit together, ids are out of range, or a raw id comes twice.
     """
     if isinstance(data, HeteroData):
         given = {"edge_type": edge_type, "num_items": num_items, "num_nodes": num_nodes,
-                 "relation_names": relation_names}
+                 "relation_names": relation_names, "item_id": item_id, "entity_id": entity_id}
         if extra := [name for name, value in given.items() if value is not None]:
             raise ValueError(f"`{extra[0]}` belongs to bare tensors; a HeteroData brings its own, leave it out")
         parts = _hetero_parts(data)
     elif isinstance(data, (Data, Tensor)):
         parts = _plain_parts(data, edge_type, num_items, num_nodes, relation_names)
+        parts |= _plain_ids(data, item_id, entity_id)
     else:
         raise TypeError(expected("data", "a HeteroData, a Data or a LongTensor [2, M]", type(data).__name__))
     return _assemble(**parts, inverse=inverse)
@@ -121,14 +132,12 @@ def shuffled(kg: Data, seed: int = 0) -> Data:
     noise = torch.rand(len(heads), generator=generator_for("cpu", seed)).to(heads.device)
     by_relation, mixed = types.argsort(stable=True), lexsort([noise, types])
     tails = torch.empty_like(tails).index_copy_(0, by_relation, tails[mixed])
-    return _assemble(torch.stack([heads, tails]), types, kg.num_items, kg.num_nodes, kg.relation_names, kg.inverse)
+    return _like(kg, torch.stack([heads, tails]), types)
 
 
 def without_edges(kg: Data) -> Data:
     """A copy with the same nodes and relations but no triple: the ablation "no KG"."""
-    return _assemble(
-        kg.edge_index[:, :0], kg.edge_type[:0], kg.num_items, kg.num_nodes, kg.relation_names, kg.inverse
-    )
+    return _like(kg, kg.edge_index[:, :0], kg.edge_type[:0])
 
 
 def kg_digest(kg: Data) -> str:
@@ -137,8 +146,15 @@ def kg_digest(kg: Data) -> str:
     return digest(int(kg.num_items), int(kg.num_nodes), torch.as_tensor(kg.edge_index).as_subclass(Tensor), edge_type)
 
 
+def _like(kg: Data, edge_index: Tensor, edge_type: Tensor) -> Data:
+    """A graph of the same nodes and relations with other forward triples."""
+    return _assemble(edge_index, edge_type, kg.num_items, kg.num_nodes, kg.relation_names, kg.inverse,
+                     kg.get("item_id"), kg.get("entity_id"))
+
+
 def _assemble(
-    edge_index: Tensor, edge_type: Tensor, num_items: int, num_nodes: int, relation_names: list[str], inverse: bool
+    edge_index: Tensor, edge_type: Tensor, num_items: int, num_nodes: int, relation_names: list[str], inverse: bool,
+    item_id: RawIds | None = None, entity_id: RawIds | None = None,
 ) -> Data:
     """Checked forward triples → the finished graph."""
     loops = edge_index[0] == edge_index[1]
@@ -150,8 +166,21 @@ def _assemble(
     return Data(
         edge_index=kept, edge_type=types, num_nodes=num_nodes, num_items=num_items, num_relations=len(relation_names),
         relation_names=list(relation_names), inverse=inverse, num_duplicates=num_duplicates,
-        num_self_loops=int(loops.sum()),
+        num_self_loops=int(loops.sum()), **_checked_raw_ids(item_id, entity_id, num_items, num_nodes),
     )
+
+
+def _checked_raw_ids(
+    item_id: RawIds | None, entity_id: RawIds | None, num_items: int, num_nodes: int
+) -> dict[str, RawIds]:
+    """The attributes that hold the raw ids, if there are any."""
+    if item_id is None and entity_id is None:
+        return {}
+    if item_id is None or entity_id is None:
+        given, other = ("entity_id", "item_id") if item_id is None else ("item_id", "entity_id")
+        raise ValueError(expected(other, f"given beside `{given}`", None, "give the raw ids of items and of entities"))
+    return {"item_id": checked_ids("item_id", item_id, num_items),
+            "entity_id": checked_ids("entity_id", entity_id, num_nodes)}
 
 
 def _distinct(edge_index: Tensor, edge_type: Tensor) -> tuple[Tensor, Tensor]:
@@ -191,7 +220,17 @@ def _hetero_parts(data: HeteroData) -> dict[str, Any]:
         pairs.append(edges + edges.new_tensor([[offsets[source]], [offsets[target]]]))
         types.append(edges.new_full((edges.size(1),), ids[relation]))
     return {"edge_index": torch.cat(pairs, dim=1), "edge_type": torch.cat(types), "num_items": num_items,
-            "num_nodes": num_items + num_entities, "relation_names": names}
+            "num_nodes": num_items + num_entities, "relation_names": names, **_hetero_ids(data, sizes)}
+
+
+def _hetero_ids(data: HeteroData, sizes: dict[str, int]) -> dict[str, RawIds]:
+    """The raw ids of items and of all nodes, where the data set has them."""
+    item_id = data["item"].get("raw_id")
+    others = data["entity"].get("raw_id") if sizes["entity"] else missing_ids(0, data["item"].get("entity_id", []))
+    if item_id is None or others is None:
+        return {}
+    own = data["item"].get("entity_id", missing_ids(sizes["item"], others))
+    return {"item_id": item_id, "entity_id": joined(own, others)}
 
 
 def _count(data: HeteroData, kind: str) -> int:
@@ -235,6 +274,13 @@ def _plain_parts(
         raise ValueError(expected("edge_type", f"relation ids in [0, {len(names)})", low if low < 0 else high))
     return {"edge_index": edge_index, "edge_type": edge_type, "num_items": num_items, "num_nodes": int(num_nodes),
             "relation_names": names}
+
+
+def _plain_ids(data: Data | Tensor, item_id: RawIds | None, entity_id: RawIds | None) -> dict[str, Any]:
+    """The raw ids given, or else those of a hand-made ``Data``."""
+    stored = data.to_dict() if isinstance(data, Data) else {}
+    return {"item_id": stored.get("item_id") if item_id is None else item_id,
+            "entity_id": stored.get("entity_id") if entity_id is None else entity_id}
 
 
 def _checked_edges(edge_index: Any, sizes: tuple[int | None, int | None], name: str) -> Tensor:

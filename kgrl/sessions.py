@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from kgrl.options import expected
+from kgrl.raw_ids import RawIds, places
 
 
 @dataclass
@@ -60,30 +61,31 @@ class Sessions:
 
     @classmethod
     def from_history(
-        cls, items: Sequence[Sequence[int]], feedback: Sequence[Sequence[float]], threshold: float = 0.0
+        cls, items: Sequence[Sequence[Any]], feedback: Sequence[Sequence[float]], threshold: float = 0.0,
+        ids: RawIds | None = None,
     ) -> Sessions:
         """Sessions of real users, outside any simulator: what was shown, and how it was received.
 
-        Items are the data set's own numbers 0 … N − 1, not the raw ids of its files: ``data["item"].raw_id``, a
-        LongTensor, or a list where raw ids are no whole numbers, holds the raw id of each number.
-        ``{raw: number for number, raw in enumerate(data["item"].raw_id.tolist())}`` translates raw ids (a list without
-        ``.tolist()``), ``data["item"].raw_id[number]`` what is recommended.
+        Items are the data set's own numbers 0 … N − 1, or with ``ids`` the raw ids of its files. :func:`raw_items`
+        gives the raw ids of what an agent recommends then.
 
         Args:
-            items: one list of item numbers a user, oldest first; lists may differ in length and may be empty.
+            items: one list of item numbers per user, oldest first; lists may differ in length and may be empty.
             feedback: in [−1, 1], one number an item; of raw ratings, ``low, high, _ = data.rating_scale`` and
                 :func:`kgrl.simulator.normalise` make it: ``normalise(rating, low, high)``.
             threshold: feedback above it is positive.
+            ids: ``[N]``, the raw id of each item (``data["item"].raw_id``); ``items`` are then raw ids.
 
         Returns:
             Sessions with ``users`` −1 and rewards equal to the feedback (η is the simulator's).
 
         Raises:
-            ValueError: not one list a user, lists that do not match, items that are no whole numbers from 0, feedback
-                outside [−1, 1], or an item shown twice.
+            ValueError: not one list a user, lists that do not match, items that are no whole numbers from 0 or (with
+                ``ids``) an unknown raw id, feedback outside [−1, 1], or an item shown twice.
         """
         if len(items) != len(feedback):
             raise ValueError(expected("feedback", f"one list for each of the {len(items)} users", len(feedback)))
+        items = items if ids is None else _numbers_of(items, ids)
         every = [_item_numbers(f"items[{row}]", shown) for row, shown in enumerate(items)]
         sessions = cls.empty(torch.full((len(every),), -1), max(map(len, every), default=0))
         for row, (shown, answers) in enumerate(zip(every, feedback, strict=True)):
@@ -196,6 +198,41 @@ class Sessions:
         return Sessions(**joined, step=max(part.step for part in parts))
 
 
+def raw_items(items: Tensor, ids: RawIds) -> list[list[Any]]:
+    """The raw ids of recommended items: ``raw_items(agent.recommend(past), data["item"].raw_id)``.
+
+    Args:
+        items: ``[B, k]``, item numbers; −1, where fewer were found, is left out.
+        ids: ``[N]``, the raw id of each item.
+
+    Returns:
+        B lists of at most k raw ids, best first.
+
+    Raises:
+        ValueError: an item number beyond the ids.
+    """
+    if items.numel() and int(items.max()) >= len(ids):
+        raise ValueError(expected("ids", "a raw id for each item", f"{len(ids)} of them, and item {int(items.max())}"))
+    return [[_plain(ids[item]) for item in row if item >= 0] for row in items.tolist()]
+
+
+def _numbers_of(items: Sequence[Sequence[Any]], ids: RawIds) -> list[list[int]]:
+    """The item numbers of raw ids, one list per user.
+
+    Raises:
+        ValueError: an unknown raw id.
+    """
+    rows = [_one_list(f"items[{row}]", shown) for row, shown in enumerate(items)]
+    wanted = [raw for row in rows for raw in row]
+    numbers = places(wanted, ids).tolist()
+    if -1 in numbers:
+        kind = "whole numbers" if isinstance(ids, Tensor) else "text"
+        raise ValueError(expected("items", "raw ids among `ids`", wanted[numbers.index(-1)],
+                                  f"`ids` are {kind}; leave out items that the data set does not have"))
+    found = iter(numbers)
+    return [[next(found) for _ in row] for row in rows]
+
+
 def _one_list(name: str, row: object) -> list[Any]:
     """One user's row, be it a list, a tensor or an array, as a list of plain values."""
     row = _plain(row)
@@ -208,8 +245,8 @@ def _item_numbers(name: str, row: object) -> list[int]:
     """One user's items; of any integer type, but nothing that would have to be rounded or looked up."""
     values = _one_list(name, row)
     if not all(hasattr(value, "__index__") and not isinstance(value, bool) for value in values):
-        raise ValueError(expected(name, "whole numbers", values, 'items are numbers from 0; data["item"].raw_id '
-                                  "lists the raw id of each"))
+        raise ValueError(expected(name, "whole numbers", values, "items are numbers from 0; for raw ids give "
+                                  'ids=data["item"].raw_id, too'))
     return [operator.index(value) for value in values]
 
 

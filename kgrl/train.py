@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from kgrl.checkpoint import Run
 from kgrl.evaluate import METRICS, evaluate
 from kgrl.files import digest
-from kgrl.options import a_tensor, at_least, expected
+from kgrl.options import a_tensor, at_least, expected, one_of
 from kgrl.rollout import rollout
 from kgrl.seeding import generator_for
 
@@ -30,7 +30,7 @@ def fit(
     evaluate_every: int = 1_024, sessions: int = 32, checkpoint: str | os.PathLike[str] | None = None,
     loggers: Any = None, watch: Callable[[Mapping[str, float]], None] | None = None,
     precision: Any = "32-true", progress: bool | None = None, pretrain_interactions: int = 0,
-    evaluate_first: bool = False, seed: int = 0,
+    evaluate_first: bool = False, keep: str = "last", seed: int = 0,
 ) -> list[dict[str, float]]:
     """Trains an agent in a simulator, and watches it on other users.
 
@@ -61,6 +61,9 @@ def fit(
         pretrain_interactions: the first so many of ``interactions`` (up to a rollout's end) are with items drawn at
             random, and go to ``agent.pretrain`` in place of ``learn``.
         evaluate_first: whether the curve begins before the first interaction: for agents that know something by then.
+        keep: which weights the agent has in the end: the ``"last"``, or the ``"best"``, those of the evaluation of the
+            highest reward (the first of several), for which ``eval_users`` must not be the users of the final test.
+            Training and the curve are the same with both; a checkpoint with ``"best"`` holds the weights twice.
         seed: of the users' order, exploration and replay.
 
     Returns:
@@ -69,8 +72,8 @@ def fit(
         reported last.
 
     Raises:
-        ValueError: no users, a rollout in which nothing was recommended, an option below its minimum, or a checkpoint
-            of another data set, of other options or of more interactions.
+        ValueError: no users, ``keep="best"`` without ``eval_users``, a rollout in which nothing was recommended, an
+            option below its minimum, or a checkpoint of another data set, of other options or of more interactions.
     """
     horizon = simulator.horizon
     at_least("interactions", interactions, horizon)
@@ -81,11 +84,13 @@ def fit(
     a_tensor("users", users)
     if not len(users) or (eval_users is not None and not len(a_tensor("eval_users", eval_users))):
         raise ValueError(expected("users" if not len(users) else "eval_users", "at least one user id", []))
+    if one_of("keep", keep, ("last", "best")) == "best" and eval_users is None:
+        raise ValueError(expected("eval_users", "given for keep='best'", None, "the best is that of an evaluation"))
     fabric = Fabric(accelerator=simulator.device.type, devices=1, precision=precision, loggers=loggers)
     run = Run(generator_for(simulator.device, seed))
     folder = None if checkpoint is None else Path(checkpoint)
     identity = _identity(agent, simulator, users, eval_users, evaluate_every, sessions, precision,
-                         pretrain_interactions, seed)
+                         pretrain_interactions, keep, seed)
     if folder is not None and run.restore(folder, agent, identity):
         if run.interactions > interactions:
             raise ValueError(expected("interactions", f"at least {run.interactions}, as many as the checkpoint in "
@@ -93,7 +98,7 @@ def fit(
         for row in run.curve:
             _tell(row, fabric, watch)
     elif evaluate_first and eval_users is not None:
-        _evaluate(run, agent, simulator, eval_users, seed, fabric)
+        _evaluate(run, agent, simulator, eval_users, seed, fabric, keep)
         _tell(run.curve[-1], fabric, watch)
     bar = tqdm(total=interactions, initial=run.interactions, disable=None if progress is None else not progress,
                unit=" interactions", desc="training")
@@ -107,12 +112,14 @@ def fit(
             due = run.interactions // evaluate_every > before // evaluate_every
             last = interactions - run.interactions < horizon
             if eval_users is not None and (due or last):
-                _evaluate(run, agent, simulator, eval_users, seed, fabric, report)
+                _evaluate(run, agent, simulator, eval_users, seed, fabric, keep, report)
                 bar.set_postfix(reward=f"{run.curve[-1]['reward']:.3f}", refresh=False)
                 _tell(run.curve[-1], fabric, watch)
             if folder is not None and (due or last):
                 run.save(folder, agent, identity)
             bar.update(run.interactions - before)
+    if run.best:
+        agent.load_state_dict(run.best)  # after the checkpoint, from which a longer run goes on with the last
     return run.curve
 
 
@@ -134,10 +141,10 @@ def _round(agent: Any, simulator: Any, users: Tensor, run: Run, pretraining: boo
 
 
 def _evaluate(
-    run: Run, agent: nn.Module, simulator: Any, users: Tensor, seed: int, fabric: Fabric,
+    run: Run, agent: nn.Module, simulator: Any, users: Tensor, seed: int, fabric: Fabric, keep: str,
     report: Mapping[str, float] | None = None,
 ) -> None:
-    """Adds a row to the curve: a greedy evaluation, and what ``learn`` reported."""
+    """Adds a row to the curve: a greedy evaluation, and what ``learn`` reported; keeps the best weights if asked."""
     started = time.perf_counter()
     with fabric.autocast():
         scores = evaluate(agent, simulator, users, seed=seed + EVALUATION_SEED)
@@ -146,6 +153,8 @@ def _evaluate(
     row = {"interactions": run.interactions, "gradient_steps": run.gradient_steps, "seconds": run.seconds,
            "evaluation_seconds": run.evaluation_seconds}
     run.curve.append(row | {name: getattr(scores, name) for name in METRICS} | dict(report or {}))
+    if keep == "best":
+        run.keep_best(agent)
 
 
 def _tell(row: Mapping[str, float], fabric: Fabric, watch: Callable[[Mapping[str, float]], None] | None) -> None:
@@ -185,7 +194,7 @@ def _identity(
     agent: nn.Module, simulator: nn.Module, users: Tensor, eval_users: Tensor | None, *options: Any
 ) -> dict[str, Any]:
     """What a run's numbers depend on; a checkpoint made under anything else is refused."""
-    names = ("evaluate_every", "sessions", "precision", "pretrain_interactions", "seed")
+    names = ("evaluate_every", "sessions", "precision", "pretrain_interactions", "keep", "seed")
     return {
         "agent": type(agent).__name__,
         "agent options": json.loads(json.dumps(getattr(agent, "options", None), default=repr)),

@@ -1,6 +1,6 @@
 """A short training run in a process of its own, which kills itself at a given point; see test_resume.py.
 
-    python killed_run.py FOLDER WHERE COUNT     WHERE: "write", "replace" or "learn"; COUNT 0: never killed
+    python killed_run.py FOLDER WHERE COUNT KEEP    WHERE: "write", "replace" or "learn"; COUNT 0: never killed
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def kill_at(owner: object, name: str, count: int, before: bool) -> None:
 
 
 def main() -> None:
-    folder, where, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    folder, where, count, keep = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
     torch.set_num_threads(1)
     world = small_world(first=torch.arange(40))
     agent = small_agent(gradient_steps=3, gamma=0.5, streak_state=True, horizon=6, seed=3)
@@ -45,7 +45,7 @@ def main() -> None:
         else:
             kill_at(os, "fsync" if where == "write" else "replace", count, before=where == "write")
     curve = fit(agent, world, torch.arange(20), eval_users=torch.arange(20, 30), interactions=400, evaluate_every=50,
-                sessions=7, checkpoint=folder, seed=4, progress=False)
+                sessions=7, checkpoint=folder, keep=keep, seed=4, progress=False)
     for row in curve:
         del row["seconds"], row["evaluation_seconds"]
     save_tensors(folder / "end.safetensors", agent.state_dict() | agent.training_state(),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Data, HeteroData
 
-from kgrl.graph import distinct_pairs, forward_triples, knowledge_graph, shuffled, without_edges
+from kgrl.graph import distinct_pairs, forward_triples, kg_digest, knowledge_graph, shuffled, without_edges
 
 
 def hetero() -> HeteroData:
@@ -186,3 +186,52 @@ def test_book_crossing(shared: Path) -> None:
     kg = knowledge_graph(table[:, [0, 2]].T.contiguous(), edge_type=table[:, 1], num_items=14_967)
     assert (kg.num_nodes, kg.num_relations, kg.num_edges) == (77_903, 25, 2 * 151_500)
     assert (kg.num_duplicates, kg.num_self_loops) == (0, 0)
+
+
+# ------------------------------------------------------------------------------------------------------- raw ids
+
+
+def linked(text: bool = True) -> HeteroData:
+    """Items 7, 8 and 9, of which 8 is no entity; the entities 5 and 6 beside them."""
+    data = hetero()
+    data["item"].raw_id = torch.tensor([7, 8, 9])
+    data["item"].entity_id = ["m.1", "", "m.3"] if text else torch.tensor([1, -1, 3])
+    data["entity"].raw_id = ["m.5", "m.6"] if text else torch.tensor([5, 6])
+    return data
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_raw_ids_come_along(text: bool) -> None:
+    kg = knowledge_graph(linked(text))
+    entities = ["m.1", "", "m.3", "m.5", "m.6"] if text else [1, -1, 3, 5, 6]
+    for each in (kg, knowledge_graph(kg), knowledge_graph(kg, inverse=False), shuffled(kg), without_edges(kg)):
+        assert each.item_id.tolist() == [7, 8, 9]
+        assert list(each.entity_id) == entities
+    assert kg_digest(kg) == kg_digest(knowledge_graph(hetero()))  # they are no part of the structure
+    kg.validate()
+
+
+def test_hand_made_graphs_have_raw_ids_where_they_are_given() -> None:
+    edges, ids = torch.tensor([[0, 1], [2, 2]]), {"item_id": ["a", "b"], "entity_id": ["x", "", "y"]}
+    for kg in (knowledge_graph(edges, num_items=2, **ids), knowledge_graph(Data(edge_index=edges, **ids),
+                                                                           num_items=2)):
+        assert (kg.item_id, kg.entity_id) == (["a", "b"], ["x", "", "y"])
+    bare = knowledge_graph(edges, num_items=2)
+    assert not {"item_id", "entity_id"} & set(bare.keys())
+    data = linked()
+    del data["item"].entity_id
+    assert knowledge_graph(data).entity_id == ["", "", "", "m.5", "m.6"]
+    del data["entity"].raw_id
+    assert "item_id" not in knowledge_graph(data)
+
+
+@pytest.mark.parametrize(("ids", "message"), [
+    ({"item_id": ["a", "b"]}, "`entity_id` must be given beside `item_id`, got None"),
+    ({"item_id": ["a"], "entity_id": ["x", "y", "z"]}, "`item_id` must be one raw id for each of 2, got 1"),
+    ({"item_id": ["a", "b"], "entity_id": ["x", "y", "x"]}, "`entity_id` must be distinct raw ids, got .*'x'"),
+])
+def test_raw_ids_that_are_none(ids, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        knowledge_graph(torch.tensor([[0, 1], [2, 2]]), num_items=2, **ids)
+    with pytest.raises(ValueError, match="belongs to bare tensors"):
+        knowledge_graph(hetero(), **ids)

@@ -24,7 +24,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 PUBLIC = {
     "kgrl.datasets": [
         "MovieLens100K", "MovieLens1M", "MovieLens10M", "MovieLens20M", "BookCrossing", "NetflixPrize",
-        "SyntheticKGRec", "from_frames", "from_recbole", "from_kgcn", "split_users", "popular_items",
+        "SyntheticKGRec", "from_frames", "from_recbole", "from_kgcn", "split_users", "popular_items", "audit_links",
+        "LinkAudit",
     ],
     "kgrl.graph": ["knowledge_graph"],
     "kgrl.pretrain": ["pretrain_entities", "item_vectors"],
@@ -110,7 +111,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         for path in (ROOT / "kgrl").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert "kgrl/py.typed" in package
+    assert {"kgrl/py.typed", "kgrl/datasets/tables/ml_100k_to_ml_1m.csv"} <= package
     assert f"{info}licenses/LICENSE" in inside
 
 
@@ -133,7 +134,8 @@ def test_sdist_holds_the_tests_and_no_data(built: Path) -> None:
     with tarfile.open(path) as archive:
         files = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
     assert {"README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "Makefile", "constraints.txt", ".ci/run"} <= files
-    assert {"kgrl/py.typed", "tests/conftest.py", "tests/test_packaging.py"} <= files
+    assert {"kgrl/py.typed", "kgrl/datasets/tables/ml_100k_to_ml_1m.csv"} <= files
+    assert {"tests/conftest.py", "tests/test_packaging.py"} <= files
     assert {name for name in files if name.startswith("data/")} <= {"data/README.md"}
     assert not [name for name in files if name.startswith((".venv", "runs/", "build/")) or "__pycache__" in name]
 

@@ -60,6 +60,7 @@ CHANGES = {
     "sessions": lambda: {"sessions": 4},
     "precision": lambda: {"precision": "bf16-mixed"},
     "pretrain_interactions": lambda: {"agent": with_pretraining(), "pretrain_interactions": 30},
+    "keep": lambda: {"keep": "best"},
     "seed": lambda: {"seed": 1},
 }
 
@@ -118,22 +119,60 @@ def test_a_longer_run_goes_on_from_a_shorter_one(world, tmp_path):
     assert all(torch.equal(twice.state_dict()[name], value) for name, value in once.state_dict().items())
 
 
-def run_process(folder: Path, where: str = "learn", count: int = 0) -> int:
-    command = [sys.executable, str(ROOT / "tests" / "killed_run.py"), str(folder), where, str(count)]
+def test_the_best_are_kept_over_a_resumption_that_trains_on_from_the_last(world, tmp_path):
+    """The best evaluation is before the interruption, the longer run has the curve of one that keeps the last."""
+    given = {"users": torch.arange(20), "eval_users": torch.arange(20, 30), "evaluate_every": 30, "sessions": 5}
+    whole, last, first, resumed = small_agent(), small_agent(), small_agent(), small_agent()
+    curve = rewards(fit(whole, world, interactions=300, keep="best", **given))
+    assert rewards(fit(last, world, interactions=300, **given)) == curve
+    best = curve.index(max(curve))
+    assert best < len(curve) - 2
+    interactions = 30 * (best + 2)  # the last evaluation of the short run is not its best
+    fit(first, world, interactions=interactions, keep="best", checkpoint=tmp_path, **given)
+    assert rewards(fit(resumed, world, interactions=300, keep="best", checkpoint=tmp_path, **given)) == curve
+    assert same_weights(first, whole)
+    assert same_weights(resumed, whole)
+    assert not same_weights(last, whole)
+
+
+def test_a_checkpoint_from_before_there_was_a_choice_keeps_the_last(world, tmp_path, monkeypatch):
+    given = {"users": torch.arange(20), "sessions": 5, "checkpoint": tmp_path}
+    save = Run.save
+    monkeypatch.setattr(Run, "save", lambda run, folder, agent, options: save(
+        run, folder, agent, {name: value for name, value in options.items() if name != "keep"}))
+    fit(Notebook(), world, interactions=30, **given)
+    fit(Notebook(), world, interactions=60, **given)
+    with pytest.raises(ValueError, match="keep: checkpoint 'last', now 'best'"):
+        fit(Notebook(), world, interactions=60, keep="best", **given | {"eval_users": torch.arange(20, 30)})
+
+
+def rewards(curve: list[dict[str, float]]) -> list[float]:
+    return [row["reward"] for row in curve]
+
+
+def same_weights(one: KGQR, two: KGQR) -> bool:
+    return all(torch.equal(one.state_dict()[name], value) for name, value in two.state_dict().items())
+
+
+def run_process(folder: Path, where: str = "learn", count: int = 0, keep: str = "last") -> int:
+    command = [sys.executable, str(ROOT / "tests" / "killed_run.py"), str(folder), where, str(count), keep]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(command, env=environment, check=False).returncode
 
 
-def test_killed_at_any_moment_the_end_is_the_same(tmp_path):
-    assert run_process(tmp_path / "whole") == 0
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_killed_at_any_moment_the_end_is_the_same(tmp_path, keep):
+    assert run_process(tmp_path / "whole", keep=keep) == 0
     folder = tmp_path / "killed"
     # between saves, in the midst of the second save's writing, and right after the next one's renaming
     for where, count in (("learn", 4), ("write", 3), ("replace", 2)):
-        assert run_process(folder, where, count) == -signal.SIGKILL
-    assert run_process(folder) == 0
+        assert run_process(folder, where, count, keep) == -signal.SIGKILL
+    assert run_process(folder, keep=keep) == 0
     assert not list(folder.glob("*.tmp")) + list(folder.glob(".*.tmp"))  # what the killed save had begun
     whole, killed = (load_tensors(tmp_path / name / "end.safetensors", "end") for name in ("whole", "killed"))
     assert whole[1]["curve"] == killed[1]["curve"]
+    rewards = [row["reward"] for row in whole[1]["curve"]]
+    assert max(rewards) > rewards[-1]  # so that the best are not the last
     assert whole[0].keys() == killed[0].keys()
     for name, value in whole[0].items():
         assert torch.equal(value, killed[0][name]), name

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from kgrl.sessions import Sessions
+from kgrl.sessions import Sessions, raw_items
 
 
 def slow_counts(streak: list[int]) -> tuple[int, int]:
@@ -248,3 +248,35 @@ def test_to_moves_everything(device: torch.device) -> None:
     assert {tensor.device.type for tensor in there.tensors().values()} == {device.type}
     assert same(there.to("cpu"), random_sessions())
     assert {tensor.device.type for tensor in there.to("meta").tensors().values()} == {"meta"}
+
+
+# ------------------------------------------------------------------------------------------------------- raw ids
+
+
+@pytest.mark.parametrize(("ids", "shown"), [
+    (torch.tensor([50, 181, 172, 7]), [[172, 50], [], [7]]),
+    (torch.tensor([50, 181, 172, 7]), [torch.tensor([172, 50]), np.array([], int), [np.int64(7)]]),
+    (["0345A", "b", "0002", "d"], [["0002", "0345A"], [], ["d"]]),
+])
+def test_raw_ids_go_in_and_come_out(ids, shown) -> None:
+    past = Sessions.from_history(shown, [[1.0, -0.5], [], [0.5]], ids=ids)
+    assert same(past, Sessions.from_history([[2, 0], [], [3]], [[1.0, -0.5], [], [0.5]]))
+    assert raw_items(past.items, ids) == [list(row) for row in shown]
+    assert raw_items(torch.tensor([[-1, 1], [-1, -1]]), ids) == [[181 if isinstance(ids, Tensor) else "b"], []]
+
+
+@pytest.mark.parametrize(("ids", "shown", "message"), [
+    (torch.tensor([50, 181]), [[50], [51]], "`items` must be raw ids among `ids`, got 51; `ids` are whole numbers"),
+    (torch.tensor([50, 181]), [["50"]], "got '50'; `ids` are whole numbers"),
+    (torch.tensor([50, -1]), [[-1]], "got -1"),  # which stands for no id
+    (["a", "b"], [["a", "c"]], "got 'c'; `ids` are text; leave out items that the data set does not have"),
+    (["a", "b"], [["a", "a"]], r"`items\[0\]` must be distinct"),
+])
+def test_unknown_raw_ids_are_named(ids, shown, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        Sessions.from_history(shown, [[0.5] * len(row) for row in shown], ids=ids)
+
+
+def test_an_item_beyond_the_raw_ids_is_named() -> None:
+    with pytest.raises(ValueError, match="`ids` must be a raw id for each item, got '2 of them, and item 2'"):
+        raw_items(torch.tensor([[2]]), ["a", "b"])

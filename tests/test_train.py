@@ -10,6 +10,7 @@ import torch
 from lightning_fabric.loggers import CSVLogger
 from torch import Tensor
 
+from kgrl.evaluate import evaluate
 from kgrl.sessions import Sessions
 from kgrl.simulator import Simulator
 from kgrl.train import EVALUATION_SEED, fit
@@ -138,6 +139,35 @@ def test_evaluations_leave_training_alone(world):
         assert all(torch.equal(weights[0][name], other[name]) for name in weights[0])
 
 
+class Scripted(Notebook):
+    """Counts what it learned, in a weight; is worse after the first time, best after the second and the third."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.tensor(0.0))
+
+    def act(self, sessions: Sessions, explore: bool, generator: torch.Generator) -> Tensor:
+        return torch.full_like(sessions.users, [0, 20, 4, 4, 12][int(self.count)] + sessions.step)
+
+    def learn(self, sessions: Sessions, generator: torch.Generator) -> dict[str, float]:
+        self.count += 1
+        return {}
+
+
+@pytest.mark.parametrize("evaluate_first", [False, True])
+def test_the_best_weights_are_those_of_the_first_highest_evaluation(world, evaluate_first):
+    agents = {keep: Scripted() for keep in ("last", "best")}
+    curves = {keep: fit(agent, world, torch.arange(20), eval_users=torch.arange(20, 30), interactions=120,
+                        evaluate_every=30, sessions=5, keep=keep, evaluate_first=evaluate_first)
+              for keep, agent in agents.items()}
+    rewards = [row["reward"] for row in curves["best"]]
+    assert rewards == [row["reward"] for row in curves["last"]]
+    assert int(agents["last"].count) == 4
+    assert [int(agents["best"].count), rewards.count(max(rewards))] == [2, 2]
+    again = evaluate(agents["best"], world, torch.arange(20, 30), seed=EVALUATION_SEED)
+    assert again.reward == max(rewards)
+
+
 def test_loggers_and_watch_get_the_curve(world, tmp_path):
     rows: list[dict[str, float]] = []
     logger = CSVLogger(tmp_path, name="log", flush_logs_every_n_steps=1)
@@ -176,6 +206,8 @@ def test_the_bar_goes_on_where_the_run_did(world, tmp_path, capfd):
     ({"sessions": 0}, "`sessions` must be at least 1"),
     ({"pretrain_interactions": -1}, "`pretrain_interactions` must be at least 0"),
     ({"pretrain_interactions": 6}, "`pretrain_interactions` must be 0 for an agent without `pretrain`"),
+    ({"keep": "first"}, "`keep` must be a known name, got 'first'; choose from best, last"),
+    ({"keep": "best"}, "`eval_users` must be given for keep='best', got None"),
     ({"users": torch.empty(0, dtype=torch.long)}, "`users` must be at least one user id"),
     ({"eval_users": torch.empty(0, dtype=torch.long)}, "`eval_users` must be at least one user id"),
 ])

@@ -11,11 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.data import Data
 
+from kgrl.agents.catalogue import UNTRAINED, Catalogue, matched
+from kgrl.agents.kgqr_file import CONVOLVES, constructor_options, moved_tensors
+from kgrl.agents.new_nodes import heard_graph
 from kgrl.agents.off_policy import OffPolicyAgent, Outlook
 from kgrl.agents.picking import of_known_items
 from kgrl.agents.q_network import QNetwork
 from kgrl.agents.ragged import ragged_argmax, ragged_topk
-from kgrl.agents.warm_start import checked_start, saved_tastes
+from kgrl.agents.warm_start import checked_start
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.files import digest, load_tensors, restore, save_tensors
@@ -56,7 +59,8 @@ class KGQR(OffPolicyAgent):
             ``"KGQR-KG"`` the item vectors of matrix factorization. ``None``: uniform random, ``dim`` long.
         popular: ``[N]``, items by popularity, for ``backfill=("popular", n)``.
         variant: one of :data:`VARIANTS`, the ablations of Table 5.
-        aggregator: of the convolution, see :class:`kgrl.nn.KGConv`.
+        aggregator: of the convolution, see :class:`kgrl.nn.KGConv`; ``"relational"`` tells the KG's relations apart.
+        aggregator_kwargs: what the aggregator's constructor gets besides, e.g. ``{"heads": 5}`` for ``"gat"``.
         hops: convolution layers, and steps from a liked item to a candidate.
         num_candidates, backfill, max_degree: see :class:`kgrl.candidates.KHopCandidates`.
         candidates: :class:`kgrl.candidates.FixedCandidates` or a rule of your own instead, a module with
@@ -93,7 +97,8 @@ class KGQR(OffPolicyAgent):
 
     def __init__(
         self, kg: Data, *, embedding: Tensor | None = None, popular: Tensor | None = None, variant: str = "KGQR",
-        aggregator: Any = "mean", hops: int = 2, num_candidates: int | None = 1000,
+        aggregator: Any = "mean", aggregator_kwargs: Mapping[str, Any] | None = None, hops: int = 2,
+        num_candidates: int | None = 1000,
         backfill: tuple[str, int] | None = ("random", 300), max_degree: int | None = None,
         candidates: nn.Module | None = None, dim: int = 50,
         state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False, horizon: int = 32,
@@ -110,6 +115,7 @@ class KGQR(OffPolicyAgent):
         own = {
             "variant": one_of("variant", variant, VARIANTS),
             "aggregator": aggregator if isinstance(aggregator, str) else {"custom": repr(aggregator)},
+            "aggregator_kwargs": dict(aggregator_kwargs) if aggregator_kwargs else None,
             "hops": at_least("hops", hops, 1), "num_candidates": num_candidates, "backfill": backfill,
             "max_degree": max_degree, "own_candidates": None if candidates is None else repr(candidates),
             "dim": at_least("dim", dim, 1),
@@ -122,6 +128,8 @@ class KGQR(OffPolicyAgent):
             average=average, replay_size=replay_size, seed=seed,
         )
         self.num_items, self.kg_digest = int(kg.num_items), kg_digest(kg)
+        self.catalogue = Catalogue.of(kg)
+        self.untrained: Tensor | None = None
         self.data_digest = digest(self.kg_digest, embedding, popular, *(start or ()))
         self.register_buffer("popular", None if popular is None else a_tensor("popular", popular).clone())
         with fenced(seed):
@@ -194,48 +202,68 @@ class KGQR(OffPolicyAgent):
     # ------------------------------------------------------------------------------------------------ saving, moving
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes weights and options to one safetensors file, whole or not at all."""
-        metadata = {"kind": "KGQR agent", "options": self.options, "kg": self.kg_digest, "data": self.data_digest}
-        save_tensors(path, self.state_dict(), metadata)
+        """Writes weights, options and raw ids to one safetensors file, whole or not at all."""
+        metadata = {"kind": "KGQR agent", "options": self.options, "kg": self.kg_digest, "data": self.data_digest,
+                    "fixed": isinstance(self.candidates, FixedCandidates)}
+        tensors = {**self.state_dict(), **({} if self.catalogue is None else self.catalogue.tensors())}
+        if self.untrained is not None:
+            tensors[UNTRAINED] = self.untrained
+        save_tensors(path, tensors, metadata)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], kg: Data, **options: Any) -> KGQR:
-        """The agent that :meth:`save` wrote.
+        """The agent that :meth:`save` wrote, for the KG it was trained with or for another state of it.
+
+        Items and entities are found again by their raw ids. What is gone is dropped. A new node starts from its
+        neighbours (:func:`kgrl.agents.new_nodes.moved_rows`), what is expected of a new item from the items that share
+        entities with it, and nodes that the agent was trained with do not hear of new ones
+        (:func:`kgrl.agents.new_nodes.heard_graph`): whatever else comes, an item keeps its vector as long as what it
+        was trained with is around it. New items are the least popular ones.
 
         Args:
             path: the file.
-            kg: the KG it was trained on.
-            **options: over those in the file; a user-made ``aggregator`` or ``candidates`` must be given again, and
-                ``tastes`` must not.
+            kg: the KG, with raw ids (``item_id`` and ``entity_id``) unless it is the very one it was trained on.
+            **options: over those in the file; a user-made ``aggregator`` or ``candidates`` must be given again
+                (:class:`kgrl.candidates.FixedCandidates` need not), and ``tastes`` only may be where the KG is another
+                and the agent started from some.
 
         Raises:
-            ValueError: a damaged or foreign file, another KG, a missing user-made part, or options that make another
-                network.
+            ValueError: a damaged or foreign file, another KG where items have no raw ids, one that shares no item with
+                the agent, a missing user-made part, or options that make another network.
         """
         tensors, metadata = load_tensors(path, "KGQR agent")
-        if metadata["kg"] != kg_digest(checked_graph(kg)):
-            raise ValueError(f"{path} was trained on another knowledge graph ({metadata['kg'][:12]}…), "
-                             f"got one with digest {kg_digest(kg)[:12]}…; load the same data set with the same options")
-        saved = metadata["options"]
-        for part, made in (("aggregator", saved["aggregator"]), ("candidates", saved.pop("own_candidates"))):
-            if part not in options and made is not None and (part == "candidates" or isinstance(made, dict)):
-                raise ValueError(expected(part, f"given again, as it was made by hand ({made})", None))
-        options = saved | options
-        if options["backfill"] is not None:
-            options["backfill"] = tuple(options["backfill"])
-        given = {"embedding": tensors["network.embedding"], "popular": tensors.get("popular"),
-                 "tastes": saved_tastes(tensors, options)}
-        agent = cls(kg, **given | options)
-        restore(agent, tensors, path)
-        agent.data_digest = metadata["data"]  # of the embeddings that training began with
+        before, untrained = Catalogue.taken_from(tensors), tensors.pop(UNTRAINED, None)
+        same = metadata["kg"] == kg_digest(checked_graph(kg))
+        match = matched(path, before, Catalogue.of(kg), same, "knowledge graph")
+        if match is not None:
+            tensors = moved_tensors(tensors, match, kg, metadata["options"]["variant"])
+            untrained = match.untrained(untrained)
+        agent = cls(kg, **constructor_options(metadata, tensors, options, kg, match is not None))
+        own = {name: part for name, part in agent.state_dict().items() if agent._is_per_item(name)}
+        restore(agent, {name: part for name, part in tensors.items() if not agent._is_per_item(name)} | own, path)
+        agent._hear(kg, untrained)
+        # of the embeddings that training began with, and of what has changed since
+        agent.data_digest = metadata["data"] if match is None else digest(metadata["data"], agent.data_digest)
         return agent
+
+    def _is_per_item(self, name: str) -> bool:
+        """Whether the tensor ``name`` is what the constructor was given of each item, rather than learned."""
+        pool = name == "candidates.pool" and isinstance(self.candidates, FixedCandidates)
+        return pool or name == "popular" or ".taste.start_" in name
+
+    def _hear(self, kg: Data, untrained: Tensor | None) -> None:
+        """Plans the convolutions so that trained nodes do not hear of the ``untrained [E]`` ones."""
+        self.untrained = untrained
+        for network in (self.network, self.averaged, self.target):
+            if untrained is not None and isinstance(network, QNetwork) and network.encoder is not None:
+                network.encoder.plan_kg(heard_graph(kg, untrained))
 
 
 def _network(
     kg: Data, embedding: Tensor | None, options: Mapping[str, Any], aggregator: Any, start: TasteTerms | None
 ) -> QNetwork:
     """The online network; embeddings as given, everything else uniformly at random."""
-    convolves = options["variant"] in ("KGQR", "KGQR-CS")
+    convolves = options["variant"] in CONVOLVES
     need = int(kg.num_nodes) if convolves else int(kg.num_items)
     dim = options["dim"]
     if embedding is None:
@@ -250,7 +278,7 @@ def _network(
     encoder = None
     if convolves:
         encoder = KGEncoder.from_kg(kg, channels=[channels] + [dim] * options["hops"], hops=options["hops"],
-                                    aggregator=aggregator)
+                                    aggregator=aggregator, aggregator_kwargs=options["aggregator_kwargs"])
     return QNetwork(
         embedding[:need], int(kg.num_items), encoder, dim if convolves else channels, options["state_channels"],
         options["hidden_channels"], options["streak_state"], options["taste_channels"], start,

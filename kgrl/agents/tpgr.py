@@ -9,13 +9,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.data import HeteroData
+from torch_geometric.data import Data, HeteroData
 
+from kgrl.agents.catalogue import UNTRAINED, Catalogue, matched
+from kgrl.agents.new_nodes import heard_graph
 from kgrl.agents.optimizer_state import load_optimizer_tensors, optimizer_tensors
 from kgrl.agents.picking import of_known_items
 from kgrl.agents.returns import returns, taken_steps
 from kgrl.agents.session_state import Follower
 from kgrl.agents.state_parts import build_state
+from kgrl.agents.tpgr_file import extended_tree, moved_tensors, surroundings
 from kgrl.agents.trail import Kept, Trail
 from kgrl.agents.versioned import Versioned
 from kgrl.files import below, digest, load_tensors, restore, save_tensors
@@ -118,6 +121,8 @@ class TPGR(Versioned):
         self.num_items = len(self.tree.paths)
         kg = knowledge_graph(data) if self.options["state"] == "kg" else None
         self.kg_digest = None if kg is None else kg_digest(kg)
+        self.catalogue = _catalogue(data, kg)
+        self.untrained: Tensor | None = None
         embedding = None if embedding is None else single("embedding", embedding)
         self.data_digest = digest(self.tree.paths, self.tree.children, self.kg_digest, embedding)
         with fenced(seed):
@@ -293,35 +298,63 @@ class TPGR(Versioned):
         self.version += 1
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes weights, tree and options to one safetensors file, whole or not at all."""
+        """Writes weights, tree, options and raw ids to one safetensors file, whole or not at all."""
         metadata = {"kind": "TPGR agent", "options": self.options, "children": self.tree.children,
                     "kg": self.kg_digest, "data": self.data_digest}
-        save_tensors(path, self.state_dict() | {"tree.paths": self.tree.paths.cpu()}, metadata)
+        tensors = {**self.state_dict(), "tree.paths": self.tree.paths.cpu()}
+        tensors |= {} if self.catalogue is None else self.catalogue.tensors()
+        if self.untrained is not None:
+            tensors[UNTRAINED] = self.untrained
+        save_tensors(path, tensors, metadata)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], data: HeteroData, users: Tensor, **options: Any) -> TPGR:
-        """The agent that :meth:`save` wrote.
+    def load(
+        cls, path: str | os.PathLike[str], data: HeteroData, users: Tensor, *, vectors: Tensor | None = None,
+        **options: Any,
+    ) -> TPGR:
+        """The agent that :meth:`save` wrote, for the data set it was trained on or for another state of it.
+
+        Items are found again by their raw ids. What is gone is dropped. New items hang on free leaves beside the items
+        nearest to them (:meth:`kgrl.tree.ClusterTree.extend`); their embeddings, and what is expected of them, are
+        those of items that share entities with them, without a KG the mean of all items (see
+        :mod:`kgrl.agents.new_nodes`); and at its node, a new item is treated as the others there are on average.
 
         Args:
             path: the file.
-            data: the data set it was trained on.
+            data: the data set, with raw ids unless it is the one it was trained on.
             users: its training users.
+            vectors: ``[N, F]``, of the items, by which new ones are found leaves; ``None``: by the entities that they
+                share (:func:`kgrl.agents.tpgr_file.neighbour_vectors`), without a KG by who rated them.
             **options: over those in the file.
 
         Raises:
-            ValueError: a damaged or foreign file, one of other items or another KG, or options that make another
-                network.
+            ValueError: a damaged or foreign file; another number of items, or for ``state="kg"`` another KG, where the
+                items have no raw ids; a data set that shares no item with the agent; more new items than free leaves;
+                or options that make another network.
         """
         tensors, metadata = load_tensors(path, "TPGR agent")
-        if metadata["kg"] is not None and metadata["kg"] != (came := kg_digest(knowledge_graph(data))):
-            raise ValueError(expected("data", f"the data set with the knowledge graph {metadata['kg'][:12]}… that "
-                                      f"{path} was trained on", f"{came[:12]}…"))
+        before, untrained = Catalogue.taken_from(tensors), tensors.pop(UNTRAINED, None)
         tree = ClusterTree(tensors.pop("tree.paths"), metadata["children"])
+        kg = knowledge_graph(data) if metadata["kg"] is not None else None
+        same = len(tree) == data["item"].num_nodes and (kg is None or metadata["kg"] == kg_digest(kg))
+        match = matched(path, before, _catalogue(data, kg), same, "data set")
+        if match is not None:
+            near = surroundings(data) if kg is None else kg
+            tree = extended_tree(tree, match, data, users, near, vectors)
+            tensors, untrained = moved_tensors(tensors, match, near, tree), match.untrained(untrained)
         embedding = tensors["state.history.embedding"]
         agent = cls(data, users, tree=tree, embedding=embedding, **(metadata["options"] | options))
         restore(agent, tensors, path)
-        agent.data_digest = metadata["data"]  # of the embedding that training began with
+        if kg is not None and untrained is not None:
+            agent.untrained = untrained
+            agent.state.history.encoder.plan_kg(heard_graph(kg, untrained))
+        # of the embedding that training began with, and of what has changed since
+        agent.data_digest = metadata["data"] if match is None else digest(metadata["data"], agent.data_digest)
         return agent
+
+
+def _catalogue(data: HeteroData, kg: Data | None) -> Catalogue | None:
+    return Catalogue.of_items(data["item"].get("raw_id")) if kg is None else Catalogue.of(kg)
 
 
 def _tree(data: HeteroData, users: Tensor, tree: ClusterTree | None) -> ClusterTree:

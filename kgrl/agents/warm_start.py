@@ -31,13 +31,21 @@ def checked_start(
     return start, length
 
 
-def saved_tastes(tensors: Mapping[str, Tensor], options: Mapping[str, Any]) -> TasteTerms | None:
+def saved_tastes(
+    tensors: Mapping[str, Tensor], options: Mapping[str, Any], anew: bool = False
+) -> TasteTerms | None:
     """What the taste state of a saved agent started from.
 
+    Args:
+        tensors: the agent's.
+        options: what it is loaded with.
+        anew: whether ``options`` may have others in its place, as its items are others.
+
     Raises:
-        ValueError: ``options``, which the agent is loaded with, have others.
+        ValueError: ``options`` have others, and may not, or the agent started from none.
     """
-    if "tastes" in options:
-        raise ValueError(expected("tastes", "left out, as the file has those that the agent started from", "some"))
     parts = below("network.taste.start_", tensors)
+    if "tastes" in options and not (anew and parts):
+        why = "the file has those that the agent started from" if parts else "the agent did not start from any"
+        raise ValueError(expected("tastes", f"left out, as {why}", "some"))
     return TasteTerms(**parts) if parts else None

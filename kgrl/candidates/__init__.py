@@ -2,6 +2,8 @@
 
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.candidates.k_hop import KHopCandidates
-from kgrl.candidates.paths import Path, Step
+from kgrl.candidates.paths import Path
+from kgrl.candidates.reasons import Step
+from kgrl.candidates.roles import Role, relation_words
 
-__all__ = ["FixedCandidates", "KHopCandidates", "Path", "Step"]
+__all__ = ["FixedCandidates", "KHopCandidates", "Path", "Role", "Step", "relation_words"]

@@ -11,23 +11,10 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.index import index2ptr
 
+from kgrl.candidates.reasons import Step, reason
+from kgrl.candidates.roles import Role, role_of
 from kgrl.graph import checked_graph, distinct_pairs
 from kgrl.options import at_least, expected
-
-
-@dataclass(frozen=True)
-class Step:
-    """One edge of a path, as it is walked.
-
-    Args:
-        relation: the forward relation's name.
-        inverse: whether it is walked tail → head.
-        node: where it leads.
-    """
-
-    relation: str
-    inverse: bool
-    node: int
 
 
 @dataclass(frozen=True)
@@ -44,22 +31,18 @@ class Path:
     steps: tuple[Step, ...]
     degree: int
 
-    def describe(self, name: Callable[[int], str] = str, relation: Callable[[str], str] = str) -> str:
-        """The path in words, to be read after the candidate's name: "shares director (Joel Coen) with Fargo".
+    def describe(self, name: Callable[[int], str] = str, relation: Callable[[str], Role] = role_of) -> str:
+        """The path in words, to be read after the candidate's name: "shares the director Joel Coen with Fargo".
+
+        Where a node has no name it is told by what it links: "has the same director as Fargo".
 
         Args:
-            name: what a node is called, a function of its id.
-            relation: what a relation is called, a function of its name.
+            name: what a node is called, a function of its id, as the list ``kgrl.datasets.node_names(data)`` has it;
+                "" where it has no name.
+            relation: what a relation is called, a function of its name, as the mapping
+                :func:`kgrl.candidates.roles.relation_words` has it.
         """
-        first, last = self.steps[0], self.steps[-1]
-        if len(self.steps) == 1:
-            verb = "has {}" if first.inverse else "is {} of"
-            return f"{verb.format(relation(first.relation))} {name(self.seed)}"
-        if len(self.steps) == 2 and first.relation == last.relation and first.inverse != last.inverse:
-            return f"shares {relation(first.relation)} ({name(first.node)}) with {name(self.seed)}"
-        walked = "".join(f" <-{relation(step.relation)}- {name(step.node)}" if step.inverse else
-                         f" -{relation(step.relation)}-> {name(step.node)}" for step in self.steps)
-        return f"linked by {name(self.seed)}{walked}"
+        return reason(self.seed, self.steps, name, relation)
 
     def __str__(self) -> str:
         return self.describe()

@@ -14,6 +14,7 @@ from torch_geometric.data import HeteroData
 
 from kgrl.datasets.ids import Ids
 from kgrl.datasets.links import Links, link_items
+from kgrl.datasets.names import add_names
 from kgrl.datasets.negatives import with_sampled_negatives
 from kgrl.datasets.ratings import BINARY, Ratings, Scale, checked_scale, rating_column
 from kgrl.datasets.relations import relation_keys, typed_edges
@@ -31,6 +32,8 @@ class Raw:
         links: ``item, entity``, or ``None``: an item is the entity of the same id.
         items: ``item[, title][, raw_id]``, or ``None``; ``raw_id`` where ``item`` is a number that a file gave.
         files: name → sha256 of every file read.
+        entities: ``entity, name``, or ``None``.
+        counts: what ``provenance["before"]`` says beyond what these tables show, or instead of it.
     """
 
     ratings: Table
@@ -38,6 +41,8 @@ class Raw:
     links: Table | None = None
     items: Table | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    entities: Table | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
     ratings = every.without_duplicates()
     links = link_items(raw.triples, raw.links, items, rules.bad_links == "drop") if raw.triples is not None else None
     before = {"ratings": len(every), "duplicate_ratings": len(every) - len(ratings), "users": len(users),
-              "items": len(items), **(links.counts() if links else {})}
+              "items": len(items), **(links.counts() if links else {}), **raw.counts}
     kept = links.entity >= 0 if links and rules.linked_only else np.ones(len(items), bool)
     ratings = ratings.of_items(kept).of_active_users(rules.min_ratings)
     if rules.positive_from is not None:
@@ -78,6 +83,8 @@ def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
         for column in [each for each in ("title", "raw_id") if each in raw.items.frame]:
             data["item"][column] = _described(raw.items.frame, column, items.index[kept])
     _add_kg(data, links, kept)
+    if raw.entities is not None:
+        add_names(data, raw.entities, links, kept)
     data.provenance = {
         "name": name, "files": dict(raw.files), "options": asdict(rules), "before": before, "after": _counts(data),
         "relations": [str(each) for each in links.relations.index] if links else [],
@@ -89,7 +96,7 @@ def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
 
 
 def _check_columns(raw: Raw) -> None:
-    for table in filter(None, (raw.ratings, raw.triples, raw.links, raw.items)):
+    for table in filter(None, (raw.ratings, raw.triples, raw.links, raw.items, raw.entities)):
         for column in ("user", "item", "head", "relation", "tail", "entity"):
             if column in table.frame:
                 table.complain(table.frame[column].isna(), column, "an id")
@@ -152,10 +159,19 @@ def _add_kg(data: HeteroData, links: Links | None, kept: np.ndarray) -> None:
     others = np.flatnonzero(node < 0)
     node[others] = num_items + np.arange(len(others))
     data["entity"].num_nodes, data["entity"].raw_id = len(others), links.entities.raw(others)
+    data["item"].entity_id = _entity_ids(links, links.entity[kept])
     data.relation_names = relation_keys(links.relations.index)
     edges = typed_edges(node[links.head], links.relation, node[links.tail], num_items, data.relation_names)
     for kind, edge_index in edges.items():
         data[kind].edge_index = edge_index
+
+
+def _entity_ids(links: Links, entity: np.ndarray) -> Any:
+    """The raw id of the entity that each item is; −1, or "" among text, where it is none."""
+    ids = links.entities.raw(entity)
+    if isinstance(ids, list):
+        return [raw if number >= 0 else "" for raw, number in zip(ids, entity.tolist(), strict=True)]
+    return ids.masked_fill(torch.from_numpy(entity < 0), -1)
 
 
 def _counts(data: HeteroData) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 
 from torch_geometric.data import HeteroData, InMemoryDataset
 
+from kgrl.datasets.audit import audit_links
 from kgrl.files import digest, whole_file
 
-FORMAT = 1  # raised whenever what a processed file holds changes
+FORMAT = 2  # raised whenever what a processed file holds changes
 
 
 class KGRecDataset(InMemoryDataset):
@@ -20,6 +22,9 @@ class KGRecDataset(InMemoryDataset):
 
     The processed file's name holds a digest of everything it was made from (format, options, raw files), so a file made
     with other options or from another source is never taken for it; it is written whole or not at all.
+
+    Where there is a KG, :func:`~kgrl.datasets.audit.audit_links` is run on what was read and kept, in plain values, in
+    ``data.provenance["links"]``; links that are not told apart from shuffled ones are warned of at every load.
 
     Args:
         root: folder of the data set; ``root/raw`` takes the downloads.
@@ -33,6 +38,7 @@ class KGRecDataset(InMemoryDataset):
     url = ""
     license = ""
     citation = ""
+    item_noun = "item"  # what an item without a title is called before its raw id
 
     def __init__(
         self,
@@ -48,6 +54,7 @@ class KGRecDataset(InMemoryDataset):
         self.options = options
         super().__init__(os.fspath(root), transform, pre_transform, force_reload=force_reload)
         self.load(self.processed_paths[0], data_cls=HeteroData)
+        self._warn_of_links()
 
     @abstractmethod
     def read(self, folder: Path) -> HeteroData:
@@ -77,11 +84,21 @@ class KGRecDataset(InMemoryDataset):
 
     def process(self) -> None:
         data = self.read(Path(self.raw_dir))
-        data.provenance["name"] = type(self).__name__
+        data.provenance |= {"name": type(self).__name__, "item_noun": self.item_noun}
+        if any("user" not in (source, target) for source, _, target in data.edge_types):
+            data.provenance["links"] = audit_links(data).plain()
         if self.pre_transform is not None:
             data = self.pre_transform(data)
         with whole_file(self.processed_paths[0]) as temporary:
             self.save([data], str(temporary))
+
+    def _warn_of_links(self) -> None:
+        """Says so where the links carry no meaning; where nothing can be told, the audit alone says that."""
+        provenance = self._data.get("provenance") if isinstance(self._data, HeteroData) else None
+        links = (provenance or {}).get("links")
+        if links and not links["sound"] and not links["unclear"]:
+            warnings.warn(f"{type(self).__name__}: {links['sentence']}. Do the links number the items as the ratings "
+                          f"do? A KG with wrong links tells nothing of the items", stacklevel=4)
 
     def _download(self) -> None:
         # PyG makes the raw folder first, even inside a `source` that is not there

@@ -44,6 +44,7 @@ class BookCrossing(KGRecDataset):
     license = "Book-Crossing: free for research, with acknowledgement; KG: as published with RippleNet"
     citation = "Ziegler et al., Improving Recommendation Lists Through Topic Diversification, WWW 2005; " \
                "Wang et al., RippleNet, CIKM 2018"
+    item_noun = "book"
 
     def __init__(
         self, root: str | os.PathLike[str], source: str | os.PathLike[str] | None = None, linked_only: bool = True,

@@ -17,6 +17,7 @@ def from_frames(
     rating_scale: Scale | None = None,
     *,
     items: pd.DataFrame | None = None,
+    entities: pd.DataFrame | None = None,
     linked_only: bool = True,
     min_ratings: int = 1,
     bad_links: str = "error",
@@ -30,6 +31,9 @@ def from_frames(
     it is given), so the order of the rows does not matter to the numbers; only ids of mixed types, which have no order,
     are numbered as they first appear.
 
+    Whether the links are right is not checked here; ``print(audit_links(data))`` tells
+    (:func:`~kgrl.datasets.audit.audit_links`).
+
     Args:
         ratings: columns ``user, item, rating[, time]``; without ``rating``, an interaction counts as 1. Times are
             numbers or pandas' dates, which count from 1970 in the unit of their column. Of several ratings of one item
@@ -40,6 +44,8 @@ def from_frames(
         rating_scale: ``(low, high, threshold)``; ratings above the threshold are positive. ``None``: from the lowest to
             the highest rating, halfway; where all ratings are equal, (0, 1, 0.5), which they must fit into.
         items: columns ``item[, title]``: items in the wanted order, rated or not. Rated items it lacks come after.
+        entities: columns ``entity, name``: what entities of the KG are called, for those who read why an item is
+            recommended; not all need be listed. An item without a title takes its entity's name as one.
         linked_only: drop items without an entity, and their ratings. Without ``triples`` nothing is dropped.
         min_ratings: drop users with fewer of the ratings that remain (KGQR: 200 on MovieLens-20M).
         bad_links: ``"error"``, or ``"drop"`` for leaving out links of unknown items or entities, and second links.
@@ -51,20 +57,24 @@ def from_frames(
     Returns:
         Node types ``user``, ``item`` and ``entity`` (entities that are no item), each with ``num_nodes`` and ``raw_id``
         (LongTensor, or list where ids are no whole numbers; without ``triples``, ``entity`` has 0 nodes and no
-        ``raw_id``); ``data['item'].title`` where known; ``('user', 'rates', 'item')`` with ``edge_index [2, R]``,
-        ``rating [R]`` and, where known, ``time [R]`` (int64; float64 where some are no whole numbers); one edge type a
-        relation and pair of node types, head → tail; ``rating_scale``, ``relation_names`` (their order numbers the
-        relations) and ``provenance`` (name, files with sha256, options, counts before and after).
+        ``raw_id``); with ``triples``, ``data['item'].entity_id``, the raw id of the entity that each item is, kept as
+        ``raw_id`` is (−1, or "" in a list, for an item that is none); ``data['item'].title`` and
+        ``data['entity'].name`` where known ("" for single ones that are not); ``('user', 'rates', 'item')`` with
+        ``edge_index [2, R]``, ``rating [R]`` and, where known, ``time [R]`` (int64; float64 where some are no whole
+        numbers); one edge type a relation and pair of node types, head → tail; ``rating_scale``, ``relation_names``
+        (their order numbers the relations) and ``provenance`` (name, files with sha256, options, counts before and
+        after).
 
     Raises:
         ValueError: a missing column or id, a rating outside the scale, no scale where all ratings are equal and not in
-            [0, 1], a link that cannot stand, relation names that collide, or nothing left; the text names the row and
-            the value.
+            [0, 1], a link that cannot stand, a name for what is no entity of the KG or has one already, relation names
+            that collide, or nothing left; the text names the row and the value.
     """
     raw = Raw(
         Table.of(ratings, "ratings", ["user", "item"]),
         None if triples is None else Table.of(triples, "triples", ["head", "relation", "tail"]),
         None if links is None else Table.of(links, "links", ["item", "entity"]),
         None if items is None else Table.of(items.drop(columns="raw_id", errors="ignore"), "items", ["item"]),
+        entities=None if entities is None else Table.of(entities, "entities", ["entity", "name"]),
     )
     return assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed), name)

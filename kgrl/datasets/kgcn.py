@@ -41,6 +41,9 @@ def from_kgcn(
     *Raw* (``kg.txt``, ``item_index2entity_id.txt`` or their ``_rehashed`` forms, and the ratings file): the items are
     the lines of the index, in order, then the rated items it lacks (unless ``linked_only``).
 
+    Whether the links are right is not checked here; ``print(audit_links(data))`` tells
+    (:func:`~kgrl.datasets.audit.audit_links`).
+
     Args:
         folder: where the files are.
         ratings: the ratings file of the raw form, lines ``user, item, rating[, time]``, with a header or without;

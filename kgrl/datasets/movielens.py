@@ -14,6 +14,7 @@ from kgrl.datasets.assemble import Raw, Rules, assemble
 from kgrl.datasets.base import KGRecDataset
 from kgrl.datasets.download import download, unzip
 from kgrl.datasets.kgcn import read_raw
+from kgrl.datasets.labels import name_by_labels
 from kgrl.datasets.ratings import Scale
 from kgrl.datasets.table import Kind, Table, existing, read_delimited
 from kgrl.files import sha256
@@ -39,6 +40,7 @@ class MovieLensArchive(KGRecDataset):
 
     license = "GroupLens: research use, no redistribution without permission; KG: as published with KGCN and MKR"
     citation = "Harper and Konstan, The MovieLens Datasets, TiiS 2015"
+    item_noun = "film"
     sha256: str | None = None
     kg_url = ""
     folder = ""
@@ -74,19 +76,31 @@ class MovieLensArchive(KGRecDataset):
         else:
             raw = Raw(ratings, files={self.ratings_file: sha256(folder / self.ratings_file)})
         files = {**raw.files, **{name: sha256(folder / name) for name in names[1:]}}
-        return assemble(replace(raw, items=films, files=files), Rules(self.scale, **options), type(self).__name__)
+        data = assemble(replace(raw, items=films, files=files), Rules(self.scale, **options), type(self).__name__)
+        name_by_labels(data, films.frame, "genres", "|")
+        return data
 
     def read_ratings(self, path: Path) -> Table:
         """Lines ``user::film::rating::time``."""
         return read_delimited(path, RATING, "::")
 
     def read_films(self, path: Path) -> Table:
-        """Lines ``film::title::genres``; a few thousand, and titles hold ":", so they are split in Python."""
-        with open(existing(path), encoding=self.encoding, errors="replace") as handle:
-            lines = [(number, line.rstrip("\r\n").split("::")) for number, line in enumerate(handle, 1)]
-        lines = [(number, fields) for number, fields in lines if fields != [""]]
-        for number, fields in lines:
-            if len(fields) != len(FILM) or not fields[0].isdecimal():
-                raise ValueError(f"{path}, line {number}: expected film::title::genres, got {'::'.join(fields)!r}")
-        frame = pd.DataFrame([(int(fields[0]), fields[1]) for _, fields in lines], columns=["item", "title"])
-        return Table(frame, path.name, lambda row: f"{path}, line {lines[row][0]}")
+        """Lines ``film::title::genres``."""
+        return read_films(path, self.encoding)
+
+
+def read_films(path: Path, encoding: str) -> Table:
+    """Lines ``film::title::genres``; a few thousand, and titles hold ":", so they are split in Python.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a line of another form, or an empty file.
+    """
+    with open(existing(path), encoding=encoding, errors="replace") as handle:
+        lines = [(number, line.rstrip("\r\n").split("::")) for number, line in enumerate(handle, 1)]
+    lines = [(number, fields) for number, fields in lines if fields != [""]]
+    for number, fields in lines:
+        if len(fields) != len(FILM) or not fields[0].isdecimal():
+            raise ValueError(f"{path}, line {number}: expected film::title::genres, got {'::'.join(fields)!r}")
+    frame = pd.DataFrame([(int(film), *text) for _, (film, *text) in lines], columns=list(FILM))
+    return Table(frame, path.name, lambda row: f"{path}, line {lines[row][0]}")

@@ -39,6 +39,7 @@ class NetflixPrize(KGRecDataset):
 
     license = "Netflix: research use, no redistribution"
     citation = "Bennett and Lanning, The Netflix Prize, KDD Cup 2007"
+    item_noun = "film"
 
     def __init__(
         self, root: str | os.PathLike[str], source: str | os.PathLike[str] | None = None, linked_only: bool = True,

@@ -34,6 +34,10 @@ def from_recbole(
 ) -> HeteroData:
     """Reads ``name.inter`` and, where they are there, ``name.kg`` with ``name.link``, and ``name.item``.
 
+    Whether the links are right is not checked here; ``print(audit_links(data))`` tells
+    (:func:`~kgrl.datasets.audit.audit_links`). Of ``ml-100k`` they are wrong: read it with
+    :class:`~kgrl.datasets.movielens_100k.MovieLens100K`.
+
     Args:
         folder: where the files are.
         name: their common stem; ``None``: that of the one ``.inter`` file in the folder.
@@ -64,7 +68,7 @@ def read_recbole(folder: Path, name: str | None) -> tuple[Raw, str]:
         raise FileNotFoundError(f"{missing} does not exist; a KG needs both {name}.kg and {name}.link")
     tables = _same_types({kind: read_atomic(path, kind) for kind, path in found.items()})
     if "item" in tables:
-        _add_title(tables["item"].frame)
+        add_title(tables["item"].frame)
     files = {path.name: sha256(path) for path in found.values()}
     return Raw(tables["inter"], tables.get("kg"), tables.get("link"), tables.get("item"), files), name
 
@@ -110,7 +114,8 @@ def _same_types(tables: dict[str, Table]) -> dict[str, Table]:
     return tables
 
 
-def _add_title(frame: pd.DataFrame) -> None:
+def add_title(frame: pd.DataFrame) -> None:
+    """Adds the column ``title`` to a parsed ``.item`` file, where it has titles: with the year, where it has years."""
     title = next((column for column in frame if str(column).endswith(("title", "name"))), None)
     if title is not None:
         frame["title"] = frame[title].astype(str)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch_geometric.data import HeteroData
 
 from kgrl.candidates.k_hop import KHopCandidates
+from kgrl.candidates.roles import Role, role_of
 from kgrl.evaluate import METRICS, Scores, compare
 from kgrl.experiments.canvas import canvas
 from kgrl.sessions import Sessions
@@ -61,19 +61,9 @@ def plot_curve(
         axes.set(xlabel="interactions with training users", ylabel="mean reward a step")
 
 
-def node_names(data: HeteroData) -> list[str]:
-    """What the nodes of a data set's KG are called, items first: by title where there is one, else by raw id."""
-
-    def raw_ids(kind: str) -> list[object]:
-        ids = data[kind].get("raw_id", [])  # entities have none where there is no KG
-        return ids.tolist() if isinstance(ids, Tensor) else ids
-
-    return [str(name) for name in (*(data["item"].get("title") or raw_ids("item")), *raw_ids("entity"))]
-
-
 def session_pages(
     sessions: Sessions, rows: Iterable[int], candidates: KHopCandidates | None, name: Callable[[int], str],
-    relation: Callable[[str], str] = str,
+    relation: Callable[[str], Role] = role_of,
 ) -> str:
     """Markdown to read a few sessions by: each pick, its feedback, and the KG path that made it a candidate.
 
@@ -81,8 +71,8 @@ def session_pages(
         sessions: finished sessions.
         rows: which of them.
         candidates: the rule that chose the candidates; it explains them. ``None``: nothing to explain.
-        name: what a node of the KG is called.
-        relation: what one of its relations is called.
+        name: what a node of the KG is called, "" where it has no name: ``node_names(data).__getitem__``.
+        relation: what one of its relations is called: ``relation_words(data).__getitem__``.
     """
     pages = []
     for row in rows:
@@ -98,16 +88,24 @@ def session_pages(
 
 def _line(
     session: Sessions, step: int, candidates: KHopCandidates | None, name: Callable[[int], str],
-    relation: Callable[[str], str],
+    relation: Callable[[str], Role],
 ) -> str:
     item = int(session.items[0, step])
     mark = "👍" if session.positive[0, step] else "👎"
     cells = [str(step + 1), name(item), f"{mark} {float(session.feedback[0, step]):+.2f}"]
     if candidates is not None:
         liked: Tensor = session.before(step).liked[0]
-        paths = candidates.paths(item, liked[liked >= 0])
-        cells.append(paths[0].describe(name, relation) if paths else ("opening" if step == 0 else "backfill"))
-    return f"| {' | '.join(cells)} |"
+        cells.append(_why(candidates, item, liked[liked >= 0], name, relation))
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+def _why(
+    candidates: KHopCandidates, item: int, liked: Tensor, name: Callable[[int], str], relation: Callable[[str], Role]
+) -> str:
+    if not len(liked):
+        return "– (nothing liked before)"
+    paths = candidates.paths(item, liked)
+    return paths[0].describe(name, relation) if paths else "– (backfill: the KG links it to nothing liked before)"
 
 
 def tree_page(tree: ClusterTree, name: Callable[[int], str], shown: int = 12) -> str:

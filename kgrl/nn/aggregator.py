@@ -36,6 +36,11 @@ class Aggregator(torch.nn.Module):
     :meth:`message` (once an edge); see :class:`~kgrl.nn.attention.AttentionAggregator`. An aggregator that leaves
     ``message`` alone and reduces by ``"mean"`` or ``"sum"`` takes the fused path, in which no message is ever written.
 
+    **Relations** reach an aggregator that says ``uses_edge_types = True``. It overrides :meth:`edge_weight`, and stays
+    on the fused path; or :meth:`message`, which then gets ``edge_type [M]`` as a sixth argument. Its constructor gets
+    ``num_relations`` from :meth:`KGEncoder.from_kg <kgrl.nn.encoder.KGEncoder.from_kg>`. See
+    :class:`~kgrl.nn.relational.RelationalAggregator`.
+
     Args:
         in_channels (tuple): of sources and targets; −1 = known at the first input.
         out_channels (int): of the layer.
@@ -44,6 +49,8 @@ class Aggregator(torch.nn.Module):
 
     aggr: str = "mean"
     """How messages become one vector a target: the name of a PyG aggregation."""
+    uses_edge_types: bool = False
+    """Whether it asks for the relation of each edge; others never see it."""
 
     def project(self, x_src: Tensor, x_dst: Tensor) -> tuple[Tensor, Tensor | None]:
         """What each source sends ``[S, …]``, and what each target asks with ``[T, …]`` (``None``: nothing)."""
@@ -60,6 +67,27 @@ class Aggregator(torch.nn.Module):
             size: T.
         """
         return sent_j
+
+    def edge_norm(self, edge_type: Tensor, index: Tensor, size: int) -> Tensor | None:
+        """What :meth:`edge_weight` needs of the graph, ``[M]``: computed once where the graph is planned.
+
+        It may depend on nothing but the edges into each edge's own target.
+
+        Args:
+            edge_type: ``[M]``, the relation of each edge.
+            index: ``[M]``, the target of each edge.
+            size: T.
+        """
+        return None
+
+    def edge_weight(self, edge_type: Tensor, edge_norm: Tensor | None) -> Tensor | None:
+        """What each message is multiplied by: ``[M]``, or ``[M, K]`` for K messages side by side (``None``: nothing).
+
+        Args:
+            edge_type: ``[M]``, the relation of each edge.
+            edge_norm: what :meth:`edge_norm` gave for these edges.
+        """
+        return None
 
     def forward(self, neighbours: Tensor, itself: Tensor) -> Tensor:
         r"""What :math:`\sigma` is applied to, ``[T, out_channels]``.

@@ -15,7 +15,9 @@ from torch_geometric.typing import Adj, OptTensor, PairTensor, Size
 from kgrl.nn.aggregator import Aggregator
 from kgrl.nn.aggregators import ConcatAggregator, MeanAggregator, NeighborAggregator
 from kgrl.nn.attention import AttentionAggregator
-from kgrl.nn.neighbours import neighbour_sum
+from kgrl.nn.neighbours import neighbour_sum, plain_edges
+from kgrl.nn.relational import RelationalAggregator, checked_types
+from kgrl.nn.weighted import weighted_messages, weighted_sum
 from kgrl.options import at_least, expected, resolve
 
 AGGREGATORS: dict[str, Callable[..., Aggregator]] = {
@@ -23,6 +25,7 @@ AGGREGATORS: dict[str, Callable[..., Aggregator]] = {
     "concat": ConcatAggregator,
     "neighbor": NeighborAggregator,
     "gat": AttentionAggregator,
+    "relational": RelationalAggregator,
 }
 
 AggregatorLike: TypeAlias = str | type[Aggregator] | Aggregator | type[Aggregation] | Aggregation
@@ -49,14 +52,14 @@ class KGConv(MessagePassing):
         in_channels (int or tuple): Size of each input sample, or :obj:`-1` to derive it from the first input. A tuple
             is for sources and targets.
         out_channels (int): Size of each output sample.
-        aggregator (str, class or instance): :obj:`"mean"`, :obj:`"concat"`, :obj:`"neighbor"`, :obj:`"gat"`; an
-            :class:`~kgrl.nn.aggregator.Aggregator` class or instance; or a PyG
+        aggregator (str, class or instance): :obj:`"mean"`, :obj:`"concat"`, :obj:`"neighbor"`, :obj:`"gat"`,
+            :obj:`"relational"`; an :class:`~kgrl.nn.aggregator.Aggregator` class or instance; or a PyG
             :class:`~torch_geometric.nn.aggr.Aggregation`, which then stands where the mean stands in the formula above.
             (default: :obj:`"mean"`)
         act (str, Callable or None): The non-linearity :math:`\sigma`. (default: :obj:`"relu"`)
         bias (bool): If :obj:`False`, no additive bias is learned. (default: :obj:`True`)
         aggregator_kwargs (dict, optional): What the aggregator's constructor gets besides, *e.g.*,
-            :obj:`{"heads": 5}` for :obj:`"gat"`.
+            :obj:`{"heads": 5}` for :obj:`"gat"` or :obj:`{"num_relations": 48}` for :obj:`"relational"`.
 
     Shapes:
         - **inputs:**
@@ -64,7 +67,8 @@ class KGConv(MessagePassing):
           :math:`((|\mathcal{V_s}|, F_{s}), (|\mathcal{V_t}|, F_{t}))` if bipartite,
           edge indices :math:`(2, |\mathcal{E}|)`, as a tensor, an :class:`~torch_geometric.EdgeIndex` (sorted by column
           it takes the fused path), or a transposed adjacency matrix (:obj:`torch.sparse` or :obj:`SparseTensor`; its
-          values are not looked at)
+          values are not looked at, and edge types cannot go along with it),
+          edge types :math:`(|\mathcal{E}|)` for :obj:`"relational"`; the other aggregators do not look at them
         - **outputs:** node features :math:`(|\mathcal{V}|, F_{out})` or :math:`(|\mathcal{V_t}|, F_{out})` if bipartite
     """
 
@@ -86,8 +90,8 @@ class KGConv(MessagePassing):
         self.aggregator = part
         self.act = torch.nn.Identity() if act is None else activation_resolver(act)
         # without messages of its own, an aggregator lets the sum run over the compressed rows directly
-        plain = type(part).message is Aggregator.message
-        self.fuse = plain and self.aggr in ("mean", "sum")
+        self._plain = type(part).message is Aggregator.message
+        self.fuse = self._plain and self.aggr in ("mean", "sum")
 
     @property
     def gathers_nothing(self) -> bool:
@@ -99,24 +103,71 @@ class KGConv(MessagePassing):
         super().reset_parameters()
         self.aggregator.reset_parameters()
 
-    def forward(self, x: Tensor | PairTensor, edge_index: Adj, size: Size = None) -> Tensor:
+    def forward(
+        self, x: Tensor | PairTensor, edge_index: Adj, edge_type: Tensor | Size = None, size: Size = None,
+        edge_norm: OptTensor = None,
+    ) -> Tensor:
+        """The targets' new vectors.
+
+        Args:
+            x: ``[V, F_in]``, or one such tensor for the sources and one for the targets.
+            edge_index: ``[2, M]``, source → target, or as the class says.
+            edge_type: ``[M]``, the relation of each edge, in the edges' order. A tuple in its place is a ``size``.
+            size: number of sources and targets, as in PyG.
+            edge_norm: ``[M]``, what ``aggregator.edge_norm`` gives for these edges, where it is known; it is computed
+                otherwise, for which the edges are sorted.
+
+        Raises:
+            ValueError: the aggregator uses edge types, and they are missing, do not fit the edges, are out of range, or
+                come with a sparse matrix.
+        """
+        if isinstance(edge_type, tuple | list):
+            edge_type, size = None, edge_type
         x_src, x_dst = (x, x) if isinstance(x, Tensor) else x
+        relation, weight = self._typed(edge_index, edge_type, edge_norm, x_dst.size(0))
         sent, asked = self.aggregator.project(x_src, x_dst)
-        # propagate_type: (sent: PairTensor, asked: Tuple[OptTensor, OptTensor])
-        neighbours = self.propagate(edge_index, sent=(sent, x_dst), asked=(None, asked), size=size)
+        # propagate_type: (sent: PairTensor, asked: Tuple[OptTensor, OptTensor], relation: OptTensor, weight: OptTensor)
+        neighbours = self.propagate(edge_index, sent=(sent, x_dst), asked=(None, asked), relation=relation,
+                                    weight=weight, size=size)
         return self.act(self.aggregator(neighbours, x_dst))
 
-    def message(self, sent_j: Tensor, asked_i: OptTensor, index: Tensor, ptr: OptTensor, size_i: int) -> Tensor:
-        return self.aggregator.message(sent_j, asked_i, index, ptr, size_i)
+    def _typed(
+        self, edge_index: Adj, edge_type: OptTensor, edge_norm: OptTensor, num_targets: int
+    ) -> tuple[OptTensor, OptTensor]:
+        """The checked relations of the edges, and their weights; nothing for aggregators that do not use them."""
+        if not self.aggregator.uses_edge_types:
+            return None, None
+        target = plain_edges(edge_index)[1]
+        edge_type = checked_types(edge_type, target.numel())
+        if edge_norm is None:
+            edge_norm = self.aggregator.edge_norm(edge_type, target, num_targets)
+        return edge_type, self.aggregator.edge_weight(edge_type, edge_norm)
 
-    def message_and_aggregate(self, adj_t: Adj, sent: PairTensor) -> Tensor:
-        return neighbour_sum(sent[0], adj_t, num_targets=sent[1].size(0), mean=self.aggr == "mean")
+    def message(
+        self, sent_j: Tensor, asked_i: OptTensor, relation: OptTensor, weight: OptTensor, index: Tensor,
+        ptr: OptTensor, size_i: int,
+    ) -> Tensor:
+        typed = () if relation is None or self._plain else (relation,)
+        messages = self.aggregator.message(sent_j, asked_i, index, ptr, size_i, *typed)
+        return messages if weight is None else weighted_messages(messages, weight)
+
+    def message_and_aggregate(self, adj_t: Adj, sent: PairTensor, weight: OptTensor) -> Tensor:
+        num_targets, mean = sent[1].size(0), self.aggr == "mean"
+        if weight is None:
+            return neighbour_sum(sent[0], adj_t, num_targets, mean)
+        return weighted_sum(sent[0], weight, adj_t, num_targets, mean)
 
     def __repr__(self) -> str:
         kind = type(self.aggregator)
         name = next((key for key, known in AGGREGATORS.items() if known is kind), kind.__name__)
         options = self.aggregator.options + (f", aggr={self.aggr}" if self.aggr != kind.aggr else "")
         return f"{type(self).__name__}({self.in_channels}, {self.out_channels}, aggregator={name}{options})"
+
+
+def uses_edge_types(aggregator: AggregatorLike) -> bool:
+    """Whether an ``aggregator`` option asks for the relation of each edge."""
+    made = AGGREGATORS.get(aggregator.lower()) if isinstance(aggregator, str) else aggregator
+    return bool(getattr(made, "uses_edge_types", False))
 
 
 def _resolved(

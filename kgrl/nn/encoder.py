@@ -14,9 +14,11 @@ from torch_geometric.data import Data
 from torch_geometric.typing import Adj
 from torch_geometric.utils import coalesce
 
-from kgrl.nn.conv import AggregatorLike, KGConv
-from kgrl.nn.neighbours import Rows, in_neighbours, node_ids
-from kgrl.nn.plan import Plan, plan
+from kgrl.nn.aggregator import Aggregator
+from kgrl.nn.conv import AggregatorLike, KGConv, uses_edge_types
+from kgrl.nn.neighbours import Rows, by_target, in_neighbours, node_ids, plain_edges
+from kgrl.nn.plan import Graph, Hop, Plan, plan
+from kgrl.nn.relational import checked_types, distinct_triples, relation_count
 from kgrl.options import at_least, expected
 
 
@@ -46,12 +48,14 @@ class KGEncoder(torch.nn.Module):
 
     Shapes:
         - **inputs:** node features :math:`(|\mathcal{V}|, F_{in})`, edge indices :math:`(2, |\mathcal{E}|)` source →
-          target, targets :math:`(T)`
+          target, targets :math:`(T)`, edge types :math:`(|\mathcal{E}|)` for aggregators that use them
         - **outputs:** :math:`(T, F_{out})`
     """
 
     graph_ptr: Tensor
     graph_columns: Tensor
+    graph_type: Tensor | None
+    graph_norm: Tensor | None
     plan_nodes: Tensor
     plan_order: Tensor | None
 
@@ -85,10 +89,12 @@ class KGEncoder(torch.nn.Module):
         r"""An encoder planned for the items of a knowledge graph.
 
         Messages go from tail to head (equation 5: :math:`\mathcal{N}(h)` are the tails of h), along distinct (head,
-        tail) pairs: :math:`\mathcal{N}(h)` is a set, several relations between the same two entities count once.
+        tail) pairs: :math:`\mathcal{N}(h)` is a set, several relations between the same two entities count once. For
+        an aggregator that uses edge types they go along distinct triples, and a class or name gets ``num_relations``.
 
         Args:
-            kg: with ``edge_index`` (head → tail), ``num_nodes`` and ``num_items``, items first.
+            kg: with ``edge_index`` (head → tail), ``num_nodes`` and ``num_items``, items first; and ``edge_type`` for
+                an aggregator that uses it.
             channels: see the class.
             hops: see the class.
             **options: the class's further arguments.
@@ -99,35 +105,51 @@ class KGEncoder(torch.nn.Module):
         if "edge_index" not in kg or "num_items" not in kg:
             raise ValueError(expected("kg", "a graph with `edge_index`, `num_nodes` and `num_items`", kg,
                                       "`kgrl.graph.knowledge_graph` makes one"))
-        encoder = cls(channels, hops, **options)
-        heard = coalesce(torch.stack([kg.edge_index[1], kg.edge_index[0]]), num_nodes=kg.num_nodes)
-        targets = torch.arange(kg.num_items, device=heard.device)
-        return encoder.plan(heard, kg.num_nodes, targets)
+        aggregator = options.get("aggregator", "mean")
+        if uses_edge_types(aggregator) and not isinstance(aggregator, torch.nn.Module):
+            given = dict(options.get("aggregator_kwargs") or {})
+            options["aggregator_kwargs"] = {"num_relations": relation_count(kg)} | given
+        return cls(channels, hops, **options).plan_kg(kg)
 
-    def plan(self, edge_index: Adj, num_nodes: int, targets: Tensor) -> KGEncoder:
+    def plan_kg(self, kg: Data) -> KGEncoder:
+        """:meth:`plan` for the items of a knowledge graph, as :meth:`from_kg` does it; returns the encoder itself."""
+        targets = torch.arange(kg.num_items, device=kg.edge_index.device)
+        if self._typed is not None:
+            heard, edge_type = distinct_triples(kg)
+            return self.plan(heard, kg.num_nodes, targets, edge_type)
+        heard = coalesce(torch.stack([kg.edge_index[1], kg.edge_index[0]]), num_nodes=kg.num_nodes)
+        return self.plan(heard, kg.num_nodes, targets)
+
+    def plan(
+        self, edge_index: Adj, num_nodes: int, targets: Tensor, edge_type: Tensor | None = None
+    ) -> KGEncoder:
         """Fixes the graph, and what is computed when ``forward`` is given neither edges nor targets.
 
         Args:
             edge_index: ``[2, M]``, source → target; parallel edges count each.
             num_nodes: of the whole graph.
             targets: ``[T]``, node ids, repeats allowed, or a bool mask ``[num_nodes]``.
+            edge_type: ``[M]``, the relation of each edge, for an aggregator that uses it.
 
         Returns:
             The encoder itself.
         """
-        graph = in_neighbours(edge_index, num_nodes)
-        node_ids("edge_index", graph.columns, num_nodes)
+        graph = self._graph(edge_index, num_nodes, edge_type)
+        node_ids("edge_index", graph.rows.columns, num_nodes)
         planned = plan(graph, _target_ids(targets, num_nodes), self.hops, self._whole)
         self.num_nodes = num_nodes
-        self.register_buffer("graph_ptr", graph.ptr, persistent=False)
-        self.register_buffer("graph_columns", graph.columns, persistent=False)
-        self.register_buffer("plan_nodes", planned.nodes, persistent=False)
-        self.register_buffer("plan_order", planned.order, persistent=False)
-        for layer, edges in enumerate(planned.hops):
-            self.register_buffer(f"plan_hop{layer}", edges, persistent=False)
+        kept = {"graph_ptr": graph.rows.ptr, "graph_columns": graph.rows.columns, "graph_type": graph.edge_type,
+                "graph_norm": graph.edge_norm, "plan_nodes": planned.nodes, "plan_order": planned.order}
+        for layer, hop in enumerate(planned.hops):
+            kept |= {f"plan_hop{layer}": hop.edges, f"plan_type{layer}": hop.edge_type,
+                     f"plan_norm{layer}": hop.edge_norm}
+        for name, values in kept.items():
+            self.register_buffer(name, values, persistent=False)
         return self
 
-    def forward(self, x: Tensor, edge_index: Adj | None = None, targets: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, edge_index: Adj | None = None, targets: Tensor | None = None, edge_type: Tensor | None = None
+    ) -> Tensor:
         """The targets' vectors.
 
         Args:
@@ -136,40 +158,58 @@ class KGEncoder(torch.nn.Module):
                 graph.
             targets: ``[T]``, repeats allowed, or a bool mask ``[num_nodes]``, whose T nodes come in their order;
                 ``None``: the planned targets, or with an ``edge_index`` every node.
+            edge_type: ``[M]``, the relation of each edge of ``edge_index``, for an aggregator that uses it.
 
         Returns:
             ``[T, F_out]``.
 
         Raises:
-            ValueError: neither edges nor a planned graph, or ``x`` or a mask does not fit the graph.
+            ValueError: neither edges nor a planned graph, or ``x``, a mask or ``edge_type`` does not fit the graph.
             IndexError: a target that is no node.
         """
         if edge_index is not None and targets is None:
             for conv in self.convs:
-                x = conv(x, edge_index)
+                x = conv(x, edge_index, edge_type)
             return x
-        return self._run(x, self._planned_for(x, edge_index, targets))
+        return self._run(x, self._planned_for(x, edge_index, targets, edge_type))
 
-    def _planned_for(self, x: Tensor, edge_index: Adj | None, targets: Tensor | None) -> Plan:
+    @property
+    def _typed(self) -> Aggregator | None:
+        """The first layer's aggregator, if it uses edge types."""
+        part = self.convs[0].aggregator if self.hops else None
+        return part if isinstance(part, Aggregator) and part.uses_edge_types else None
+
+    def _graph(self, edge_index: Adj, num_nodes: int, edge_type: Tensor | None) -> Graph:
+        """Who hears whom, with the relations and their norms where they are used."""
+        if (part := self._typed) is None:
+            return Graph(in_neighbours(edge_index, num_nodes))
+        edge_type = checked_types(edge_type, plain_edges(edge_index).size(1))
+        edges, edge_type = by_target(edge_index, edge_type)
+        return Graph(in_neighbours(edges, num_nodes), edge_type, part.edge_norm(edge_type, edges[1], num_nodes))
+
+    def _planned_for(
+        self, x: Tensor, edge_index: Adj | None, targets: Tensor | None, edge_type: Tensor | None
+    ) -> Plan:
         if edge_index is not None:
-            graph = in_neighbours(edge_index, x.size(0))
+            graph = self._graph(edge_index, x.size(0), edge_type)
         elif self.num_nodes is None:
             raise ValueError("`edge_index` is needed where no graph is planned; give it, or call `plan` or `from_kg`")
         elif x.size(0) != self.num_nodes:
             raise ValueError(expected("x", f"one row for each of the graph's {self.num_nodes} nodes", tuple(x.shape)))
         elif targets is None:
-            hops = (getattr(self, f"plan_hop{layer}") for layer in range(self.hops))
+            hops = (Hop(*(getattr(self, f"plan_{part}{layer}") for part in ("hop", "type", "norm")))
+                    for layer in range(self.hops))
             return Plan(self.plan_nodes, tuple(hops), self.plan_order)
         else:
-            graph = Rows(self.graph_ptr, self.graph_columns)
+            graph = Graph(Rows(self.graph_ptr, self.graph_columns), self.graph_type, self.graph_norm)
         assert targets is not None
         return plan(graph, _target_ids(targets, x.size(0)), self.hops, self._whole)
 
     def _run(self, x: Tensor, planned: Plan) -> Tensor:
         out = x.index_select(0, planned.nodes)
         x = x if self._whole else out
-        for conv, edges in zip(self.convs, planned.hops, strict=True):
-            x = out = conv((x, out[: edges.num_cols]), edges)
+        for conv, hop in zip(self.convs, planned.hops, strict=True):
+            x = out = conv((x, out[: hop.edges.num_cols]), hop.edges, hop.edge_type, edge_norm=hop.edge_norm)
         # repeats: embedding, as its gradient adds in a fixed order, which that of out[order] does not
         return out if planned.order is None else F.embedding(planned.order, out)
 

@@ -102,6 +102,28 @@ def node_ids(name: str, ids: Tensor, num_nodes: int) -> Tensor:
     return ids
 
 
+def plain_edges(edge_index: Adj) -> Tensor:
+    """``[2, M]``, the edges that ``edge_type`` goes along with.
+
+    Raises:
+        ValueError: it is a sparse matrix, whose entries have an order of their own.
+    """
+    if isinstance(edge_index, SparseTensor) or is_torch_sparse_tensor(edge_index):
+        hint = "a sparse matrix cannot take edge types along"
+        raise ValueError(expected("edge_index", "a tensor or EdgeIndex [2, M] for an aggregator that uses edge types",
+                                  type(edge_index).__name__, hint))
+    return edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
+
+
+def by_target(edge_index: Adj, edge_type: Tensor) -> tuple[EdgeIndex, Tensor]:
+    """Typed edges in the order of :func:`in_neighbours`: by target, those of a target as they came."""
+    if isinstance(edge_index, EdgeIndex) and edge_index.is_sorted_by_col:
+        return edge_index, edge_type
+    edges = plain_edges(edge_index)
+    order = edges[1].argsort(stable=True)
+    return EdgeIndex(edges[:, order], sort_order="col"), edge_type[order]
+
+
 def in_neighbours(edge_index: Adj, num_targets: int) -> Rows:
     """The neighbours that each target hears, in the order of the edges.
 

@@ -2,12 +2,13 @@
 
 from kgrl.pretrain.entities import pretrain_entities
 from kgrl.pretrain.factor_tastes import factor_tastes
+from kgrl.pretrain.item_features import ItemFeatures, item_features
 from kgrl.pretrain.items import ItemFactors, item_factors, item_vectors
 from kgrl.pretrain.rankings import item_ranking
 from kgrl.pretrain.tastes import item_tastes
 from kgrl.pretrain.triples import LinkScores
 
 __all__ = [
-    "ItemFactors", "LinkScores", "factor_tastes", "item_factors", "item_ranking", "item_tastes",
-    "item_vectors", "pretrain_entities",
+    "ItemFactors", "ItemFeatures", "LinkScores", "factor_tastes", "item_factors", "item_features", "item_ranking",
+    "item_tastes", "item_vectors", "pretrain_entities",
 ]

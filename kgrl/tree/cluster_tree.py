@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from itertools import count
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
@@ -13,6 +14,7 @@ from torch_geometric.data import HeteroData
 from kgrl.files import load_tensors, save_tensors
 from kgrl.options import at_least, expected, one_of
 from kgrl.seeding import generator_for
+from kgrl.tree.free_leaves import hang_new_items
 from kgrl.tree.k_means import k_means_digits
 from kgrl.tree.levels import Split, leaf_positions
 from kgrl.tree.pca import pca_digits
@@ -119,8 +121,29 @@ class ClusterTree:
             depth = next(level for level in count(1) if children**level >= rows.num_items)
         _check_leaves(depth, children)
         positions = leaf_positions(rows, depth, children, split, generator_for("cpu", seed))
-        paths = torch.from_numpy(positions)[:, None] // _radix(depth, children) % children
-        return cls(paths.to(vectors.device), children)
+        return cls(_paths(positions, depth, children).to(vectors.device), children)
+
+    def extend(self, known: Tensor, vectors: Tensor) -> ClusterTree:
+        """A tree of the same nodes over another catalogue: known items keep their leaves, new ones get free ones.
+
+        A new item hangs beside the items that its vector is most similar to (cosine), as near as there are free leaves.
+        Leaves of items that are gone are free.
+
+        Args:
+            known: ``[N']``, which of this tree's items each item of the catalogue is; −1: it is new.
+            vectors: ``[N', F]``, of the catalogue's items, floating-point, dense or sparse CSR.
+
+        Raises:
+            ValueError: vectors of another number of items, or more new items than free leaves. To leave room, build a
+                tree and give it more children: ``ClusterTree(tree.paths, children=more)``.
+        """
+        rows = Rows(vectors)
+        if rows.num_items != len(known):
+            raise ValueError(expected("vectors", f"one for each of the {len(known)} items", rows.num_items))
+        here = known.to(self.positions.device)
+        positions = torch.where(here < 0, here, self.positions[here.clamp(min=0)]).cpu().numpy()
+        positions = hang_new_items(rows, positions, len(self.leaves), self.children)
+        return ClusterTree(_paths(positions, self.depth, self.children).to(self.paths.device), self.children)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the tree to one safetensors file, whole or not at all."""
@@ -196,6 +219,11 @@ class ClusterTree:
         if num_items != self.num_items:
             raise ValueError(expected("data", f"a data set of the tree's {self.num_items} items", num_items,
                                       "build the tree on this data set's items"))
+
+
+def _paths(positions: np.ndarray, depth: int, children: int) -> Tensor:
+    """``[N, D]``, the digits of leaves' numbers."""
+    return torch.from_numpy(positions)[:, None] // _radix(depth, children) % children
 
 
 def _radix(depth: int, children: int) -> Tensor:

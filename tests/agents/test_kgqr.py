@@ -332,3 +332,17 @@ def test_an_aggregator_of_ones_own_is_asked_for_again(tmp_path):
     loaded = KGQR.load(tmp_path / "agent.safetensors", agent.candidates._kg, aggregator=NeighborAggregator)
     past = Sessions.from_history([[0, 3]], [[1.0, 0.5]])
     assert torch.equal(loaded.recommend(past), agent.recommend(past))
+
+
+@pytest.mark.parametrize("kwargs", [None, {"num_bases": 2}])
+def test_relations_are_told_apart_trained_saved_and_loaded(world, tmp_path, kwargs):
+    agent = parity_agent(aggregator="relational", aggregator_kwargs=kwargs)
+    parts = [conv.aggregator for conv in agent.network.encoder.convs]
+    assert [part.coefficients.shape for part in parts] == [(2, kwargs["num_bases"] if kwargs else 1)] * 2  # and inverse
+    fit(agent, world, torch.arange(6), interactions=96, sessions=6)
+    assert all(part.deviation.abs().max() > 0 for part in parts)
+    agent.save(tmp_path / "agent.safetensors")
+    loaded = KGQR.load(tmp_path / "agent.safetensors", agent.candidates._kg)
+    assert loaded.options == agent.options
+    past = Sessions.from_history([[0, 3]], [[1.0, 0.5]])
+    assert torch.equal(loaded.recommend(past), agent.recommend(past))

@@ -170,11 +170,14 @@ def test_a_checkpoint_of_another_embedding_or_kg_is_refused(tmp_path, data, worl
         run(another_kg(data), 2.0)
 
 
-def test_load_refuses_another_kg(tmp_path, data):
+def test_load_refuses_another_kg_where_items_have_no_raw_ids(tmp_path, data):
+    data = data.clone()
+    for kind in ("item", "entity"):
+        del data[kind].raw_id
     agent = make(data, state="kg")
     agent.save(tmp_path / "agent.safetensors")
     assert TPGR.load(tmp_path / "agent.safetensors", data, torch.arange(USERS)).data_digest == agent.data_digest
-    with pytest.raises(ValueError, match="`data` must be the data set with the knowledge graph"):
+    with pytest.raises(ValueError, match="trained on another data set, and is of an agent whose items have no raw"):
         TPGR.load(tmp_path / "agent.safetensors", another_kg(data), torch.arange(USERS))
 
 

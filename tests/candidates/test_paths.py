@@ -33,23 +33,24 @@ def test_says_what_is_shared() -> None:
     found = candidates.paths(BLOOD, torch.tensor([FARGO, -1, KLUTE, BLOOD]))
     assert [path.seed for path in found] == [KLUTE, FARGO]  # a direct link before a shared entity
     assert [path.degree for path in found] == [0, 2]
-    assert found[0].describe(NAMES) == "is sequel of Klute"
-    assert found[1].describe(NAMES) == "shares director (Coen) with Fargo"  # not language, and not "sequel"
-    assert str(found[1]) == "shares director (3) with 0"
-    assert candidates.paths(KLUTE, [BLOOD])[0].describe(NAMES) == "has sequel Blood Simple"
+    assert found[0].describe(NAMES) == "is a sequel of Klute"
+    assert found[1].describe(NAMES) == "shares the director Coen with Fargo"  # not language, and not "sequel"
+    assert found[1].describe(lambda node: "" if node == COEN else NAMES(node)) == "has the same director as Fargo"
+    assert str(found[1]) == "shares the director 3 with 0"
+    assert candidates.paths(KLUTE, [BLOOD])[0].describe(NAMES) == "has the sequel Blood Simple"
     assert candidates.paths(KLUTE, []) == []
 
 
 def test_longer_and_one_way_paths_are_spelled_out() -> None:
     path = KHopCandidates(films(inverse=False)).paths(BLOOD, [FARGO])[0]
-    assert path.describe(NAMES) == "linked by Fargo -director-> Coen -sequel-> Blood Simple"
+    assert path.describe(NAMES) == "is a sequel of Coen, and Coen is a director of Fargo"
     triples = forward_triples(films())
     silent = triples[~((triples[:, 0] == KLUTE) & (triples[:, 1] == LANGUAGE))]
     kg = knowledge_graph(silent[:, [0, 2]].T.contiguous(), edge_type=silent[:, 1], num_items=3, num_nodes=5,
                          relation_names=["sequel", "director", "language"])
     path = KHopCandidates(kg, hops=3).paths(KLUTE, [FARGO])[0]
     # of two relations between Coen and Blood Simple the one that is walked there and back
-    assert path.describe(NAMES) == "linked by Fargo -director-> Coen -sequel-> Blood Simple <-sequel- Klute"
+    assert path.describe(NAMES) == "shares the sequel Blood Simple with Coen, and Coen is a director of Fargo"
 
 
 @st.composite

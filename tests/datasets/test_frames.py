@@ -7,6 +7,7 @@ import torch_geometric.transforms as T
 from torch_geometric.nn import SAGEConv, to_hetero
 
 from kgrl.datasets.frames import from_frames
+from kgrl.graph import knowledge_graph
 
 
 def triples_of(data) -> list[tuple[str, str, str]]:
@@ -245,3 +246,26 @@ def test_dates_are_times():
     assert from_frames(ratings, rating_scale=(1, 5, 3))["user", "rates", "item"].time.tolist() == [2 * 86_400]
     with pytest.raises(ValueError, match="`ratings`, row 1: time must be a finite number"):
         from_frames(ratings.assign(time=dates.where(dates.index == 0)), rating_scale=(1, 5, 3))
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_items_know_the_entity_that_they_are(frames, whole: bool):
+    """Also where items are numbered otherwise than the links, or linked to nothing."""
+    raw: dict[str, int] = {}
+    ratings, triples, links = frames["ratings"], frames["triples"], frames["links"]
+    entity = dict(zip(links["item"], links["entity"], strict=True))
+    if whole:
+        names = sorted({*triples["head"], *triples["tail"], *links["entity"]})
+        raw = {name: 10 + place for place, name in enumerate(names)}
+        triples = triples.assign(head=triples["head"].map(raw), tail=triples["tail"].map(raw))
+        links = links.assign(entity=links["entity"].map(raw))
+    items = pd.DataFrame({"item": ["d", "c", "a", "b"]})
+    data = from_frames(ratings, triples, links, items=items, linked_only=False)
+    wanted = [entity.get(item, "") for item in "dcab"]
+    assert isinstance(data["item"].entity_id, torch.Tensor) == whole
+    assert list(data["item"].entity_id) == ([raw.get(each, -1) for each in wanted] if whole else wanted)
+    kg = knowledge_graph(data)
+    assert (kg.item_id, list(kg.entity_id)) == (list("dcab"), [*data["item"].entity_id, *data["entity"].raw_id])
+    linked = from_frames(ratings, triples, links)
+    assert list(linked["item"].entity_id) == [raw.get(entity[item], entity[item]) for item in linked["item"].raw_id]
+    assert "entity_id" not in from_frames(ratings)["item"]

@@ -41,6 +41,26 @@ def test_10m_titles_are_utf8(write, tmp_path):
     assert MovieLens10M(tmp_path / "root", source=folder)[0]["item"].title[0] == "Café"
 
 
+@pytest.mark.parametrize(("kind", "form"), [(MovieLens1M, "dat"), (MovieLens20M, "csv")])
+def test_genres_have_the_film_lists_names(write, tmp_path, kind, form):
+    genres = ["(no genres listed)", "War", "Comedy|War", "Comedy"] * 3
+    entities = [[22], [22, 21], [22, 20, 21], [22, 20]] * 3  # 22: the language of all
+
+    def lines(header: list[str], rows: list[list[object]]) -> str:
+        sign, rows = (",", [header, *rows]) if form == "csv" else ("::", rows)
+        return "".join(sign.join(map(str, row)) + "\n" for row in rows)
+
+    folder = write({
+        f"ratings.{form}": lines(["user", "film", "rating", "at"], [[1, film, 1 + film % 5, 7] for film in range(12)]),
+        f"movies.{form}": lines(["film", "title", "genres"], [[film, "A", genres[film]] for film in range(12)]),
+        "item_index2entity_id.txt": "".join(f"{film}\t{film}\n" for film in range(12)),
+        "kg.txt": "".join(f"{film}\tof\t{entity}\n" for film in range(12) for entity in entities[film]),
+    })
+    data = kind(tmp_path / "root", source=folder, min_ratings=1)[0]
+    assert data["entity"].raw_id.tolist() == [20, 21, 22]
+    assert data["entity"].name == ["Comedy", "War", ""]
+
+
 def test_10m_is_ratings_alone(write, tmp_path):
     data = MovieLens10M(tmp_path / "root", source=write(DAT))[0]
     assert data["item"].title == ["Toy Story (1995)", "Alien: Two", "Three (1999)"]

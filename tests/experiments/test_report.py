@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import pytest
 import torch
 from scipy.stats import wilcoxon
 
 from kgrl.candidates import KHopCandidates
-from kgrl.datasets import from_frames
 from kgrl.evaluate import score
-from kgrl.experiments.report import held, node_names, plot_curve, score_table, session_pages, tree_page
+from kgrl.experiments.report import held, plot_curve, score_table, session_pages, tree_page
 from kgrl.graph import knowledge_graph
 from kgrl.sessions import Sessions
 from kgrl.tree import ClusterTree
@@ -56,15 +54,6 @@ def test_the_figure_is_a_whole_png(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["curve.png"]
 
 
-def test_nodes_are_called_by_title_else_by_raw_id():
-    ratings = pd.DataFrame({"user": [5, 5], "item": [30, 40], "rating": [1, 5]})
-    triples = pd.DataFrame({"head": [30, 40], "relation": ["of", "of"], "tail": [70, 70]})
-    assert node_names(from_frames(ratings, triples, rating_scale=(1, 5, 3))) == ["30", "40", "70"]
-    films = pd.DataFrame({"item": [30, 40], "title": ["Alien", "Heat"]})
-    assert node_names(from_frames(ratings, triples, items=films, rating_scale=(1, 5, 3))) == ["Alien", "Heat", "70"]
-    assert node_names(from_frames(ratings, rating_scale=(1, 5, 3))) == ["30", "40"]
-
-
 def test_sessions_tell_why_each_item_was_a_candidate():
     kg = knowledge_graph(torch.tensor([[0, 1, 3], [4, 4, 5]]), num_nodes=6, num_items=4, relation_names=["director"],
                          edge_type=torch.zeros(3, dtype=torch.long))
@@ -76,10 +65,13 @@ def test_sessions_tell_why_each_item_was_a_candidate():
         "",
         "| step | recommended | feedback | why it was a candidate |",
         "|---|---|---|---|",
-        "| 1 | Fargo | 👍 +1.00 | opening |",
-        "| 2 | Blood Simple | 👎 -0.50 | shares director (Joel Coen) with Fargo |",
-        "| 3 | Alien | 👍 +0.25 | backfill |",
+        "| 1 | Fargo | 👍 +1.00 | – (nothing liked before) |",
+        "| 2 | Blood Simple | 👎 -0.50 | shares the director Joel Coen with Fargo |",
+        "| 3 | Alien | 👍 +0.25 | – (backfill: the KG links it to nothing liked before) |",
     ]
+    names[0], names[4] = "Fargo | uncut", ""  # a bar would end the cell
+    assert "has the same director as Fargo &#124; uncut |" in session_pages(
+        sessions, [0], KHopCandidates(kg), names.__getitem__)
 
 
 def test_sessions_without_candidates_have_nothing_to_explain():

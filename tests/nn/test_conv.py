@@ -298,7 +298,7 @@ def test_devices(aggregator: str, form: str, device: torch.device) -> None:
 
 def test_refuses_what_it_does_not_know() -> None:
     with pytest.raises(ValueError, match=r"`aggregator` must be a known name, got 'concta'; choose from concat, gat, "
-                                         r"mean, neighbor; did you mean 'concat'\?"):
+                                         r"mean, neighbor, relational; did you mean 'concat'\?"):
         KGConv(3, 4, "concta")
     for wrong in (-3, 0, (4, -2), (0, -1)):
         with pytest.raises(ValueError, match="`in_channels` must be at least 1"):

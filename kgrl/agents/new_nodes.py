@@ -1,0 +1,103 @@
+"""What a loaded agent makes of nodes that it was not trained with: rows from what is known around them in the KG."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch_geometric.data import Data
+from torch_geometric.utils import coalesce
+
+from kgrl.agents.catalogue import Match
+from kgrl.nn.taste import TasteTerms
+
+
+def moved_rows(rows: Tensor, place: Tensor, kg: Data) -> Tensor:
+    """The rows of a saved agent's nodes, as a KG numbers them now, with rows for the new ones.
+
+    A new node has the mean of its neighbours' rows; where these are new themselves, that of theirs, and so on; where
+    nothing known is connected to it, the mean of all.
+
+    Args:
+        rows: ``[E', d]``, or of the items alone, ``[N', d]``.
+        place: ``[E]``, each node's earlier number; −1, or beyond the rows: it has none.
+        kg: of E nodes.
+
+    Returns:
+        ``[E, d]``.
+    """
+    known = (place >= 0) & (place < len(rows))
+    moved = rows[torch.where(known, place, 0)]
+    return _spread(moved, known, _neighbours(kg), average=moved[known].mean(0))
+
+
+def moved_tastes(terms: TasteTerms, match: Match, kg: Data) -> TasteTerms:
+    """What a saved agent's taste state starts from, as items are numbered now; see :func:`prior_of_new_items`."""
+    known = match.item >= 0
+    moved = TasteTerms(*(part[match.item.clamp(min=0)] for part in terms))
+    return moved if bool(known.all()) else prior_of_new_items(moved, known, kg)
+
+
+def prior_of_new_items(terms: TasteTerms, known: Tensor, kg: Data) -> TasteTerms:
+    """What is expected of items that nobody has rated: the mean of the known items that share entities with them.
+
+    An entity has the mean of its known items, a new item that of its entities: who shares a rare entity with it counts
+    for more than who shares a common one. Where nothing known is connected to it, it has the mean of all known items.
+    Its noise is larger than theirs by how much the known items differ in feedback from one another.
+
+    Args:
+        terms: of N items; those of new ones are not looked at.
+        known: ``[N]``, which items are not new.
+        kg: of the N items first.
+    """
+    table = torch.cat([terms.expected.unsqueeze(1), terms.loading, terms.noise.unsqueeze(1)], 1)
+    average = table[known].mean(0)
+    spread = table[known, :-1].var(0, correction=0).sum()  # of a user of unit variance
+    others = int(kg.num_nodes or 0) - len(known)
+    table, reached, pairs = F.pad(table, (0, 0, 0, others)), F.pad(known, (0, others)), _neighbours(kg)
+    table, reached = _one_step_out(table, reached, pairs[:, pairs[0] >= len(known)])  # the entities before new items
+    table = _spread(table, reached, pairs, average)[: len(known)]
+    return TasteTerms(table[:, 0], table[:, 1:-1], table[:, -1] + spread * ~known)
+
+
+def heard_graph(kg: Data, untrained: Tensor) -> Data:
+    """``kg`` without the edges by which a trained node would hear of an untrained one.
+
+    Messages go from tail to head. New nodes hear of what is known; what is known does not hear of them, so that items
+    keep their scores when others come, and vectors that nobody trained disturb none that were.
+
+    Args:
+        kg: of E nodes.
+        untrained: ``[E]``.
+    """
+    heads, tails = kg.edge_index
+    untrained = untrained.to(heads.device)
+    kept = untrained[heads] | ~untrained[tails]
+    heard = copy.copy(kg)
+    heard.edge_index, heard.edge_type = kg.edge_index[:, kept], kg.edge_type[kept]
+    return heard
+
+
+def _neighbours(kg: Data) -> Tensor:
+    """``[2, M]``, each pair of neighbours once in either direction, on the CPU."""
+    both = torch.cat([kg.edge_index, kg.edge_index.flip(0)], 1)
+    return coalesce(both, num_nodes=kg.num_nodes).cpu()
+
+
+def _spread(rows: Tensor, known: Tensor, pairs: Tensor, average: Tensor) -> Tensor:
+    """``rows`` with those of unknown nodes from around them, step by step; ``average`` where nothing known is near."""
+    while True:
+        rows, reached = _one_step_out(rows, known, pairs)
+        if torch.equal(reached, known):
+            return torch.where(known.unsqueeze(1), rows, average)
+        known = reached
+
+
+def _one_step_out(rows: Tensor, known: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
+    """``rows`` with those of unknown nodes next to known ones, the mean of these; and which are known then."""
+    heads, tails = pairs[:, known[pairs[1]] & ~known[pairs[0]]]
+    count = torch.bincount(heads, minlength=len(rows)).unsqueeze(1)
+    total = torch.zeros_like(rows).index_add_(0, heads, rows.index_select(0, tails))
+    return torch.where(count > 0, total / count.clamp(min=1), rows), known | (count > 0).squeeze(1)
