@@ -13,7 +13,9 @@ from kgrl.datasets.movielens_100k import MovieLens100K
 from kgrl.datasets.names import node_names
 from kgrl.datasets.netflix import NetflixPrize
 from kgrl.datasets.recbole import from_recbole
-from kgrl.datasets.splits import popular_items, split_users
+from kgrl.datasets.released import as_released
+from kgrl.datasets.renumber import renumbered
+from kgrl.datasets.splits import popular_items, split_items, split_users
 from kgrl.datasets.synthetic import SyntheticKGRec
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "MovieLens100K",
     "NetflixPrize",
     "SyntheticKGRec",
+    "as_released",
     "audit_links",
     "from_frames",
     "from_kgcn",
@@ -32,5 +35,7 @@ __all__ = [
     "names_from_labels",
     "node_names",
     "popular_items",
+    "renumbered",
+    "split_items",
     "split_users",
 ]

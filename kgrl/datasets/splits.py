@@ -1,4 +1,4 @@
-"""Splits of the users, and the popularity ranking that the training users' ratings give."""
+"""Splits of the users and of the items, and the popularity ranking that the training users' ratings give."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from kgrl.options import a_tensor, at_least, between, expected
+from kgrl.datasets.years import UNKNOWN, release_years
+from kgrl.options import a_tensor, at_least, between, expected, one_of
 from kgrl.seeding import generator_for
 
 
@@ -42,6 +43,42 @@ def split_users(
             what = f"a share that gives at least one of the {num_users} users"
             raise ValueError(expected(name, what, round(share, 6)))
     return tuple(part.sort().values for part in parts)  # type: ignore[return-value]
+
+
+def split_items(data: HeteroData, new: float = 0.2, seed: int = 0, by: str = "random") -> tuple[Tensor, Tensor]:
+    """Splits the items into old ones, to train with, and new ones, which nobody has rated before the test.
+
+    :func:`kgrl.datasets.as_released` makes the data set that training may see.
+
+    Args:
+        data: the data set.
+        new: share of the items that are new.
+        seed: of the split.
+        by: ``"random"``; or ``"time"``: the items that came out last are new, by
+            :func:`kgrl.datasets.years.release_years`. Of one year, chance decides; an item of unknown year is old.
+
+    Returns:
+        (old, new): sorted LongTensors of item ids, disjoint, every item in one of them.
+
+    Raises:
+        ValueError: a share outside [0, 1] or that leaves either set without an item; an unknown ``by``; by time, no
+            years in the data or fewer items of known year than are to be new.
+    """
+    between("new", new, 0, 1)
+    one_of("by", by, ("random", "time"))
+    num_items = at_least("data['item'].num_nodes", data["item"].num_nodes, 1)
+    count = round(new * num_items)
+    if not 0 < count < num_items:
+        what = f"a share that leaves at least one of the {num_items} items new and one old"
+        raise ValueError(expected("new", what, new))
+    order = torch.randperm(num_items, generator=generator_for("cpu", seed))
+    if by == "time":
+        year = release_years(data).cpu()
+        if count > (known := int((year != UNKNOWN).sum())):
+            raise ValueError(expected("new", f"a share of at most {known / num_items:.3f} by time, as the year of "
+                                      f"{known} of {num_items} items is known", new))
+        order = order[year[order].argsort(descending=True, stable=True)]
+    return order[count:].sort().values, order[:count].sort().values
 
 
 def popular_items(data: HeteroData, users: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
 from kgrl.simulator.feedback import FeedbackModel
+from kgrl.simulator.pool import Pool
 
 ALL_KNOWING, BEST_FIXED, MOST_LIKED, RANDOM = "all-knowing", "best fixed list", "most liked list", "random"
 
@@ -23,10 +24,12 @@ class Bounds:
     Args:
         lines: the sessions of each recommender by its name, all of the same users in the same order: ``"all-knowing"``
             (each user's T highest feedbacks, best first), ``"best fixed list"`` (the T items of highest mean feedback
-            over the training users, in that order; of equal means, the items of lower number), ``"most liked list"``
-            (the first T of the popularity ranking; only where there is one), ``"random"``. The fixed list looks at each
-            item by itself: where items come in groups that are alike and η > 0, it may be all of one group, and who
-            does not like that has misses in a row; even ``"random"`` is above it then.
+            over the training users, in that order; of equal means, the items of lower number, or by chance where the
+            simulator shows some of the items alone), ``"most liked list"`` (the first T of the popularity ranking; only
+            where there is one), ``"random"``. The fixed list looks at each item by itself: where items come in groups
+            that are alike and η > 0, it may be all of one group, and who does not like that has misses in a row; even
+            ``"random"`` is above it then. Of new items it is the list that knows what training users will think of
+            them, which no agent may.
         num_relevant: ``[U]``, each user's number of relevant items, for recall.
         upper: mean reward a step that nothing may exceed: the mean of each user's T highest feedbacks plus η(T − 1)/2,
             averaged over the users (where stopping early would be better still, that). At η > 0 the all-knowing stays
@@ -58,6 +61,7 @@ class World(Protocol):
     feedback: FeedbackModel
     eta: float
     horizon: int
+    pool: Pool | None
 
     @property
     def device(self) -> torch.device: ...
@@ -72,10 +76,12 @@ class World(Protocol):
 def measure_bounds(world: World, users: Tensor, train_users: Tensor, popular: Tensor, seed: int = 0) -> Bounds:
     """Plays every line of :class:`Bounds`; an empty ``popular`` leaves out the most liked list."""
     users, train_users = users.to(world.device), train_users.to(world.device)
-    size = min(world.horizon, world.num_items)
-    best = [world.feedback.rows(part).topk(size) for part in world.feedback.chunks(users)]
-    fixed = world.feedback.mean_feedback(train_users).argsort(descending=True, stable=True)[:size]
-    lists = {ALL_KNOWING: torch.cat([part.indices for part in best]), BEST_FIXED: fixed.expand(len(users), -1)}
+    items = None if world.pool is None else world.pool.mixed(generator_for("cpu", seed))
+    size = min(world.horizon, world.num_items if items is None else len(items))
+    best = [_of(items, world.feedback.rows(part)).topk(size) for part in world.feedback.chunks(users)]
+    fixed = _of(items, world.feedback.mean_feedback(train_users)).argsort(descending=True, stable=True)[:size]
+    found = {ALL_KNOWING: torch.cat([part.indices for part in best]), BEST_FIXED: fixed.expand(len(users), -1)}
+    lists = {name: places if items is None else items[places] for name, places in found.items()}
     if len(popular):
         lists[MOST_LIKED] = popular[: world.horizon].to(world.device).expand(len(users), -1)
     lines = {name: world.play(users, items) for name, items in lists.items()}
@@ -100,6 +106,11 @@ def distinct_items(sessions: int, size: int, num_items: int, generator: torch.Ge
         taken = (drawn == item).any(1, keepdim=True)
         drawn[:, column] = item.masked_fill(taken, last).squeeze(1)
     return drawn.gather(1, torch.rand(sessions, size, generator=generator, device=device).argsort(1))
+
+
+def _of(items: Tensor | None, values: Tensor) -> Tensor:
+    """``[…, P]``, of ``values […, N]`` those of ``items``; ``None``: all."""
+    return values if items is None else values.index_select(-1, items)
 
 
 def _upper(best: Tensor, eta: float, horizon: int) -> float:

@@ -72,9 +72,10 @@ class FeedbackModel(nn.Module):
             self.relevant[part] = self.count_relevant(part).to(self.relevant.dtype)
         return self.relevant[users]
 
-    def count_relevant(self, users: Tensor) -> Tensor:
-        """:meth:`num_relevant` counted anew, for a chunk of users."""
-        return (self.rows(users) > self.threshold).sum(1, dtype=torch.int32)  # thrice as fast as into int64
+    def count_relevant(self, users: Tensor, items: Tensor | None = None) -> Tensor:
+        """:meth:`num_relevant` counted anew, for a chunk of users; among ``items [P]`` alone, where they are given."""
+        rows = self.rows(users) if items is None else self.rows(users).index_select(1, items)
+        return (rows > self.threshold).sum(1, dtype=torch.int32)  # thrice as fast as into int64
 
     def mean_feedback(self, users: Tensor) -> Tensor:
         """``[N]``, each item's feedback averaged over ``users``."""

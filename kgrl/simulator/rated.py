@@ -89,9 +89,13 @@ class RatedFeedback(FeedbackModel):
         out[row, self.items[at].long()] = self.values[at]
         return out
 
-    def count_relevant(self, users: Tensor) -> Tensor:
+    def count_relevant(self, users: Tensor, items: Tensor | None = None) -> Tensor:
         row, at = self._entries(users)
-        return torch.bincount(row[self.values[at] > self.threshold], minlength=len(users))
+        hit = self.values[at] > self.threshold
+        if items is not None:
+            wanted = torch.zeros(self.num_items, dtype=torch.bool, device=at.device).index_fill_(0, items, True)
+            hit &= wanted[self.items[at].long()]
+        return torch.bincount(row[hit], minlength=len(users))
 
     def mean_feedback(self, users: Tensor) -> Tensor:
         _, at = self._entries(users)  # from the ratings alone: the rest is 0

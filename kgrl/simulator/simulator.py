@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
 
-from kgrl.options import a_tensor, at_least, between, expected
+from kgrl.options import at_least, between, expected
 from kgrl.sessions import Sessions
 from kgrl.simulator.bounds import Bounds, distinct_items, measure_bounds
+from kgrl.simulator.checks import check_feedback, check_items, check_sessions
 from kgrl.simulator.feedback import FeedbackModel
+from kgrl.simulator.ids import check_ids
+from kgrl.simulator.pool import Pool
 
 OPENING_POOL = 100
 """How many of the most popular items a training session may open with."""
@@ -36,12 +38,21 @@ class Simulator(nn.Module):
         horizon: T, steps a session.
         first: ``[≤ N]``, a popularity ranking, for the cold-start protocol: the first item of every session is taken
             from it, whatever the method. ``None`` leaves the first item to the agent.
+        items: ``[P]``, the items that sessions are shown, e.g. the new ones of :func:`kgrl.datasets.split_items`;
+            recommending another is an error. Openings, bounds, random sessions and numbers of relevant items are of
+            these alone, too. ``None``: all items.
+
+    Raises:
+        TypeError: ``feedback`` is no feedback model.
+        ValueError: an option out of range; ids that are none, unknown or, in ``items``, repeated; a ``first`` with none
+            of ``items``.
     """
 
     first: Tensor
 
     def __init__(
-        self, feedback: FeedbackModel, eta: float = 0.0, horizon: int = 32, first: Tensor | None = None
+        self, feedback: FeedbackModel, eta: float = 0.0, horizon: int = 32, first: Tensor | None = None,
+        items: Tensor | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(feedback, FeedbackModel):
@@ -49,9 +60,11 @@ class Simulator(nn.Module):
         self.feedback = feedback.checked()
         self.eta = between("eta", eta, 0, float("inf"))
         self.horizon = at_least("horizon", horizon, 1)
-        if first is not None:
-            _check_ids("first", first, feedback.num_items)
         device = next((t.device for t in chain(feedback.parameters(), feedback.buffers())), None)
+        self.pool = None if items is None else Pool(items, feedback).to(device)
+        if first is not None:
+            check_ids("first", first, feedback.num_items)
+            first = first if self.pool is None else self.pool.ranked("first", first)
         # empty stands for None: a buffer follows `.to(device)`, and tells which device that is
         ranking = torch.empty(0, dtype=torch.long) if first is None else first.clone()
         self.register_buffer("first", ranking.to(device))
@@ -70,7 +83,7 @@ class Simulator(nn.Module):
         Raises:
             ValueError: no users, or an id the feedback model does not know.
         """
-        _check_ids("users", users, self.feedback.num_users)
+        check_ids("users", users, self.feedback.num_users)
         return Sessions.empty(users.to(self.device), self.horizon)
 
     def opening(self, sessions: Sessions, explore: bool, generator: torch.Generator) -> Tensor | None:
@@ -101,9 +114,9 @@ class Simulator(nn.Module):
             The same ``sessions``, one step on.
 
         Raises:
-            ValueError: an item shown twice in a session or an unknown id, with the session and the step; feedback that
-                is no number in [−1, 1]. On the CPU at once; on other devices, where looking would stall the device, at
-                the session's last step.
+            ValueError: an item shown twice in a session, an unknown id or one that is not among the simulator's
+                ``items``, with the session and the step; feedback that is no number in [−1, 1]. On the CPU at once; on
+                other devices, where looking would stall the device, at the session's last step.
         """
         step = sessions.step
         if step >= sessions.horizon:
@@ -112,13 +125,13 @@ class Simulator(nn.Module):
             came = f"{items.dtype} {list(items.shape)}"
             raise ValueError(expected("items", f"one id a session, int64 [{len(sessions)}]", came))
         items = items.masked_fill(sessions.length < step, -1)
-        if items.device.type == "cpu" and self._bad(items, sessions.shown).any():
-            self._explain(items, sessions, step)
+        if items.device.type == "cpu":
+            check_items(items, sessions, step, self.num_items, self.pool)
         ended = items < 0
         feedback, positive, streak = self.feedback.react(sessions.users, items.clamp(0, self.num_items - 1))
         feedback = feedback.masked_fill(ended, 0)
         if feedback.device.type == "cpu":
-            self._check_feedback(feedback, sessions.users, items)
+            check_feedback(feedback, sessions.users, items)
         reward = feedback
         if self.eta:
             up, down = sessions.streak_counts()
@@ -131,12 +144,13 @@ class Simulator(nn.Module):
         sessions.length += ~ended
         sessions.step = step + 1
         if sessions.step == sessions.horizon and items.device.type != "cpu":
-            self._check_all(sessions)
+            check_sessions(sessions, self.num_items, self.pool)
         return sessions
 
     def num_relevant(self, users: Tensor) -> Tensor:
-        """``[B]``, how many of all items ``users [B]`` would receive positively."""
-        return self.feedback.num_relevant(users.to(self.device))
+        """``[B]``, how many of the items ``users [B]`` would receive positively: of all, or of the simulator's."""
+        users = users.to(self.device)
+        return self.feedback.num_relevant(users) if self.pool is None else self.pool.num_relevant(self.feedback, users)
 
     @torch.no_grad()
     def play(self, users: Tensor, items: Tensor) -> Sessions:
@@ -149,65 +163,29 @@ class Simulator(nn.Module):
 
     def play_random(self, users: Tensor, generator: torch.Generator) -> Sessions:
         """Sessions in which ``users [B]`` are shown distinct items drawn at random (no cold-start protocol)."""
-        size = min(self.horizon, self.num_items)
-        return self.play(users, distinct_items(len(users), size, self.num_items, generator))
+        total = self.num_items if self.pool is None else len(self.pool)
+        drawn = distinct_items(len(users), min(self.horizon, total), total, generator)
+        return self.play(users, drawn if self.pool is None else self.pool.items[drawn])
 
     def bounds(self, users: Tensor, train_users: Tensor, popular: Tensor | None = None, seed: int = 0) -> Bounds:
         """Scores that need no learning, for ``users``, to read any score of theirs against.
+
+        With ``items`` they are of these alone. Where these are new, ``"best fixed list"`` knows what no agent may: the
+        training users' feedback on new items. Of items that are equally good chance decides, by ``seed``; without
+        ``items``, the lower number.
 
         Args:
             users: ``[B]``, who is scored.
             train_users: whose mean feedback chooses the best fixed list.
             popular: popularity ranking for the most liked list; default ``first``; with neither there is no such line.
-            seed: of the random recommendations.
+            seed: of the random recommendations, and of ties.
         """
-        _check_ids("users", users, self.feedback.num_users)
-        _check_ids("train_users", train_users, self.feedback.num_users)
+        check_ids("users", users, self.feedback.num_users)
+        check_ids("train_users", train_users, self.feedback.num_users)
         if popular is not None:
-            _check_ids("popular", popular, self.num_items)
+            check_ids("popular", popular, self.num_items)
+            popular = popular if self.pool is None else self.pool.ranked("popular", popular)
         return measure_bounds(self, users, train_users, self.first if popular is None else popular, seed)
-
-    def _unknown(self, items: Tensor) -> Tensor:
-        return (items < -1) | (items >= self.num_items)
-
-    def _bad(self, items: Tensor, before: Tensor) -> Tensor:
-        """``[B]``, whether the item is unknown or among those shown ``before [B, t]``."""
-        return self._unknown(items) | ((before == items[:, None]).any(1) & (items >= 0))
-
-    def _check_all(self, sessions: Sessions) -> None:
-        """The checks that :meth:`step` put off, with one look at the device."""
-        steps = list(enumerate(sessions.items.unbind(1)))
-        bad = torch.stack([self._bad(items, sessions.items[:, :step]).any() for step, items in steps])
-        if bad.any():
-            step, items = steps[int(bad.nonzero()[0])]
-            self._explain(items, sessions, step)
-        self._check_feedback(sessions.feedback, sessions.users.unsqueeze(1).expand_as(sessions.items), sessions.items)
-
-    def _check_feedback(self, feedback: Tensor, users: Tensor, items: Tensor) -> None:
-        """Refuses what a feedback model may not say."""
-        fine = feedback.abs() <= 1  # not so of a NaN
-        if not fine.all():
-            first = tuple(int(index) for index in (~fine).nonzero()[0])
-            raise ValueError(expected("feedback", "numbers in [-1, 1]", float(feedback[first]),
-                                      f"user {int(users[first])}, item {int(items[first])}; scale the feedback model"))
-
-    def _explain(self, items: Tensor, sessions: Sessions, step: int) -> NoReturn:
-        """The error of the first session whose item of this step is bad."""
-        row = int(self._bad(items, sessions.items[:, :step]).nonzero()[0])
-        item, where = int(items[row]), f"session {row} (user {int(sessions.users[row])}), step {step}"
-        if self._unknown(items)[row]:
-            what = f"an item id below {self.num_items}, or -1 where nothing is left"
-            raise ValueError(expected("items", what, item, where))
-        raise ValueError(expected("items", "an item not yet shown in its session", item, where))
 
     def extra_repr(self) -> str:
         return f"eta={self.eta}, horizon={self.horizon}, first={len(self.first) or None}"
-
-
-def _check_ids(name: str, ids: Tensor, count: int) -> None:
-    """Refuses ids that are none, of the wrong type or out of range."""
-    if a_tensor(name, ids).dim() != 1 or ids.dtype != torch.long or not len(ids):
-        raise ValueError(expected(name, "a non-empty int64 tensor of ids", f"{ids.dtype} {list(ids.shape)}"))
-    bad = (ids < 0) | (ids >= count)
-    if bad.any():
-        raise ValueError(expected(name, f"ids from 0 to {count - 1}", int(ids[bad][0])))

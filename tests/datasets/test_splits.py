@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from kgrl.datasets.frames import from_frames
-from kgrl.datasets.splits import popular_items, split_users
+from kgrl.datasets.splits import popular_items, split_items, split_users
 
 
 def users(count: int):
@@ -58,3 +58,51 @@ def test_popularity_of_a_hand_worked_case(device):
 def test_popularity_refuses(bad):
     with pytest.raises(ValueError, match="`users` must be"):
         popular_items(users(3), torch.tensor(bad, dtype=torch.long))
+
+
+def items(years: list[int] | None = None, count: int = 10):
+    data = from_frames(pd.DataFrame({"user": 0, "item": range(count)}))
+    if years is not None:
+        data["item"].year = torch.tensor(years)
+    return data
+
+
+@pytest.mark.parametrize(("count", "new", "size"), [(10, 0.2, 2), (1522, 0.2, 304), (7, 0.5, 4), (2, 0.5, 1)])
+def test_every_item_is_old_or_new(count, new, size):
+    old, fresh = split_items(items(count=count), new=new)
+    assert len(fresh) == size
+    assert torch.equal(torch.cat([old, fresh]).sort().values, torch.arange(count))
+    assert all(torch.equal(part, part.sort().values) for part in (old, fresh))
+
+
+def test_the_split_of_items_depends_on_the_seed_alone():
+    data = items(count=50)
+    before = torch.random.get_rng_state()
+    first, again, other = (split_items(data, seed=seed)[1] for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_by_time_the_latest_are_new_and_chance_decides_within_a_year():
+    data = items([1990, 1998, -1, 1997, 1997, 1997, 1995, -1, 1990, 1990])
+    seen = {tuple(split_items(data, new=0.2, by="time", seed=seed)[1].tolist()) for seed in range(30)}
+    assert seen == {(1, 3), (1, 4), (1, 5)}
+
+
+def test_an_item_of_unknown_year_stays_old():
+    years = [-1] * 8 + [1990, 1991]
+    assert split_items(items(years), new=0.2, by="time")[1].tolist() == [8, 9]
+    with pytest.raises(ValueError, match=r"`new` must be a share of at most 0.200 by time.*got 0.3"):
+        split_items(items(years), new=0.3, by="time")
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"new": 0}, "`new` must be a share that leaves at least one of the 10 items new and one old, got 0"),
+    ({"new": 1.0}, "one old"), ({"new": -0.1}, "`new`"), ({"new": float("nan")}, "`new`"), ({"new": 0.01}, "one old"),
+    ({"by": "tme"}, "did you mean 'time'"),
+    ({"by": "time"}, 'must be one with data\\["item"\\].year, or with titles'),
+])
+def test_the_split_of_items_refuses(options, message):
+    with pytest.raises(ValueError, match=message):
+        split_items(items(), **options)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from kgrl.simulator import FeedbackModel, PredictedFeedback, Reaction, Simulator
+from kgrl.simulator.checks import check_sessions
 
 USERS, ITEMS = 5, 12
 
@@ -122,17 +123,17 @@ def test_put_off_checks_find_what_the_immediate_one_does() -> None:
     """The check that runs at the last step on a GPU, run here by hand."""
     simulator = Simulator(TableFeedback(table(0)), horizon=3)
     sessions = simulator.play(torch.tensor([0, 1]), torch.tensor([[2, 4, 5], [3, 1, 0]]))
-    simulator._check_all(sessions)
+    check_sessions(sessions, ITEMS, None)
     sessions.items[1, 2] = 3
     with pytest.raises(ValueError, match=r"got 3; session 1 \(user 1\), step 2"):
-        simulator._check_all(sessions)
+        check_sessions(sessions, ITEMS, None)
     sessions.items[0, 1] = 99
     with pytest.raises(ValueError, match=r"below 12.*got 99; session 0 \(user 0\), step 1"):
-        simulator._check_all(sessions)
+        check_sessions(sessions, ITEMS, None)
     sessions = simulator.play(torch.tensor([0, 1]), torch.tensor([[2, 4, 5], [3, 1, 0]]))
     sessions.feedback[1, 2] = float("nan")
     with pytest.raises(ValueError, match=r"`feedback` must be numbers in \[-1, 1\], got nan; user 1, item 0"):
-        simulator._check_all(sessions)
+        check_sessions(sessions, ITEMS, None)
 
 
 @pytest.mark.parametrize("wrong", [1.5, float("nan"), -float("inf")])

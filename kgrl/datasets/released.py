@@ -1,0 +1,104 @@
+"""``as_released``: a data set as it was on the day that its new items came out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+from torch_geometric.data.storage import EdgeStorage
+
+from kgrl.datasets.late_relations import late_relations
+from kgrl.datasets.relations import EdgeType
+from kgrl.options import a_tensor, expected, one_of
+
+TREE = ("cluster_path", "cluster_children")
+"""What :meth:`kgrl.tree.ClusterTree.attach` writes."""
+
+
+def as_released(
+    data: HeteroData, new: Tensor, known_at: str = "release", late: Sequence[str] | None = None, *, evenly: bool = True
+) -> HeteroData:
+    """A copy of ``data`` as it was before anybody rated the new items: what an agent may be made from.
+
+    The ratings of the new items are gone; users keep their numbers, also those who rated nothing else. So is a tree
+    that was attached: it may be built on these ratings.
+
+    Some relations come after release: a film wins its awards because people like it. With ``known_at="release"`` the
+    new items have no edge of such a relation. If old items kept theirs, an agent could learn that an item without
+    awards is a bad one, and hold that against all new items, which have none yet. What is known of some items and never
+    of others teaches nothing about the others. So by default (``evenly``) old items lose these edges, too.
+
+    Args:
+        data: a data set; it stays as it is, and tensors that do not change are shared with it.
+        new: ``[K]``, the new items, see :func:`kgrl.datasets.split_items`.
+        known_at: ``"release"``: without what comes after it; ``"ever"``: all edges are kept.
+        late: which relations come after release; see :func:`kgrl.datasets.late_relations.late_relations`.
+        evenly: whether ``known_at="release"`` takes their edges from all items, or from the new ones alone.
+
+    Returns:
+        The copy, with ``data["item"].new`` (a bool mask ``[N]``), and ``data.provenance["released"]``, which says what
+        was left out. An edge type without any edge left is gone; relations keep their numbers.
+
+    Raises:
+        ValueError: ``new`` that are no distinct item ids, or all rated items; an unknown ``known_at``; an entry of
+            ``late`` that is in no relation's name.
+        TypeError: ``new`` is no tensor.
+    """
+    one_of("known_at", known_at, ("release", "ever"))
+    is_new = _mask(data, new)
+    relations = late_relations(data, late) if known_at == "release" else []
+    released = copy.copy(data)
+    ratings, triples = 0, 0
+    for kind in data.edge_types:
+        if "user" in (kind[0], kind[2]):
+            ratings += _drop(released, kind, _touched(data, kind, is_new))
+        elif kind[1] in relations:
+            triples += _drop(released, kind, None if evenly else _touched(data, kind, is_new))
+    if not any("user" in (kind[0], kind[2]) for kind in released.edge_types):
+        raise ValueError(expected("new", "some of the rated items", f"all of them ({len(new)})"))
+    for name in set(TREE) & set(released["item"].keys()):
+        del released["item"][name]
+    released["item"].new = is_new
+    note = {"new": len(new), "known_at": known_at, "late": relations, "evenly": evenly, "ratings": ratings,
+            "triples": triples}
+    released.provenance = {**(data.provenance if "provenance" in data else {}), "released": note}
+    return released
+
+
+def _mask(data: HeteroData, new: Tensor) -> Tensor:
+    """``[N]``, whether an item is new."""
+    num_items = int(data["item"].num_nodes)
+    if a_tensor("new", new).dim() != 1 or new.dtype != torch.long or not len(new):
+        came = f"{new.dtype} {list(new.shape)}"
+        raise ValueError(expected("new", "a LongTensor of at least one item id", came, "see split_items"))
+    if int(new.min()) < 0 or int(new.max()) >= num_items:
+        wrong = int(new.min()) if int(new.min()) < 0 else int(new.max())
+        raise ValueError(expected("new", f"item ids in [0, {num_items})", wrong))
+    ids, times = new.unique(return_counts=True)
+    if len(ids) < len(new):
+        raise ValueError(expected("new", "every item once", f"item {int(ids[times > 1][0])} more than once"))
+    device = next((data[kind].edge_index.device for kind in data.edge_types), new.device)
+    return torch.zeros(num_items, dtype=torch.bool, device=device).index_fill_(0, new.to(device), True)
+
+
+def _touched(data: HeteroData, kind: EdgeType, is_new: Tensor) -> Tensor:
+    """``[M]``, whether an edge has a new item at an end."""
+    ends = zip((kind[0], kind[2]), data[kind].edge_index, strict=True)
+    touched = [is_new[nodes] for node, nodes in ends if node == "item"]
+    return torch.stack([torch.zeros_like(data[kind].edge_index[0], dtype=torch.bool), *touched]).any(0)
+
+
+def _drop(data: HeteroData, kind: EdgeType, gone: Tensor | None) -> int:
+    """Drops the edges that are ``gone`` (``None``: all) with all that is known of them; returns how many."""
+    store: EdgeStorage = data[kind]
+    number = store.edge_index.size(1)
+    if gone is None or bool(gone.all()):
+        del data[kind]
+        return number
+    for name in [name for name in store.keys() if store.is_edge_attr(name)]:  # noqa: SIM118  # a store is no dict
+        value = store[name]
+        store[name] = value[..., ~gone] if name == "edge_index" else value[~gone]
+    return int(gone.sum())
