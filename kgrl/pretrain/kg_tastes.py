@@ -8,12 +8,13 @@ from scipy.sparse import csr_matrix, hstack
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
+from kgrl.graph import checked_graph
 from kgrl.nn.taste import TasteTerms
 from kgrl.options import at_least, expected, one_of
 from kgrl.pretrain.factor_tastes import factor_tastes
 from kgrl.pretrain.item_features import ItemFeatures, item_features
 from kgrl.pretrain.items import ratings_of
-from kgrl.pretrain.relation_regression import RelationRegression, fit_relations
+from kgrl.pretrain.relation_regression import fit_relations
 from kgrl.pretrain.tastes import item_tastes
 
 UNRATED = {"unknown": factor_tastes, "zero": item_tastes}
@@ -21,7 +22,7 @@ UNRATED = {"unknown": factor_tastes, "zero": item_tastes}
 
 
 def kg_tastes(
-    kg: Data, data: HeteroData, users: Tensor, dim: int = 8, *, unrated: str = "unknown", seed: int = 0
+    kg: Data, data: HeteroData, users: Tensor, dim: int = 8, *, unrated: str = "unknown", own: bool = True, seed: int = 0
 ) -> TasteTerms:
     r"""What is expected of every item before any interaction, items that nobody has rated included.
 
@@ -55,7 +56,10 @@ def kg_tastes(
         unrated: what an item is that a user did not rate: ``"unknown"``, as in worlds of predicted feedback; or
             ``"zero"``, received with 0, as in :class:`kgrl.simulator.RatedFeedback`: then an item without any rating
             is one that everybody passed by, unless it is new.
-        seed: of the ratings' model and of the traces' estimates.
+        own: whether an item's own ratings count. ``False``: every item is told by the others like it, as if nobody had
+            rated it (cross-fitted in ten parts). What an agent then learns of old items beyond that is of a kind that
+            carries over to new ones; from terms of their own there would be little left to learn.
+        seed: of the ratings' model, of the traces' estimates and of the parts.
 
     Returns:
         Terms of all N items, on the device of ``users``.
@@ -64,11 +68,7 @@ def kg_tastes(
         ValueError: a KG of other items than ``data``, an unknown ``unrated``, or what the ratings' model refuses.
     """
     base = UNRATED[one_of("unrated", unrated, UNRATED)](data, users, at_least("dim", dim, 1), seed=seed)
-    features = item_features(kg)
-    if features.matrix.shape[0] != len(base.expected):
-        raise ValueError(expected("kg", f"of the data set's {len(base.expected)} items", features.matrix.shape[0],
-                                  "knowledge_graph(data) makes it"))
-    return through_kg(kg, base, observations(data, users, unrated), seed)
+    return through_kg(kg, base, observations(data, users, unrated), own=own, seed=seed)
 
 
 def observations(data: HeteroData, users: Tensor, unrated: str) -> Tensor:
@@ -82,47 +82,58 @@ def observations(data: HeteroData, users: Tensor, unrated: str) -> Tensor:
     return seen * len(users)
 
 
-def through_kg(kg: Data, base: TasteTerms, seen: Tensor, seed: int = 0) -> TasteTerms:
+def through_kg(kg: Data, base: TasteTerms, seen: Tensor, *, own: bool = True, seed: int = 0) -> TasteTerms:
     """Terms of all items from the terms of those that were seen; see :func:`kg_tastes`.
 
     Args:
         kg: from :func:`kgrl.graph.knowledge_graph`.
         base: of the N items; what it says of items never seen does not matter.
-        seen: ``[N]``, how often each was; 0: all is known of it through the KG.
-        seed: of the traces' estimates.
+        seen: ``[N]``, how often each was; 0: all that is known of it comes through the KG.
+        own: whether what was seen of an item itself counts.
+        seed: of the traces' estimates and of the parts.
+
+    Raises:
+        ValueError: a KG of another number of items, or no item was seen.
     """
+    if int(checked_graph(kg).num_items) != len(base.expected):
+        raise ValueError(expected("kg", f"of the data set's {len(base.expected)} items", int(kg.num_items),
+                                  "knowledge_graph(data) makes it"))
     if not bool((seen > 0).any()):
         raise ValueError(expected("seen", "above 0 for some item", 0, "without ratings there is nothing to learn from"))
-    matrix, relation = design(item_features(kg), item_features(kg, least=1))
-    count = seen.cpu().numpy().astype(np.double)
-    known, noise = np.flatnonzero(count), base.noise.cpu().double().numpy().copy()
-    usual = float(noise[known].mean())
+    matrix, relation = _design(kg)
+    count, given = seen.cpu().numpy(), base.noise.cpu().double().numpy()
+    alone = (count == 0) if own else np.ones(len(count), bool)
+    noise = np.where(alone, given[count > 0].mean(), given)
     parts = []
     for values in (base.expected.unsqueeze(1), base.loading):
-        values = values.cpu().double().numpy().copy()
-        mean = values[known].mean(0)
-        values[count == 0] = mean
-        error = noise[known] / count[known]
-        fit = fit_relations(matrix[known], relation, values[known] - mean, error, seed)
-        left = np.ones(len(count))
-        left[known] = error / (error + fit.rest)
-        parts.append(values + left[:, None] * fit.predict(matrix))
-        noise[count == 0] = (usual if not len(parts) > 1 else noise[count == 0]) + _unknown(
-            fit, matrix[np.flatnonzero(count == 0)], values.shape[1], seed)
-    made = (parts[0][:, 0], parts[1], noise)
-    return TasteTerms(*(torch.from_numpy(part).float().to(base.expected.device) for part in made))
+        part, unknown = _shifted(matrix, relation, values.cpu().double().numpy(), given, count, own, seed)
+        parts.append(torch.from_numpy(part))
+        noise += np.where(alone, unknown * values.size(1), 0.0)
+    made = (parts[0].squeeze(1), parts[1], torch.from_numpy(noise))
+    return TasteTerms(*(part.float().to(base.expected.device) for part in made))
 
 
-def _unknown(fit: RelationRegression, matrix: csr_matrix, channels: int, seed: int) -> np.ndarray:
-    """``[n]``, how far feedback may be from what is expected of items for want of knowing them."""
-    return channels * fit.spread(matrix, seed)
+def _shifted(
+    matrix: csr_matrix, relation: np.ndarray, values: np.ndarray, noise: np.ndarray, count: np.ndarray, own: bool,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """``[N, K]``, the values drawn towards those of like items; ``[N]``, the variance of one where nothing was seen."""
+    known = count > 0
+    mean, error = values[known].mean(0), noise[known] / count[known]
+    fit = fit_relations(matrix[known], relation, values[known] - mean, error, seed)
+    made = mean + fit.predict(matrix)
+    if own:
+        made[known] = values[known] + (error / (error + fit.rest))[:, None] * (made[known] - mean)
+    else:
+        made[known] = mean + fit.predict_unseen(seed)
+    return made, fit.spread(matrix, seed)
 
 
-def design(features: ItemFeatures, every: ItemFeatures) -> tuple[csr_matrix, np.ndarray]:
+def _design(kg: Data) -> tuple[csr_matrix, np.ndarray]:
     """The features to regress on, with a block of its own that says how common an item's entities are."""
-    common = _commonness(every)
-    matrix = hstack([features.matrix, csr_matrix(common)]).tocsr()
+    features, common = item_features(kg), _commonness(item_features(kg, least=1))
     block = int(features.relation.max(initial=-1)) + 1
+    matrix = hstack([features.matrix, csr_matrix(common)]).tocsr()
     return matrix, np.concatenate([features.relation, np.full(common.shape[1], block)])
 
 
