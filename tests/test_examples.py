@@ -15,26 +15,32 @@ from pathlib import Path
 import pytest
 from scipy.stats import wilcoxon
 
+from kgrl.datasets.film_numbers import film_numbers
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")
 def small_ml100k(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The five atomic files of ML-100K's format: 40 users, 50 films, 5 directors; users like some directors' films."""
+    """The five atomic files of ML-100K's format: 40 users, 50 films, 5 directors; users like some directors' films.
+
+    The links have MovieLens-1M's film numbers, as the real ones.
+    """
     folder, rng = tmp_path_factory.mktemp("ml-100k-files"), random.Random(0)
     likes = [rng.sample(range(5), 2) for _ in range(40)]
     ratings = [(user, film, 5 if film % 5 in likes[user] else 2) for user in range(40)
-               for film in rng.sample(range(50), 20)]
+               for film in rng.sample(range(1, 51), 20)]
+    ml_1m = film_numbers().set_index("ml_100k")["ml_1m"]
     lines = {
         "inter": ["user_id:token\titem_id:token\trating:float\ttimestamp:float",
                   *(f"{user}\t{film}\t{rating}\t{at}" for at, (user, film, rating) in enumerate(ratings))],
         "item": ["item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq",
-                 *(f"{film}\tFilm {film}\t1990\tDrama" for film in range(50))],
+                 *(f"{film}\tFilm {film}\t1990\tDrama" for film in range(1, 51))],
         "user": ["user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token",
                  *(f"{user}\t30\tF\tother\t12345" for user in range(40))],
-        "link": ["item_id:token\tentity_id:token", *(f"{film}\tm.{film}" for film in range(50))],
+        "link": ["item_id:token\tentity_id:token", *(f"{ml_1m[film]}\tm.{film}" for film in range(1, 51))],
         "kg": ["head_id:token\trelation_id:token\ttail_id:token",
-               *(f"m.{film}\tfilm.film.directed_by\tm.d{film % 5}" for film in range(50))],
+               *(f"m.{film}\tfilm.film.directed_by\tm.d{film % 5}" for film in range(1, 51))],
     }
     for ending, content in lines.items():
         (folder / f"ml-100k.{ending}").write_text("\n".join(content) + "\n")
@@ -53,9 +59,9 @@ def test_kgqr(small_ml100k, tmp_path):
     arguments = ["--source", str(small_ml100k), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"),
                  "--world", "taste", "--interactions", "2048", "--backfill", "popular:5", "--set", "gradient_steps=2"]
     said = run(*arguments)
-    order = ["before linking: 800 ratings", "after linking: 800 ratings", "taste share", "1,024 interactions",
-             "2,048 interactions", "8 test users", "| KGQR |", "| random candidate |", "| all-knowing |",
-             "| best fixed list |", "| most liked list |", "| random |", "wrote "]
+    order = ["before linking: 800 ratings", "after linking: 800 ratings", "the links carry meaning", "taste share",
+             "1,024 interactions", "2,048 interactions", "8 test users", "| KGQR |", "| random candidate |",
+             "| all-knowing |", "| best fixed list |", "| most liked list |", "| random |", "wrote "]
     places = [said.index(part) for part in order]
     assert places == sorted(places)
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
@@ -86,7 +92,8 @@ def test_tpgr(small_ml100k, tmp_path):
     arguments = ["--source", str(small_ml100k), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"),
                  "--interactions", "4096", "--sessions", "16"]
     said = run(*arguments, script="tpgr")
-    order = ["40 users (28 training, 4 validation, 8 test), 50 items, 800 ratings", "tree: depth 2, 8 children a node",
+    order = ["the links carry meaning",
+             "40 users (28 training, 4 validation, 8 test), 50 items, 800 ratings", "tree: depth 2, 8 children a node",
              "taste share", "512 interactions", "4,096 interactions", "8 test users", "| TPGR |", "| all-knowing |",
              "| best fixed list |", "| random |", "wrote "]
     places = [said.index(part) for part in order]
