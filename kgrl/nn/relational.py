@@ -9,7 +9,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import lexsort
 
 from kgrl.nn.aggregator import Aggregator, uniform_linear
-from kgrl.options import at_least, expected
+from kgrl.options import at_least, expected, one_of
 
 
 class RelationalAggregator(Aggregator):
@@ -36,6 +36,8 @@ class RelationalAggregator(Aggregator):
     Args:
         num_relations (int): R; edge types are 0 … R − 1.
         num_bases (int): K; time grows with it.
+        normalize (str): :obj:`"relation"`, as above; or :obj:`"neighbor"`: a neighbour counts
+            :math:`a_{rk} / |\mathcal{N}(i)|` whatever its relation, so that training starts from the plain mean.
     """
 
     aggr = "sum"
@@ -48,6 +50,7 @@ class RelationalAggregator(Aggregator):
         bias: bool = True,
         num_relations: int | None = None,
         num_bases: int = 1,
+        normalize: str = "relation",
     ) -> None:
         super().__init__()
         if num_relations is None:
@@ -55,6 +58,7 @@ class RelationalAggregator(Aggregator):
             raise ValueError(expected("num_relations", "given to a relational aggregator", None, hint))
         self.num_relations = at_least("num_relations", num_relations, 0)
         self.num_bases = at_least("num_bases", num_bases, 1)
+        self.normalize = one_of("normalize", normalize, ("relation", "neighbor"))
         wide = in_channels[0] if in_channels[0] == -1 else in_channels[0] * num_bases
         self.neighbours = uniform_linear(wide, out_channels, bias)
         self.itself = uniform_linear(in_channels[1], out_channels, bias=False)
@@ -70,8 +74,10 @@ class RelationalAggregator(Aggregator):
         return 1 + self.deviation.t()
 
     def edge_norm(self, edge_type: Tensor, index: Tensor, size: int) -> Tensor:
-        r""":math:`|\mathcal{R}(i)| \, |\mathcal{N}_r(i)|` of each edge, ``[M]``: what its message is divided by."""
+        r"""Each edge is divided by :math:`|\mathcal{R}(i)| \, |\mathcal{N}_r(i)|`, or :math:`|\mathcal{N}(i)|`."""
         _check_relations(edge_type, self.num_relations)
+        if self.normalize == "neighbor":
+            return torch.bincount(index, minlength=size)[index]
         return relation_norm(edge_type, index, size)
 
     def edge_weight(self, edge_type: Tensor, edge_norm: Tensor | None) -> Tensor:
@@ -89,7 +95,9 @@ class RelationalAggregator(Aggregator):
 
     @property
     def options(self) -> str:
-        return f", num_relations={self.num_relations}" + (f", num_bases={self.num_bases}" if self.num_bases > 1 else "")
+        beyond = f", num_bases={self.num_bases}" if self.num_bases > 1 else ""
+        beyond += f", normalize={self.normalize}" if self.normalize != "relation" else ""
+        return f", num_relations={self.num_relations}{beyond}"
 
 
 def relation_norm(edge_type: Tensor, index: Tensor, size: int) -> Tensor:
