@@ -18,19 +18,24 @@ from kgrl.raw_ids import RawIds, places
 class Sessions:
     """A batch of B sessions of at most T steps, filled from the left as they go on.
 
+    Sessions may begin with a past: what their users received before, in ``begin`` columns of its own, L of them. It is
+    no part of the session: rewards, streaks, lengths and metrics are of the T columns after it.
+
     Agents follow a batch as it is filled, and remember what they made of it so far. Who changes what it holds already
     does so in a copy (:meth:`rows`, :meth:`before`).
 
     Args:
         users: ``[B]``, user ids; −1 where the user is not one of the data set's.
-        items: ``[B, T]``, what was recommended; −1 = not yet, or nothing was left.
-        feedback: ``[B, T]``, the instinctive feedback in [−1, 1].
-        rewards: ``[B, T]``, feedback + η·(c_p − c_n) (KGQR eq. 16).
-        positive: ``[B, T]``, whether the feedback was above the relevance threshold.
-        streak: ``[B, T]`` in {−1, 0, 1}, what the step counts as in a streak; 0 ends both.
-        log_prob: ``[B, T]``, of the recommended item where the agent knows it, else NaN.
-        length: ``[B]``, steps taken; below ``step`` where a session ended early.
-        step: steps taken by the longest session.
+        items: ``[B, L + T]``, what was recommended; −1 = not yet, or nothing was left; in a past, which ends at column
+            L, −1 stands before the first item.
+        feedback: ``[B, L + T]``, the instinctive feedback in [−1, 1].
+        rewards: ``[B, L + T]``, feedback + η·(c_p − c_n) (KGQR eq. 16); in a past, the feedback.
+        positive: ``[B, L + T]``, whether the feedback was above the relevance threshold.
+        streak: ``[B, L + T]`` in {−1, 0, 1}, what the step counts as in a streak; 0 ends both; 0 in a past.
+        log_prob: ``[B, L + T]``, of the recommended item where the agent knows it, else NaN.
+        length: ``[B]``, steps taken; below ``step`` − ``begin`` where a session ended early.
+        step: columns filled in the longest session.
+        begin: L, columns of the past; 0: there is none.
     """
 
     users: Tensor
@@ -42,11 +47,12 @@ class Sessions:
     log_prob: Tensor
     length: Tensor
     step: int = 0
+    begin: int = 0
 
     @classmethod
-    def empty(cls, users: Tensor, horizon: int) -> Sessions:
-        """Sessions of ``users [B]`` that have not begun."""
-        shape, device = (len(users), horizon), users.device
+    def empty(cls, users: Tensor, horizon: int, begin: int = 0) -> Sessions:
+        """Sessions of ``users [B]`` that have not begun, with room for a past of ``begin`` items."""
+        shape, device = (len(users), begin + horizon), users.device
         zeros = torch.zeros(shape, device=device)
         return cls(
             users=users,
@@ -57,6 +63,8 @@ class Sessions:
             streak=torch.zeros(shape, dtype=torch.int8, device=device),
             log_prob=torch.full(shape, torch.nan, device=device),
             length=torch.zeros(len(users), dtype=torch.long, device=device),
+            step=begin,
+            begin=begin,
         )
 
     @classmethod
@@ -113,7 +121,7 @@ class Sessions:
     @property
     def horizon(self) -> int:
         """T."""
-        return self.items.size(1)
+        return self.items.size(1) - self.begin
 
     @property
     def device(self) -> torch.device:
@@ -121,7 +129,7 @@ class Sessions:
 
     @property
     def shown(self) -> Tensor:
-        """``[B, step]``, the items so far, padded with −1: what may not be recommended again."""
+        """``[B, step]``, the items so far, the past's too, padded with −1: what may not be recommended again."""
         return self.items[:, : self.step]
 
     @property
@@ -134,9 +142,9 @@ class Sessions:
         if not self.horizon:
             return torch.zeros_like(self.length), torch.zeros_like(self.length)
         steps = torch.arange(1, self.horizon + 1, device=self.device)
-        end = self.length.unsqueeze(1)
-        last = self.streak.gather(1, (end - 1).clamp(min=0))
-        other = (self.streak != last) & (steps <= end)
+        end, streak = self.length.unsqueeze(1), self.streak[:, self.begin :]
+        last = streak.gather(1, (end - 1).clamp(min=0))
+        other = (streak != last) & (steps <= end)
         run = self.length - (other * steps).amax(1)
         last = last.squeeze(1)
         return run * (last == 1), run * (last == -1)
@@ -151,20 +159,20 @@ class Sessions:
         Args:
             num_relevant: ``[B]``, how many of all items each user would receive positively.
         """
-        hits = self.positive.sum(1)
+        hits = self.positive[:, self.begin :].sum(1)
         # F1 = 2·P·R / (P + R) = 2·hits / (T + relevant), which needs no care where P + R = 0
         some = num_relevant > 0
         return {
-            "reward": self.rewards.sum(1) / self.horizon,
+            "reward": self.rewards[:, self.begin :].sum(1) / self.horizon,
             "precision": hits / self.horizon,
             "recall": hits / num_relevant.clamp(min=1) * some,
             "f1": 2 * hits / (self.horizon + num_relevant) * some,
         }
 
     def before(self, step: int | Tensor) -> Sessions:
-        """The same sessions as they were before ``step``, a number for all of them or ``[B]``, one for each."""
+        """The same sessions as they were before column ``step``, a number for all of them or ``[B]``, one for each."""
         steps = torch.as_tensor(step, device=self.device)
-        taken = torch.arange(self.horizon, device=self.device) < steps.unsqueeze(-1)
+        taken = torch.arange(self.items.size(1), device=self.device) < steps.unsqueeze(-1)
         return Sessions(
             users=self.users,
             items=self.items.masked_fill(~taken, -1),
@@ -173,29 +181,37 @@ class Sessions:
             positive=self.positive & taken,
             streak=self.streak * taken,
             log_prob=self.log_prob.masked_fill(~taken, torch.nan),
-            length=self.length.clamp(max=steps),
+            length=self.length.clamp(max=(steps - self.begin).clamp(min=0)),
             step=min(step, self.step) if isinstance(step, int) else self.step,
+            begin=self.begin,
         )
 
     def rows(self, index: Tensor) -> Sessions:
         """The sessions ``index`` (ids or a mask), copied."""
-        return Sessions(**{name: value[index] for name, value in self.tensors().items()}, step=self.step)
+        return self._with({name: value[index] for name, value in self.tensors().items()})
 
     def to(self, device: torch.device | str) -> Sessions:
-        return Sessions(**{name: value.to(device) for name, value in self.tensors().items()}, step=self.step)
+        return self._with({name: value.to(device) for name, value in self.tensors().items()})
+
+    def _with(self, tensors: dict[str, Tensor]) -> Sessions:
+        """Other tensors, at the same step."""
+        return Sessions(**tensors, step=self.step, begin=self.begin)
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor by its name, for saving and for moving."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "step"}
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("step", "begin")}
 
     @staticmethod
     def cat(parts: Sequence[Sessions]) -> Sessions:
-        """One batch out of several of the same horizon."""
+        """One batch out of several of the same horizon and, where they have one, of pasts of the same length."""
         if not parts:
             raise ValueError(expected("parts", "at least one batch of sessions", len(parts)))
+        begin, *others = [part.begin for part in parts]
+        if any(other != begin for other in others):
+            raise ValueError(expected("parts", f"sessions that all begin at column {begin}", others))
         tensors = [part.tensors() for part in parts]
         joined = {name: torch.cat([each[name] for each in tensors]) for name in tensors[0]}
-        return Sessions(**joined, step=max(part.step for part in parts))
+        return Sessions(**joined, step=max(part.step for part in parts), begin=begin)
 
 
 def raw_items(items: Tensor, ids: RawIds) -> list[list[Any]]:

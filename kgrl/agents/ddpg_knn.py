@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -47,8 +47,19 @@ class DDPGKNN(DDPG):
         k = between("k", k, 1e-12, 1) if isinstance(k, float) else at_least("k", k, 1)
         own = {"k": k, "search": one_of("search", search, SEARCHES)}
         super().__init__(vectors, own=own, **options)
-        self.k = max(1, round(k * self.pool.size)) if isinstance(k, float) else min(k, self.pool.size)
         self._index = FaissIndex() if search == "faiss" else None
+
+    @property
+    def k(self) -> int:
+        """How many of the items that it may recommend it decides among."""
+        k = self.options["k"]
+        return max(1, round(k * self.pool.size)) if isinstance(k, float) else min(k, self.pool.size)
+
+    def restrict(self, items: Tensor | None) -> Self:
+        """As :meth:`kgrl.agents.vector_agent.VectorAgent.restrict`; a share ``k`` is one of these items."""
+        if self._index is not None:
+            self._index = FaissIndex()
+        return super().restrict(items)
 
     def _answers(self, seen: Outlook, actions: Tensor, gone: Tensor, count: int) -> Tensor:
         if self.k >= self.pool.size:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
+from kgrl.candidates.fixed import checked_pool
 from kgrl.files import load_tensors, save_tensors
 from kgrl.options import a_tensor, at_least, expected
 from kgrl.pretrain.rankings import item_ranking
@@ -39,6 +41,8 @@ class FixedList(nn.Module):
 
     ranking: Tensor
     position: Tensor
+    _list: Tensor | None
+    _places: Tensor | None
 
     def __init__(self, ranking: Tensor) -> None:
         super().__init__()
@@ -50,10 +54,25 @@ class FixedList(nn.Module):
         ids, count = ranking.unique(return_counts=True)
         if len(ids) < len(ranking):
             raise ValueError(expected("ranking", "each item once", f"item {int(ids[count > 1][0])} more than once"))
-        position = torch.full((int(ranking.max()) + 1,), len(ranking), device=ranking.device)
-        position[ranking] = torch.arange(len(ranking), device=ranking.device)
         self.register_buffer("ranking", ranking.clone())
-        self.register_buffer("position", position)  # of every item in the ranking; its length where it is not in it
+        self.register_buffer("position", _positions(ranking))
+        self.register_buffer("_list", None, persistent=False)
+        self.register_buffer("_places", None, persistent=False)
+
+    def restrict(self, items: Tensor | None) -> FixedList:
+        """From now on it recommends ``items [K]`` alone, in its order; ``None``: the whole ranking. Not kept in files.
+
+        Raises:
+            ValueError: items that are none or repeated, or none that the ranking holds.
+        """
+        kept = None
+        if items is not None:
+            items = checked_pool("items", items, sys.maxsize).to(self.ranking.device)
+            kept = self.ranking[torch.isin(self.ranking, items)]
+            if not len(kept):
+                raise ValueError(expected("items", "some items that the ranking holds", f"{len(items)} others"))
+        self._list, self._places = kept, None if kept is None else _positions(kept)
+        return self
 
     @classmethod
     def from_ratings(
@@ -100,14 +119,23 @@ class FixedList(nn.Module):
 
     def _next(self, shown: Tensor, k: int) -> Tensor:
         """``[B, k]``, the first k of the ranking that are not in ``shown [B, L]``."""
-        width = min(len(self.ranking), shown.size(1) + k)  # L can hide no more than L: k of these are left, or all are
-        known = shown.clamp(0, len(self.position) - 1)
-        place = self.position[known].masked_fill(known != shown, width).clamp(max=width)
+        ranking = self.ranking if self._list is None else self._list
+        position = self.position if self._places is None else self._places
+        width = min(len(ranking), shown.size(1) + k)  # L can hide no more than L: k of these are left, or all are
+        known = shown.clamp(0, len(position) - 1)
+        place = position[known].masked_fill(known != shown, width).clamp(max=width)
         gone = torch.zeros(len(shown), width + 1, dtype=torch.bool, device=shown.device)
         gone = gone.scatter_(1, place, True)[:, :width]
         first = gone.to(torch.uint8).sort(dim=1, stable=True).indices[:, :k]
-        items = self.ranking[first].masked_fill(gone.gather(1, first), -1)
+        items = ranking[first].masked_fill(gone.gather(1, first), -1)
         return nn.functional.pad(items, (0, k - items.size(1)), value=-1)
 
     def extra_repr(self) -> str:
         return f"{len(self.ranking)} items"
+
+
+def _positions(ranking: Tensor) -> Tensor:
+    """Of every item in the ranking; its length where it is not in it."""
+    position = torch.full((int(ranking.max()) + 1,), len(ranking), device=ranking.device)
+    position[ranking] = torch.arange(len(ranking), device=ranking.device)
+    return position

@@ -201,5 +201,8 @@ class _Running(NamedTuple):
         stepped = self.network.gru.step(hidden, F.embedding(step.items.clamp(min=0), items))
         return torch.where((step.positive & (step.items >= 0)).unsqueeze(1), stepped, hidden)
 
+    def recall(self, hidden: Tensor, items: Tensor, step: Step) -> Tensor:
+        return self.step(hidden, items, step)
+
     def read(self, hidden: Tensor) -> Tensor:
         return hidden

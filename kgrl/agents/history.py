@@ -25,12 +25,12 @@ class Step(NamedTuple):
 
     @classmethod
     def of(cls, sessions: Sessions, step: int) -> Step:
-        """Step number ``step``."""
+        """What column ``step`` holds."""
         return cls(*(getattr(sessions, name)[:, step] for name in cls._fields))
 
     @classmethod
     def all_of(cls, sessions: Sessions) -> Step:
-        """Every step so far, ``[T, B]``."""
+        """Every step so far, a past's too, ``[T, B]``."""
         return cls(*(getattr(sessions, name)[:, : sessions.step].t() for name in cls._fields))
 
 

@@ -139,6 +139,19 @@ class KGQR(OffPolicyAgent):
 
     # ------------------------------------------------------------------------------------------------------- acting
 
+    def restrict(self, items: Tensor | None) -> KGQR:
+        """From now on it recommends ``items [K]`` alone, of its candidates; ``None``: any candidate. Not kept in files.
+
+        Raises:
+            TypeError: candidates of your own that have no ``restrict``.
+            ValueError: no items, or some that are unknown or repeated.
+        """
+        if not callable(getattr(self.candidates, "restrict", None)):
+            raise TypeError(expected("candidates", "a module with `restrict(items)`", self.candidates,
+                                     "see kgrl.candidates.FixedCandidates"))
+        self.candidates.restrict(items)
+        return self
+
     def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
         """``[B]``, the next item of every session; −1 where nothing is left to recommend.
 

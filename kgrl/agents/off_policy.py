@@ -56,7 +56,7 @@ class Outlook(NamedTuple):
             gone: ``[B, L]``, places that do not count; −1, anywhere, is skipped.
             count: how many.
         """
-        values = DenseQ(self.network, self.head, self.view, pool.pool)
+        values = DenseQ(self.network, self.head, self.view, pool.candidates)
         return in_parts(lambda state, shown: best(without_shown(values(state), shown), count), pool.size, self.state,
                         gone)
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from kgrl.agents.picking import of_known_items
 from kgrl.agents.ragged import ragged_argmax, ragged_topk
-from kgrl.candidates.draws import unshown_items
+from kgrl.candidates.fixed import FixedCandidates
 from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.options import at_least, expected
 from kgrl.seeding import generator_for
@@ -35,6 +35,18 @@ class Random(nn.Module):
             raise ValueError(expected("candidates", "given, or `num_items` instead, one of the two", came))
         self.candidates = candidates
         self.num_items = None if num_items is None else at_least("num_items", num_items, 1)
+        self.pool = None if num_items is None else FixedCandidates(num_items)
+
+    def restrict(self, items: Tensor | None) -> Random:
+        """From now on it recommends ``items [K]`` alone; ``None``: all items, or candidates, again.
+
+        Raises:
+            ValueError: no items, or some that are unknown or repeated.
+        """
+        for part in (self.candidates, self.pool):
+            if part is not None:
+                part.restrict(items)
+        return self
 
     @torch.no_grad()
     def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
@@ -46,8 +58,8 @@ class Random(nn.Module):
             generator: on the sessions' device; default a new one with seed 0.
         """
         generator = generator_for(sessions.device, 0) if generator is None else generator
-        if self.num_items is not None:
-            return unshown_items(sessions.shown, self.num_items, generator)
+        if self.pool is not None:
+            return self.pool.draw(sessions.shown, generator)
         items, batch, draws = self._draws(sessions, generator)
         return nn.functional.pad(items, (0, 1), value=-1)[ragged_argmax(draws, batch, len(sessions))]
 
@@ -66,12 +78,12 @@ class Random(nn.Module):
         at_least("k", k, 1)
         past = past.to(next((buffer.device for buffer in self.buffers()), past.device))
         generator = generator_for(past.device, seed)
-        if self.num_items is None:  # candidates check the ids themselves
+        if self.num_items is None or self.pool is None:  # candidates check the ids themselves
             items, batch, draws = self._draws(past, generator)
             return nn.functional.pad(items, (0, 1), value=-1)[ragged_topk(draws, batch, len(past), k)]
         drawn = of_known_items(past, self.num_items).shown
         for _ in range(k):
-            drawn = torch.cat([drawn, unshown_items(drawn, self.num_items, generator).unsqueeze(1)], dim=1)
+            drawn = torch.cat([drawn, self.pool.draw(drawn, generator).unsqueeze(1)], dim=1)
         return drawn[:, -k:]
 
     def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:

@@ -49,6 +49,7 @@ class EpisodeReplay:
         self.capacity = at_least("capacity", capacity, 1)
         self.size = 0
         self._next = 0
+        self._begin = 0
         self._ring: dict[str, Tensor] = {}
 
     def __len__(self) -> int:
@@ -58,13 +59,17 @@ class EpisodeReplay:
         """Stores sessions (on their device), over the oldest ones where the ring is full.
 
         Raises:
-            ValueError: sessions of another horizon than those stored, or in which nothing was recommended.
+            ValueError: sessions of another horizon than those stored, or a past of another length, or in which nothing
+                was recommended.
         """
         if not bool(sessions.length.any()):
             raise ValueError(expected("sessions", "sessions in which something was recommended", "none"))
         if len(sessions) > self.capacity:
             sessions = sessions.rows(torch.arange(len(sessions) - self.capacity, len(sessions), device=sessions.device))
         count = len(sessions)
+        if self.size and sessions.begin != self._begin:
+            raise ValueError(expected("sessions", f"sessions with a past of {self._begin} items", sessions.begin))
+        self._begin = sessions.begin
         self._grow(sessions, min(self._next + count, self.capacity))
         slots = (self._next + torch.arange(count, device=sessions.device)) % self.capacity
         for name, column in self._ring.items():
@@ -78,7 +83,8 @@ class EpisodeReplay:
             like = getattr(sessions, name)
             old = self._ring.get(name)
             if old is not None and old.shape[1:] != like.shape[1:]:
-                raise ValueError(expected("sessions", f"sessions of horizon {old.size(1)}", sessions.horizon))
+                raise ValueError(expected("sessions", f"sessions of horizon {old.size(1) - self._begin}",
+                                          sessions.horizon))
             have = 0 if old is None else len(old)
             if old is None or have < rows:
                 dtype = torch.int32 if name in ("items", "length") else like.dtype
@@ -100,18 +106,19 @@ class EpisodeReplay:
         rows, steps = self._draw(count, generator, device)
         stored = {name: column[rows] for name, column in self._ring.items()}
         items, length = stored["items"].long(), stored["length"].long()
-        whole = Sessions.empty(torch.full_like(rows, -1), items.size(1))
+        whole = Sessions.empty(torch.full_like(rows, -1), items.size(1) - self._begin, self._begin)
         whole.items, whole.length = items, length
         for name in ("positive", "feedback", "rewards", "streak"):
             setattr(whole, name, stored[name])
         whole.step = items.size(1)
-        at = steps.unsqueeze(1)
+        column = self._begin + steps
+        at = column.unsqueeze(1)
         return Transitions(
-            before=whole.before(steps),
+            before=whole.before(column),
             items=items.gather(1, at).squeeze(1),
             feedback=stored["feedback"].gather(1, at).squeeze(1),
             rewards=stored["rewards"].gather(1, at).squeeze(1),
-            after=whole.before(steps + 1),
+            after=whole.before(column + 1),
             last=steps + 1 >= length,
         )
 
@@ -128,10 +135,10 @@ class EpisodeReplay:
     def state_dict(self) -> dict[str, Tensor]:
         """Everything stored, for a checkpoint."""
         state = {name: column[: self.size].clone() for name, column in self._ring.items()}
-        return state | {"next": torch.tensor(self._next)}
+        return state | {"next": torch.tensor(self._next), "begin": torch.tensor(self._begin)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Goes on from :meth:`state_dict`."""
         self._ring = {name: state[name].clone() for name in _FIELDS if name in state}
-        self._next = int(state["next"])
+        self._next, self._begin = int(state["next"]), int(state.get("begin", 0))  # files of before have no past
         self.size = len(self._ring["items"]) if self._ring else 0

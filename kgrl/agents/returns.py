@@ -9,8 +9,9 @@ from kgrl.sessions import Sessions
 
 
 def taken_steps(sessions: Sessions) -> Tensor:
-    """``[B, step]``, whether each step was taken: not those after a session's early end."""
-    return torch.arange(sessions.step, device=sessions.device) < sessions.length.unsqueeze(1)
+    """``[B, step]``, whether each step was taken: not those after a session's early end, nor a past's."""
+    steps = torch.arange(sessions.step, device=sessions.device) - sessions.begin
+    return (steps >= 0) & (steps < sessions.length.unsqueeze(1))
 
 
 def returns(sessions: Sessions, gamma: float, baseline: bool = False, standardise: bool = False) -> Tensor:

@@ -75,11 +75,22 @@ class SessionState(nn.Module):
         """
         if inputs is None:
             inputs = self.history.inputs(items.vectors, step)
-        belief = carry.belief
-        if belief is not None and items.taste is not None:
-            with torch.no_grad():
-                belief = items.taste.update(belief, step.items, step.feedback)
-        return Carry(self.history.step(carry.history, inputs), next_status(carry.status, step.streak), belief)
+        history = self.history.step(carry.history, inputs)
+        return Carry(history, next_status(carry.status, step.streak), self._believe(carry, items, step))
+
+    def recall(self, carry: Carry, items: Items, step: Step, inputs: Any = None) -> Carry:
+        """One step of a past later: the status does not count it, and nothing changes where there is no item."""
+        if inputs is None:
+            inputs = self.history.inputs(items.vectors, step)
+        history = _where((step.items >= 0).unsqueeze(1), self.history.step(carry.history, inputs), carry.history)
+        return Carry(history, carry.status, self._believe(carry, items, step))
+
+    @torch.no_grad()
+    def _believe(self, carry: Carry, items: Items, step: Step) -> Belief | None:
+        """What is believed of the tastes after a step."""
+        if carry.belief is None or items.taste is None:
+            return carry.belief
+        return items.taste.update(carry.belief, step.items, step.feedback)
 
     def read(self, carry: Carry) -> Tensor:
         """``[B, s]``."""
@@ -87,14 +98,25 @@ class SessionState(nn.Module):
         return torch.cat(parts if carry.belief is None else [*parts, carry.belief.mean], 1)
 
     def forward(self, sessions: Sessions) -> Tensor:
-        """``[T + 1, B, s]``, states before each step and after the last; past a session's end they mean nothing."""
+        """``[L + T + 1, B, s]``, states before each step, a past's too, and after the last.
+
+        Beyond a session's end they mean nothing.
+        """
         items, steps = self.items(), Step.all_of(sessions)
         carry, states = self.initial(len(sessions), items), []
         inputs = self.history.inputs(items.vectors, steps)
-        for step, given in zip(_unbound(steps), _unbound(inputs), strict=True):
+        for column, (step, given) in enumerate(zip(_unbound(steps), _unbound(inputs), strict=True)):
             states.append(self.read(carry))
-            carry = self.step(carry, items, Step(*step), given)
+            take = self.step if column >= sessions.begin else self.recall
+            carry = take(carry, items, Step(*step), given)
         return torch.stack([*states, self.read(carry)])
+
+
+def _where(condition: Tensor, values: Any, others: Any) -> Any:
+    """:func:`torch.where` of tensors ``[B, …]``, or of tuples of such."""
+    if isinstance(values, Tensor):
+        return torch.where(condition, values, others)
+    return type(values)(*(torch.where(condition, *pair) for pair in zip(values, others, strict=True)))
 
 
 def _unbound(steps: Any) -> Any:
@@ -129,7 +151,8 @@ class Follower:
         if not same or self._carry is None or self._step > sessions.step:
             self._carry, self._step = state.initial(len(sessions), self._items), 0
         while self._step < sessions.step:
-            self._carry = state.step(self._carry, self._items, Step.of(sessions, self._step))
+            take = state.step if self._step >= sessions.begin else state.recall
+            self._carry = take(self._carry, self._items, Step.of(sessions, self._step))
             self._step += 1
         self._sessions, self._version = weakref.ref(sessions), version
         return state.read(self._carry)

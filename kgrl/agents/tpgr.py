@@ -21,6 +21,7 @@ from kgrl.agents.state_parts import build_state
 from kgrl.agents.tpgr_file import extended_tree, moved_tensors, surroundings
 from kgrl.agents.trail import Kept, Trail
 from kgrl.agents.versioned import Versioned
+from kgrl.candidates.fixed import checked_pool
 from kgrl.files import below, digest, load_tensors, restore, save_tensors
 from kgrl.graph import kg_digest, knowledge_graph
 from kgrl.nn.item_scores import ItemScores
@@ -148,6 +149,18 @@ class TPGR(Versioned):
 
     # ------------------------------------------------------------------------------------------------------- acting
 
+    def restrict(self, items: Tensor | None) -> TPGR:
+        """From now on it recommends ``items [K]`` alone, as if no other hung in the tree; ``None``: all items again.
+
+        Not kept in files.
+
+        Raises:
+            ValueError: no items, or some that are unknown or repeated.
+        """
+        self.policy.restrict(None if items is None else checked_pool("items", items, self.num_items))
+        self.version += 1
+        return self
+
     @torch.no_grad()
     def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
         """``[B]``, the next item of every session; −1 where nothing is left to recommend.
@@ -169,7 +182,7 @@ class TPGR(Versioned):
             self._trail.note(sessions, states, walk, self.version)
         else:
             walk = self.policy.greedy(states, gone, levels)
-        if sessions.step < sessions.horizon:
+        if sessions.step < sessions.items.size(1):
             sessions.log_prob[:, sessions.step] = walk.log_prob
         return walk.items
 
@@ -193,7 +206,7 @@ class TPGR(Versioned):
         """
         past = of_known_items(past, self.num_items).to(self.device)
         with torch.no_grad():
-            states = self.state(past)[past.length, torch.arange(len(past), device=self.device)]
+            states = self.state(past)[past.begin + past.length, torch.arange(len(past), device=self.device)]
             return self.policy.topk(states, k, past.items, beam, self._scores()).items
 
     # ----------------------------------------------------------------------------------------------------- learning
@@ -239,15 +252,16 @@ class TPGR(Versioned):
         Returns:
             ``loss``, the mean squared error, and ``gradient_steps``.
         """
-        hidden = self.state(sessions)[1:, :, : self.state.history.channels]  # [T, B, h]
-        steps = torch.arange(sessions.step, device=self.device).unsqueeze(1)
-        drawn = torch.rand(hidden.shape[:2], generator=generator, device=self.device)
-        asked = (drawn * (steps + 1)).long().clamp_(max=sessions.step - 1)
-        items, rewards = (part.t().gather(0, asked) for part in (sessions.shown, sessions.rewards[:, : sessions.step]))
+        hidden = self.state(sessions)[1 + sessions.begin :, :, : self.state.history.channels]  # [T, B, h]
+        shown, rewards = (part[:, sessions.begin : sessions.step].t() for part in (sessions.items, sessions.rewards))
+        steps = torch.arange(len(shown), device=self.device).unsqueeze(1)
+        drawn = torch.rand(shown.shape, generator=generator, device=self.device)
+        asked = (drawn * (steps + 1)).long().clamp_(max=len(shown) - 1)
+        items, rewards = shown.gather(0, asked), rewards.gather(0, asked)
         key = F.embedding(items.clamp(min=0), self.state.history.vectors())
         read = self.memory(hidden)
         error = (read[..., :-1] * key).sum(-1) + read[..., -1] - rewards
-        taken = taken_steps(sessions).t()
+        taken = taken_steps(sessions)[:, sessions.begin :].t()
         loss = torch.where(taken, error.square(), 0.0).sum() / taken.sum()
         self.pretrain_optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -257,15 +271,17 @@ class TPGR(Versioned):
 
     def _gradient_step(self, sessions: Sessions, advantages: Tensor, kept: Kept | None = None) -> Tensor:
         """Returns loss and entropy; ``kept``: what is known from the rollout."""
-        taken, frozen = taken_steps(sessions).t(), self.options["frozen"]
+        begin, frozen = sessions.begin, self.options["frozen"]
+        taken, drawn = taken_steps(sessions)[:, begin:].t(), sessions.log_prob[:, begin : sessions.step].t()
         if kept is not None and frozen:
             states = kept.states
         else:
             with torch.set_grad_enabled(not frozen):
-                states = self.state(sessions)[:-1]
+                states = self.state(sessions)[begin:-1]
         log_prob, entropy = self.policy.session_log_prob_and_entropy(
-            states, sessions.shown, self._scores(), kept.choices if kept is not None else None)
-        gain = self._gain(log_prob, sessions.log_prob[:, : sessions.step].t(), advantages.t())
+            states, sessions.shown[:, begin:], self._scores(), kept.choices if kept is not None else None,
+            sessions.shown[:, :begin])
+        gain = self._gain(log_prob, drawn, advantages[:, begin:].t())
         count = taken.sum()
         loss = -torch.where(taken, gain, 0.0).sum() / count
         bonus = torch.where(taken, entropy, 0.0).sum() / count

@@ -40,7 +40,7 @@ class Trail:
 
     def note(self, sessions: Sessions, states: Tensor, walk: Walk, version: int) -> None:
         """One step more, by the agent's parameters of this version."""
-        if sessions.step == 0 or not self._follows(sessions, version):
+        if sessions.step == sessions.begin or not self._follows(sessions, version):
             self._sessions, self._version, self._states, self._walks = weakref.ref(sessions), version, [], []
         self._states.append(states)
         self._walks.append(walk)
@@ -48,9 +48,10 @@ class Trail:
     def take(self, sessions: Sessions, version: int) -> Kept | None:
         """What was noted of these sessions, if every step was and showed what the walk chose; it is forgotten then."""
         found = None
-        if self._follows(sessions, version) and len(self._walks) == sessions.step > 0:
+        if self._follows(sessions, version) and len(self._walks) == sessions.step - sessions.begin > 0:
             chosen = torch.stack([walk.items for walk in self._walks], 1)
-            if bool(((chosen == sessions.shown) | (sessions.shown < 0)).all()):
+            shown = sessions.shown[:, sessions.begin :]
+            if bool(((chosen == shown) | (shown < 0)).all()):
                 found = Kept(torch.stack(self._states), join_choices([walk.choices for walk in self._walks]))
         self._sessions, self._states, self._walks = None, [], []
         return found

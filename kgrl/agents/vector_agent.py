@@ -41,6 +41,15 @@ class VectorAgent(OffPolicyAgent):
         self.pool = FixedCandidates(self.num_items, pool)
         self.data_digest = digest(vectors, pool)
 
+    def restrict(self, items: Tensor | None) -> Self:
+        """From now on it recommends ``items [K]`` alone; ``None``: those of its pool again. Not kept in files.
+
+        Raises:
+            ValueError: no items, or some that are unknown or repeated.
+        """
+        self.pool.restrict(items)
+        return self
+
     @torch.no_grad()
     def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
         """``[B]``, the next item of every session; −1 where nothing is left to recommend.

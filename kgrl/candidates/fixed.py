@@ -14,7 +14,8 @@ class FixedCandidates(nn.Module):
     """Every item, or those of a pool, whoever is asked for: no candidate selection.
 
     As the candidates are no session's own, an agent can score them as one dense matrix. It knows them by their *places*
-    in the pool, −1 for none; only what leaves it are item ids.
+    in the pool, −1 for none; only what leaves it are item ids. :meth:`restrict` puts other items in its place; a
+    ``state_dict`` does not hold these.
 
     Args:
         num_items: N.
@@ -28,17 +29,36 @@ class FixedCandidates(nn.Module):
     """
 
     pool: Tensor | None
+    candidates: Tensor | None
     _place: Tensor | None
 
     def __init__(self, num_items: int, pool: Tensor | None = None) -> None:
         super().__init__()
         self.num_items = at_least("num_items", num_items, 1)
-        self.size = self.num_items if pool is None else len(_checked(pool, num_items))
+        self.register_buffer("pool", None if pool is None else checked_pool("pool", pool, num_items).clone())
+        self._take(self.pool)
+
+    def restrict(self, items: Tensor | None) -> FixedCandidates:
+        """From now on the candidates are ``items [K]``; ``None``: those of the pool again.
+
+        Returns:
+            Itself.
+
+        Raises:
+            ValueError: items that can be no pool.
+        """
+        device = None if self.candidates is None else self.candidates.device
+        self._take(self.pool if items is None else checked_pool("items", items, self.num_items).to(device))
+        return self
+
+    def _take(self, candidates: Tensor | None) -> None:
+        """Makes the table of their places."""
         place = None
-        if pool is not None:
-            place = torch.full((num_items + 1,), -1, device=pool.device)  # the last one is that of −1
-            place[pool] = torch.arange(len(pool), device=pool.device)
-        self.register_buffer("pool", None if pool is None else pool.clone())
+        if candidates is not None:
+            place = torch.full((self.num_items + 1,), -1, device=candidates.device)  # the last one is that of −1
+            place[candidates] = torch.arange(len(candidates), device=candidates.device)
+        self.size = self.num_items if candidates is None else len(candidates)
+        self.register_buffer("candidates", candidates, persistent=False)
         self.register_buffer("_place", place, persistent=False)
 
     def places(self, items: Tensor) -> Tensor:
@@ -47,11 +67,11 @@ class FixedCandidates(nn.Module):
 
     def items(self, places: Tensor) -> Tensor:
         """The items at these places; −1 for −1."""
-        return places if self.pool is None else F.pad(self.pool, (0, 1), value=-1)[places]
+        return places if self.candidates is None else F.pad(self.candidates, (0, 1), value=-1)[places]
 
     def of(self, table: Tensor) -> Tensor:
         """``[P, …]``, the candidates' rows of a table ``[N, …]`` of the items."""
-        return table if self.pool is None else table[self.pool]
+        return table if self.candidates is None else table[self.candidates]
 
     def draw(self, shown: Tensor, generator: torch.Generator) -> Tensor:
         """``[B]``, a uniformly random candidate that is not among ``shown [B, L]``; −1 where none is left."""
@@ -79,11 +99,17 @@ class FixedCandidates(nn.Module):
         return f"{self.size} of {self.num_items} items"
 
 
-def _checked(pool: Tensor, num_items: int) -> Tensor:
-    if a_tensor("pool", pool).dim() != 1 or pool.dtype != torch.long or not len(pool):
-        raise ValueError(expected("pool", "a LongTensor of at least one item id", f"{pool.dtype} {list(pool.shape)}"))
+def checked_pool(name: str, pool: Tensor, num_items: int) -> Tensor:
+    """``pool``, if it can be one; ``name`` is what it is called in the error.
+
+    Raises:
+        TypeError: it is no tensor.
+        ValueError: it is of another type, has unknown or repeated items, or is empty.
+    """
+    if a_tensor(name, pool).dim() != 1 or pool.dtype != torch.long or not len(pool):
+        raise ValueError(expected(name, "a LongTensor of at least one item id", f"{pool.dtype} {list(pool.shape)}"))
     if int(pool.min()) < 0 or int(pool.max()) >= num_items:
-        raise ValueError(expected("pool", f"item ids in [0, {num_items})", [int(pool.min()), int(pool.max())]))
+        raise ValueError(expected(name, f"item ids in [0, {num_items})", [int(pool.min()), int(pool.max())]))
     if len(pool.unique()) < len(pool):
-        raise ValueError(expected("pool", "every item at most once", f"{len(pool) - len(pool.unique())} repeated"))
+        raise ValueError(expected(name, "every item at most once", f"{len(pool) - len(pool.unique())} repeated"))
     return pool

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from kgrl.candidates.draws import random_cells, random_subsets, sample_rows
+from kgrl.candidates.fixed import checked_pool
 from kgrl.candidates.paths import Path, PathFinder
 from kgrl.candidates.tables import tabulate
 from kgrl.candidates.walk import KHopWalk, Reach
@@ -59,6 +60,8 @@ class KHopCandidates(nn.Module):
 
     ranking: Tensor
     reach: Reach
+    _allowed: Tensor | None
+    _outside: Tensor | None
 
     def __init__(
         self,
@@ -79,9 +82,28 @@ class KHopCandidates(nn.Module):
         self.backfill = _checked_backfill(backfill, popular, self.num_items)
         ranking = None if popular is None else _full_ranking(popular, self.num_items).to(kg.edge_index.device)
         self.register_buffer("ranking", ranking, persistent=False)
+        self.register_buffer("_allowed", None, persistent=False)
+        self.register_buffer("_outside", None, persistent=False)
         self.reach = tabulate(walk, at_least("table_limit", table_limit, 0)) or walk
         self._kg = kg
         self._paths: PathFinder | None = None
+
+    def restrict(self, items: Tensor | None) -> KHopCandidates:
+        """From now on ``items [K]`` alone are candidates, k-hop items and backfill alike; ``None``: all items again.
+
+        Returns:
+            Itself.
+
+        Raises:
+            ValueError: items that can be no pool.
+        """
+        outside = None
+        if items is not None:
+            device = self.reach.cost.device
+            items = checked_pool("items", items, self.num_items).to(device)
+            outside = torch.ones(self.reach.stride, dtype=torch.bool, device=device).index_fill_(0, items, False)
+        self._allowed, self._outside = items, outside
+        return self
 
     @torch.no_grad()
     def select(
@@ -113,6 +135,8 @@ class KHopCandidates(nn.Module):
         for rows in self.reach.chunks(seeds, 0 if self.backfill is None else self.backfill[1]):
             chunk = slice(start, start + rows)
             keys = self.reach.union(seeds[chunk], self._backfill(rows, generator, seeds.device), gone[chunk])
+            if self._outside is not None:
+                keys = keys[~self._outside[keys % stride]]
             parts.append(self._finish(keys, gone[chunk], generator) + start * stride)
             start += rows
         keys = torch.cat(parts)
@@ -142,12 +166,15 @@ class KHopCandidates(nn.Module):
                 raise ValueError(expected(name, f"item ids in [0, {self.num_items}) or -1", wrong))
 
     def _backfill(self, rows: int, generator: torch.Generator, device: torch.device) -> Tensor:
-        """The backfill items ``[rows, n]``."""
+        """The backfill items ``[rows, n]``, fewer where there are fewer."""
         kind, count = self.backfill or ("none", 0)
         if kind == "random":
-            return random_subsets(rows, count, self.num_items, generator, device)
+            total = self.num_items if self._allowed is None else len(self._allowed)
+            drawn = random_subsets(rows, min(count, total), total, generator, device)
+            return drawn if self._allowed is None else self._allowed[drawn]
         if kind == "popular":
-            return self.ranking[:count].expand(rows, count)
+            ranking = self.ranking if self._outside is None else self.ranking[~self._outside[self.ranking]]
+            return ranking[:count].expand(rows, -1)
         return torch.empty(rows, 0, dtype=torch.long, device=device)
 
     def _finish(self, keys: Tensor, gone: Tensor, generator: torch.Generator) -> Tensor:
@@ -199,11 +226,11 @@ class KHopCandidates(nn.Module):
         return rows.split(max(1, _CELLS // self.reach.stride))
 
     def _left(self, gone: Tensor) -> Tensor:
-        """``[R, N + 1]``, which items are not ``gone [R, L]``; the last column, padding's, never is."""
+        """``[R, N + 1]``, which items may be had and are not ``gone [R, L]``; the last column, padding's, never is."""
         left = torch.ones(len(gone), self.reach.stride, dtype=torch.bool, device=gone.device)
         left.scatter_(1, gone.where(gone >= 0, self.num_items), False)
         left[:, self.num_items] = False
-        return left
+        return left if self._outside is None else left.masked_fill_(self._outside, False)
 
 
 def _checked_backfill(

@@ -21,6 +21,7 @@ class NodeIndex(torch.nn.Module):
     leaves: Tensor
     ancestors: Tensor
     digits: Tensor
+    outside: Tensor | None
 
     def __init__(self, tree: ClusterTree) -> None:
         super().__init__()
@@ -34,12 +35,32 @@ class NodeIndex(torch.nn.Module):
         self.register_buffer("ancestors", above, persistent=False)
         # [D, 1 + N]: which child of that node the item lies below; "none": the first
         self.register_buffer("digits", above[1:] % self.num_children * (above[1:] >= 0), persistent=False)
-        below = (self.leaves >= 0).float()
-        self.fewest = [int(tree.paths.size(0))]  # items below the smallest node of each level, at least
+        self.restrict(None)
+
+    def restrict(self, outside: Tensor | None) -> None:
+        """Leaves items out, as if nothing hung on their leaves; a ``state_dict`` does not hold it.
+
+        Args:
+            outside: ``[N]``, whether an item is left out, not so of all; ``None``: none is.
+        """
+        self.register_buffer("outside", outside, persistent=False)
+        below = self.leaves >= 0
+        if outside is not None:
+            below = below.index_fill(0, self.position[outside], False)
+        self.num_left = int(below.sum())
+        self.first = 0 if outside is None else int((~outside).nonzero()[0])  # an item that is not left out
+        below = below.float()
+        self.fewest = [self.num_left]  # items below the smallest node of each level, at least
         for level in range(self.depth, 0, -1):
             self.register_buffer(f"below{level}", below.view(-1, self.num_children), persistent=False)
             self.fewest.insert(1, int(below[below > 0].min()))
             below = below.view(-1, self.num_children).sum(1)
+
+    def left(self, items: Tensor) -> Tensor:
+        """``items``, of any shape, with −1 in place of those that are left out."""
+        if self.outside is None:
+            return items
+        return items.masked_fill((items >= 0) & self.outside[items.clamp(min=0)], -1)
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Tensor], prefix: str, local_metadata: Any, strict: bool, missing_keys: list[str],
@@ -74,6 +95,7 @@ class NodeIndex(torch.nn.Module):
 
     def sums(self, x: Tensor) -> list[Tensor]:
         """``x [N, F]`` added up below each child of each node: ``[nodes, F, c]`` of every level."""
+        x = x if self.outside is None else x.masked_fill(self.outside.unsqueeze(1), 0)
         total = x.new_zeros(len(self.leaves), x.size(1)).index_copy(0, self.position, x)
         found: list[Tensor] = []
         for _ in range(self.depth):

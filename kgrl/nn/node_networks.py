@@ -51,6 +51,23 @@ class NodeNetworks(torch.nn.Module):
             for parameter in (weight, bias):
                 torch.nn.init.uniform_(parameter, -1 / math.sqrt(weight.size(1)), 1 / math.sqrt(weight.size(1)))
 
+    def restrict(self, items: Tensor | None) -> None:
+        """From now on only ``items [K]`` can be picked, as if no other hung in the tree; ``None``: all again.
+
+        What :meth:`prepare` made before no longer holds. A ``state_dict`` does not hold it.
+
+        Raises:
+            ValueError: no items, or unknown ones.
+        """
+        outside = None
+        if items is not None:
+            if not len(items) or int(items.min()) < 0 or int(items.max()) >= self.num_items:
+                came = [int(items.min()), int(items.max())] if len(items) else "none"
+                raise ValueError(expected("items", f"item ids in [0, {self.num_items}), one at least", came))
+            outside = torch.ones(self.num_items, dtype=torch.bool, device=self.index.leaves.device)
+            outside = outside.index_fill_(0, items.to(outside.device), False)
+        self.index.restrict(outside)
+
     def prepare(self, scores: ItemScores | None = None, merge: bool = False) -> Levels:
         """The networks with ``scores`` taken in, which any method takes in their place: made once for many calls.
 
@@ -83,6 +100,7 @@ class NodeNetworks(torch.nn.Module):
         if gone.device.type == "cpu" and gone.numel() and not -1 <= int(gone.min()) <= int(gone.max()) < self.num_items:
             raise ValueError(expected("gone", f"item ids below {self.num_items}, or -1 for none",
                                       [int(gone.min()), int(gone.max())]))
+        gone = self.index.left(gone)
         scores = self._scores_of(gone, state.unsqueeze(1), levels)
         return Gone(self.index, gone, None if scores is None else scores.squeeze(1))
 

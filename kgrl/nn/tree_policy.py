@@ -104,9 +104,13 @@ class TreePolicy(NodeNetworks):
     def _items(self, leaf: Tensor, gone: Tensor | None) -> Tensor:
         """The items of leaves where walks ended; −1 where all were gone."""
         items = self.index.leaves[leaf]
-        if gone is not None and gone.size(1) >= self.num_items:  # else something is left
-            items = items.masked_fill((gone >= 0).sum(1) >= self.num_items, -1)
+        if gone is not None and gone.size(1) >= self.index.num_left:  # else something is left
+            items = items.masked_fill(self._none_left(gone).squeeze(1), -1)
         return items
+
+    def _none_left(self, gone: Tensor) -> Tensor:
+        """``[R, 1]``, whether all items are ``gone [R, L]``."""
+        return (self.index.left(gone) >= 0).sum(1, keepdim=True) >= self.index.num_left
 
     def _parts(self, level: int, node: Tensor) -> Iterator[tuple[Tensor, Grouping | None]]:
         """The rows at ``node [R]``, some at a time, with their grouping: neighbours in the tree together.
@@ -151,7 +155,7 @@ class TreePolicy(NodeNetworks):
 
     def session_log_prob_and_entropy(
         self, states: Tensor, shown: Tensor, scores: ItemScores | Levels | None = None,
-        choices: Sequence[Choice] | None = None,
+        choices: Sequence[Choice] | None = None, past: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """``[T, B]`` each: as :meth:`log_prob_and_entropy`, of whole sessions in which no item is shown twice.
 
@@ -162,13 +166,20 @@ class TreePolicy(NodeNetworks):
             scores: as in :meth:`sample`.
             choices: what the walks met on each level, ``[T, B, …]``, where that is still known: it saves the time of
                 finding it out again.
+            past: ``[B, L]``, what was gone from the start; −1 for none. Not asked for where there are ``choices``.
         """
+        if choices is None and past is not None and past.size(1):  # as steps before, whose results nobody wants
+            before = states.new_zeros(past.size(1), *states.shape[1:])
+            found = self.session_log_prob_and_entropy(torch.cat([before, states]), torch.cat([past, shown], 1), scores)
+            return found[0][len(before) :], found[1][len(before) :]
         sessions, horizon = shown.shape
         levels = self._levels(scores)
         flat = states.flatten(0, 1)
         if choices is None:
-            past = GoneBefore(self.index, shown, self._scores_of(shown, states.transpose(0, 1), levels))
-            choices = self._way_to(shown.t().flatten().clamp(min=0), flat, past, levels)
+            shown = self.index.left(shown)
+            gone = GoneBefore(self.index, shown, self._scores_of(shown, states.transpose(0, 1), levels))
+            items = shown.t().flatten()
+            choices = self._way_to(items.masked_fill(items < 0, self.index.first), flat, gone, levels)
         else:
             choices = [choice.map(lambda x: x.flatten(0, 1)) for choice in choices]
         found = self._evaluate(flat, choices, levels)
@@ -205,6 +216,7 @@ class TreePolicy(NodeNetworks):
             log_prob = self._node(level, node, state.repeat_interleave(nodes, 0), spread, levels)
             total = (total.unsqueeze(2) + log_prob.view(rows, nodes, self.num_children)).flatten(1)
         found = total[:, self.index.position].exp()
+        found = found if self.index.outside is None else found.masked_fill(self.index.outside, 0.0)
         return found.masked_fill(self._is_gone(gone, rows), 0.0) if gone is not None else found
 
     def topk(
@@ -234,7 +246,7 @@ class TreePolicy(NodeNetworks):
             total, best = total.topk(keep, dim=1)
             node = node.gather(1, best)
         if gone is not None:
-            total = total.masked_fill((gone >= 0).sum(1, keepdim=True) >= self.num_items, -torch.inf)
+            total = total.masked_fill(self._none_left(gone), -torch.inf)
         items = self.index.leaves[node].masked_fill(total == -torch.inf, -1)
         items, total = (F.pad(x, (0, k - x.size(1)), value=fill) for x, fill in ((items, -1), (total, -torch.inf)))
         return Walk(items, total)

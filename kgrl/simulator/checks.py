@@ -22,7 +22,7 @@ def check_feedback(feedback: Tensor, users: Tensor, items: Tensor) -> None:
 
 
 def check_items(items: Tensor, sessions: Sessions, step: int, num_items: int, pool: Pool | None) -> None:
-    """Refuses ``items [B]`` shown at ``step``, if one is unknown, not of the pool, or was shown before."""
+    """Refuses ``items [B]`` shown in column ``step``, if one is unknown, not of the pool, or was shown before."""
     before = sessions.items[:, :step]
     if _bad(items, before, num_items, pool).any():
         _explain(items, sessions, step, num_items, pool)
@@ -30,12 +30,13 @@ def check_items(items: Tensor, sessions: Sessions, step: int, num_items: int, po
 
 def check_sessions(sessions: Sessions, num_items: int, pool: Pool | None) -> None:
     """The same of every step of finished sessions, with one look at the device."""
-    steps = list(enumerate(sessions.items.unbind(1)))
+    steps = list(enumerate(sessions.items.unbind(1)))[sessions.begin :]
     bad = torch.stack([_bad(items, sessions.items[:, :step], num_items, pool).any() for step, items in steps])
     if bad.any():
         step, items = steps[int(bad.nonzero()[0])]
         _explain(items, sessions, step, num_items, pool)
-    check_feedback(sessions.feedback, sessions.users.unsqueeze(1).expand_as(sessions.items), sessions.items)
+    feedback, items = sessions.feedback[:, sessions.begin :], sessions.items[:, sessions.begin :]
+    check_feedback(feedback, sessions.users.unsqueeze(1).expand_as(items), items)
 
 
 def _unknown(items: Tensor, num_items: int) -> Tensor:
@@ -51,7 +52,7 @@ def _bad(items: Tensor, before: Tensor, num_items: int, pool: Pool | None) -> Te
 def _explain(items: Tensor, sessions: Sessions, step: int, num_items: int, pool: Pool | None) -> NoReturn:
     """The error of the first session whose item of this step is bad."""
     row = int(_bad(items, sessions.items[:, :step], num_items, pool).nonzero()[0])
-    item, where = int(items[row]), f"session {row} (user {int(sessions.users[row])}), step {step}"
+    item, where = int(items[row]), f"session {row} (user {int(sessions.users[row])}), step {step - sessions.begin}"
     if _unknown(items, num_items)[row]:
         what = f"an item id below {num_items}, or -1 where nothing is left"
         raise ValueError(expected("items", what, item, where))

@@ -13,6 +13,7 @@ from kgrl.simulator.bounds import Bounds, distinct_items, measure_bounds
 from kgrl.simulator.checks import check_feedback, check_items, check_sessions
 from kgrl.simulator.feedback import FeedbackModel
 from kgrl.simulator.ids import check_ids
+from kgrl.simulator.past import Past, checked_past
 from kgrl.simulator.pool import Pool
 
 OPENING_POOL = 100
@@ -41,18 +42,20 @@ class Simulator(nn.Module):
         items: ``[P]``, the items that sessions are shown, e.g. the new ones of :func:`kgrl.datasets.split_items`;
             recommending another is an error. Openings, bounds, random sessions and numbers of relevant items are of
             these alone, too. ``None``: all items.
+        past: what users received before a session, with which it begins; of items that are not among ``items``. Rewards
+            and metrics do not count it. ``None``: sessions begin with nothing.
 
     Raises:
-        TypeError: ``feedback`` is no feedback model.
+        TypeError: ``feedback`` is no feedback model, or ``past`` no past.
         ValueError: an option out of range; ids that are none, unknown or, in ``items``, repeated; a ``first`` with none
-            of ``items``.
+            of ``items``; a past of other users, or with some of ``items``.
     """
 
     first: Tensor
 
     def __init__(
         self, feedback: FeedbackModel, eta: float = 0.0, horizon: int = 32, first: Tensor | None = None,
-        items: Tensor | None = None,
+        items: Tensor | None = None, past: Past | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(feedback, FeedbackModel):
@@ -62,6 +65,7 @@ class Simulator(nn.Module):
         self.horizon = at_least("horizon", horizon, 1)
         device = next((t.device for t in chain(feedback.parameters(), feedback.buffers())), None)
         self.pool = None if items is None else Pool(items, feedback).to(device)
+        self.past = None if past is None else checked_past(past, feedback, self.pool).to(device)
         if first is not None:
             check_ids("first", first, feedback.num_items)
             first = first if self.pool is None else self.pool.ranked("first", first)
@@ -78,13 +82,16 @@ class Simulator(nn.Module):
         return self.feedback.num_items
 
     def reset(self, users: Tensor) -> Sessions:
-        """New sessions of ``users [B]``.
+        """New sessions of ``users [B]``, with their past where the simulator has one.
 
         Raises:
             ValueError: no users, or an id the feedback model does not know.
         """
         check_ids("users", users, self.feedback.num_users)
-        return Sessions.empty(users.to(self.device), self.horizon)
+        users = users.to(self.device)
+        if self.past is None:
+            return Sessions.empty(users, self.horizon)
+        return self.past.begin(users, self.horizon, self.feedback.threshold)
 
     def opening(self, sessions: Sessions, explore: bool, generator: torch.Generator) -> Tensor | None:
         """``[B]``, the items that the cold-start protocol prescribes for this step; ``None`` = the agent chooses.
@@ -94,7 +101,7 @@ class Simulator(nn.Module):
             explore: training (one of the first 100 of ``first``) or evaluation (its first).
             generator: on the simulator's device; draws the training items.
         """
-        if sessions.step or not len(self.first):
+        if sessions.step > sessions.begin or not len(self.first):
             return None
         if not explore:
             return self.first[:1].expand(len(sessions))
@@ -119,12 +126,12 @@ class Simulator(nn.Module):
                 other devices, where looking would stall the device, at the session's last step.
         """
         step = sessions.step
-        if step >= sessions.horizon:
-            raise ValueError(expected("sessions.step", f"below the horizon {sessions.horizon}", step, "reset first"))
+        if step >= (end := sessions.items.size(1)):
+            raise ValueError(expected("sessions.step", f"below the horizon {end}", step, "reset first"))
         if items.shape != sessions.users.shape or items.dtype != torch.long:
             came = f"{items.dtype} {list(items.shape)}"
             raise ValueError(expected("items", f"one id a session, int64 [{len(sessions)}]", came))
-        items = items.masked_fill(sessions.length < step, -1)
+        items = items.masked_fill(sessions.length < step - sessions.begin, -1)
         if items.device.type == "cpu":
             check_items(items, sessions, step, self.num_items, self.pool)
         ended = items < 0
@@ -143,7 +150,7 @@ class Simulator(nn.Module):
         sessions.streak[:, step] = streak.masked_fill(ended, 0)
         sessions.length += ~ended
         sessions.step = step + 1
-        if sessions.step == sessions.horizon and items.device.type != "cpu":
+        if sessions.step == end and items.device.type != "cpu":
             check_sessions(sessions, self.num_items, self.pool)
         return sessions
 
