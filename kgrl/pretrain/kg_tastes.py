@@ -142,7 +142,8 @@ def _commonness(features: ItemFeatures) -> np.ndarray:
     links = features.matrix.copy()
     links.data[:] = 1
     size = np.log(np.bincount(links.indices, minlength=links.shape[1]))
-    group = csr_matrix((np.ones(len(size)), (np.arange(len(size)), features.relation)))
+    shape = len(size), int(features.relation.max(initial=-1)) + 1
+    group = csr_matrix((np.ones(len(size)), (np.arange(len(size)), features.relation)), shape=shape)
     count = (links @ group).toarray()
     mean = (links.multiply(size) @ group).toarray() / np.maximum(count, 1)
     there = count > 0
