@@ -54,8 +54,9 @@ for control, name in NAMES.items():
     def list_by_kg(setting: Setting, seed: int, control: str = control) -> FixedList:
         return FixedList(setting.prior(control).expected.argsort(descending=True, stable=True))
 
-    register(Method(f"KG prior{name}", prior_alone, needs=("kg",)))
-    register(Method(f"Fixed list by KG{name}", list_by_kg, needs=("kg",)))
+    if control != "none":  # without a KG all new items are alike to a prior: what it picks is Random's
+        register(Method(f"KG prior{name}", prior_alone, needs=("kg",)))
+        register(Method(f"Fixed list by KG{name}", list_by_kg, needs=("kg",)))
     register(Method(f"KGQR, new items{name}", kgqr(control), training=TRAINING, needs=("kg",)))
     register(Method(f"KGQR with prior{name}", kgqr(control, prior=True), training=TRAINING, needs=("kg",)))
 register(Method("KGQR with prior (γ = 0.3)", kgqr("real", prior=True, gamma=0.3), training=TRAINING, needs=("kg",)))
