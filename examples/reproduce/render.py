@@ -22,11 +22,12 @@ from kgrl.experiments.arguments import known, own_file, whole_from
 from kgrl.experiments.figures import plot_curves, plot_rows
 from kgrl.experiments.method import methods_in
 from kgrl.experiments.page import fill
+from kgrl.experiments.pooled import group_of, pooled_sheet
 from kgrl.experiments.render import sheet
 from kgrl.experiments.results import Results
 from kgrl.experiments.search import Tuned
 from kgrl.experiments.setting import eta_folder
-from kgrl.experiments.sheet import MISSING, write_sheet
+from kgrl.experiments.sheet import MISSING, Sheet, write_sheet
 from kgrl.experiments.tables import TABLES, Table, table_of
 
 HERE = Path(__file__).resolve().parent
@@ -62,7 +63,20 @@ def settings(cells: Path, table: Table) -> Iterator[str]:
     yield from (own := asked(table))
     kinds = {world.split("/")[1] == "logged" for world in table.worlds}
     there = {folder.relative_to(cells).as_posix() for folder in cells.glob("*/*/eta-*")}
-    yield from sorted(name for name in there - set(own) if (name.split("/")[1] == "logged") in kinds)
+    plain = {name for name in there if "-" not in name.split("/")[1]}  # other splits are for pooled tables
+    yield from sorted(name for name in plain - set(own) if (name.split("/")[1] == "logged") in kinds)
+
+
+def pooled(cells: Path, table: Table) -> dict[str, list[str]]:
+    """The groups of settings that a pooled table has a sheet of, its own first; those of other data sets likewise."""
+    there = {folder.relative_to(cells).as_posix() for folder in cells.glob("*/*/eta-*")}
+    own, kinds = asked(table), {group_of(name).partition("/")[2] for name in asked(table)}
+    others = sorted(name for name in there - set(own) if group_of(name).partition("/")[2] in kinds)
+    groups: dict[str, list[str]] = {}
+    for name in [*own, *others]:
+        if name in there:
+            groups.setdefault(group_of(name), []).append(name)
+    return groups
 
 
 def main() -> None:
@@ -70,6 +84,12 @@ def main() -> None:
     tuned = Tuned(args.tuned)
     texts: dict[str, str] = dict.fromkeys((table.name for table in args.tables), "")
     for table in args.tables:
+        if table.pooled:
+            for group, names in pooled(args.cells, table).items():
+                splits = [Results(args.cells, name, tuned, training=args.training) for name in names]
+                if any(results.of(method) for results in splits for method in table.rows.values()):
+                    texts[table.name] += f"{written(args, table, group, pooled_sheet(table, group, splits))}\n"
+            continue
         missing = []
         for setting in settings(args.cells, table):
             results = Results(args.cells, setting, tuned, training=args.training)
@@ -85,6 +105,13 @@ def main() -> None:
         fill(args.results, texts)
     else:
         print("".join(texts.values()))
+
+
+def written(args: argparse.Namespace, table: Table, group: str, made: Sheet) -> str:
+    """A pooled sheet as Markdown, and as files where they are asked for."""
+    if args.out:
+        write_sheet(made, args.out / f"{table.name}-{group.replace('/', '-')}")
+    return made.markdown()
 
 
 def page(args: argparse.Namespace, table: Table, setting: str, results: Results) -> str:

@@ -31,6 +31,7 @@ class Table:
         rewards: levels of reward; given, it tells the interactions that they take rather than the scores.
         note: what is to be said below it.
         figure: what its figure is called where that belongs beside the table.
+        pooled: whether it has one sheet for several splits, see :func:`kgrl.experiments.pooled.pooled_sheet`.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Table:
     rewards: tuple[float, ...] = ()
     note: str = ""
     figure: str = ""
+    pooled: bool = False
 
 
 def _itself(*methods: str) -> dict[str, str]:
@@ -57,6 +59,10 @@ _BASELINES = _itself("Random", "Popularity", "Popularity (shrunken)", "Most rate
                      "GRU4Rec", "LinearUCB", "HLinearUCB", "DDPG-R", "DDPG-KNN (k=1)", "DDPG-KNN (k=0.1N)",
                      "DDPG-KNN (k=N)", "DQN-R")
 _KGQR = ("reward", "precision", "recall")
+_NEW = _itself("Random", "Fixed list by KG", "Fixed list by KG (shuffled KG)", "KG prior", "KG prior (shuffled KG)",
+               "LinearUCB (KG vectors)", "DQN-R (KG vectors)", "KGQR, new items", "KGQR, new items (shuffled KG)",
+               "KGQR, new items (no KG)", "KGQR with prior", "KGQR with prior (shuffled KG)",
+               "KGQR with prior (no KG)", "KGQR with prior (relational)", "KGQR with prior (γ = 0.3)")
 _STEPS = ("from backfill to KGQR, one part after the other, with the same options: KGQR-KG (which is DQN-R) in the "
           "backfill, the most liked items alone; with KG vectors (KGQR-GCN-CS); with graph convolution (KGQR-CS); with "
           "k-hop candidates (KGQR)")
@@ -96,6 +102,18 @@ TABLES = {table.name: table for table in (
           worlds=("book-crossing/kgqr", "ml-100k/heldout", "book-crossing/taste"),
           note="warm start: the taste state begins where a matrix factorization of the training users' ratings puts "
                "it; Linear-Gaussian (factors) begins there and stays"),
+    Table("new-items", "New items: neither rated nor shown before", _NEW, ("reward",), "KGQR with prior", etas=(0.0,),
+          worlds=tuple(f"ml-100k/{world}-new-{split}{known}" for world in ("heldout", "logged")
+                       for known in ("", "-ever") for split in (0, 1, 2)), pooled=True,
+          note="a fifth of the items is new; best fixed list: knows the training users' feedback on the new items; KG "
+               "prior: no interaction; without a KG, new items are all alike to a prior, and it picks as Random does"),
+    Table("kgqr-splits", "KGQR and its controls over three splits of the users",
+          _itself("GreedySVD", "DQN-R", "KGQR", "KGQR (shuffled KG)", "KGQR (no KG)"), ("reward",), "KGQR",
+          worlds=("ml-100k/heldout", "ml-100k/heldout-users-1", "ml-100k/heldout-users-2"), pooled=True),
+    Table("kgqr-controls", "KGQR on old items: what its KG is worth",
+          _itself("KGQR (random backfill)", "KGQR (random backfill, shuffled KG)", "KGQR (random backfill, no KG)",
+                  "KGQR", "KGQR (shuffled KG)", "KGQR (no KG)"), ("reward",), "KGQR (random backfill)",
+          worlds=("ml-100k/heldout",), rewards=(0.5, 1.0, 1.5)),
     Table("kgqr-figure4", "KGQR Figure 4: candidate size",
           {f"{size:,} candidates": f"KGQR ({size} candidates)" for size in (1_000, 2_000, 3_000, 5_000, 10_000)},
           ("reward", "precision"), "1,000 candidates", worlds=("book-crossing/kgqr",),
