@@ -68,7 +68,7 @@ class SparseTasteTerms(NamedTuple):
         place, column, value = self._entries(sequences)
         column = column + place.div(max(steps, 1), rounding_mode="floor") * size  # each session's are its own
         covariance = _products(place, column, value, num_sessions, steps)
-        covariance.diagonal(dim1=1, dim2=2).add_(self.noise[ids].masked_fill(~present, 1))
+        covariance.diagonal(dim1=1, dim2=2).add_(self.noise[ids])  # at a −1 there is nothing else, and no surprise
         dual = torch.linalg.solve(covariance, surprise.unsqueeze(2)).flatten()
         mean = value.new_zeros(num_sessions * size)
         return mean.index_add_(0, column, value * dual[place]).view(num_sessions, size)
@@ -83,9 +83,10 @@ class SparseTasteTerms(NamedTuple):
         position = (sequences.flatten() >= 0).nonzero().squeeze(1)
         items = sequences.flatten()[position]
         count = start[items + 1] - start[items]
-        at = torch.arange(int(count.sum()), device=items.device)
-        at = at + torch.repeat_interleave(start[items] - (count.cumsum(0) - count), count)
-        return torch.repeat_interleave(position, count), columns[at], values[at]
+        place = torch.repeat_interleave(position, count)
+        at = torch.repeat_interleave(start[items] - (count.cumsum(0) - count), count)
+        at = at + torch.arange(len(place), device=place.device)
+        return place, columns[at], values[at]
 
 
 def sparse_rows(start: Tensor, column: Tensor, value: Tensor, num_columns: int) -> Tensor:

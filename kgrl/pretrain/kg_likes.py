@@ -57,7 +57,7 @@ def kg_likes(
         raise ValueError(expected("kg.num_items", f"{num_items}, as in `data`", features.matrix.shape[0]))
     likes, rated = _likes(data, users, old)
     count = np.asarray(likes.sum(0)).ravel()
-    if not count.any():
+    if not count[rated].any():
         raise ValueError(expected("data", "of some ratings above the threshold by `users` of `old` items", "none",
                                   "data.rating_scale is (low, high, threshold)"))
     rate = like_rates(features, count, len(users), rated)
@@ -75,7 +75,7 @@ def _likes(data: HeteroData, users: Tensor, old: Tensor | None) -> tuple[csr_mat
         raise ValueError(expected("old", f"at least one item id in [0, {len(rated)})", old))
     rated[item if old is None else old.cpu()] = True
     bar = (2 * torch.tensor(threshold, dtype=torch.float) - (low + high)) / (high - low)  # as the ratings were
-    liked = (value > bar) & rated[item]
+    liked = value > bar
     pairs = torch.stack([row[liked], item[liked]]).unique(dim=1).numpy()
     likes = csr_matrix((np.ones(pairs.shape[1]), tuple(pairs)), shape=(len(users), len(rated)))
     return likes, rated.numpy()

@@ -156,6 +156,9 @@ def test_bad_input_is_named(world) -> None:
     nobody["user", "rates", "item"].rating = -torch.ones_like(data["user", "rates", "item"].rating)
     with pytest.raises(ValueError, match="ratings above the threshold"):
         kg_likes(kg, nobody, TRAIN)
+    unliked = likes_of(data)[TRAIN[:3]].sum(0).argmin().reshape(1)
+    with pytest.raises(ValueError, match="ratings above the threshold"):
+        kg_likes(kg, data, TRAIN[:3], old=unliked)
     agent = KGProfile.from_data(kg, data, TRAIN)
     with pytest.raises(ValueError, match=f"item ids below {ITEMS}, got {ITEMS}"):
         agent.recommend(Sessions.from_history([[ITEMS]], [[1.0]]))

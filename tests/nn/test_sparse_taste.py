@@ -36,6 +36,15 @@ def test_equals_the_primal_solve() -> None:
     torch.testing.assert_close(terms.predict(found)[0], score)
 
 
+def test_the_same_on_every_device(device: torch.device) -> None:
+    terms, sequences = some_terms(), torch.tensor([[4, -1, 0, 11], [3, 2, 5, 6]])
+    feedback = torch.tensor([[1.0, 0.0, -1.0, 0.5], [0.2, 1.0, 0.0, -0.3]])
+    there = SparseTasteTerms(*(part.to(device) for part in terms))
+    found = there.infer(sequences.to(device), feedback.to(device))
+    wanted = terms.predict(dense(terms).infer(sequences, feedback))
+    torch.testing.assert_close(there.predict(found).cpu(), wanted, atol=1e-5, rtol=1e-4)
+
+
 def test_a_ragged_batch_is_one_session_after_the_other() -> None:
     terms = some_terms()
     sequences = torch.tensor([[4, -1, 0, 11], [-1, -1, -1, -1], [3, 2, 5, 6], [-1, 4, -1, -1]])
