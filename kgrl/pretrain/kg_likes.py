@@ -17,7 +17,7 @@ from kgrl.pretrain.items import ratings_of
 from kgrl.pretrain.like_rates import like_rates
 from kgrl.pretrain.relation_variances import relation_variances
 
-LEAST_NOISE = 0.1
+LEAST_UNEXPLAINED = 0.1
 """The part of a like's variance that the KG leaves open, at least."""
 
 
@@ -104,4 +104,4 @@ def _loading(
     loading.eliminate_zeros()
     total = (rate[rated] * (1 - rate[rated])).mean()
     explained = loading[rated].power(2).sum() / rated.sum()
-    return loading, max(total - explained, LEAST_NOISE * total, 1e-12)
+    return loading, max(total - explained, LEAST_UNEXPLAINED * total, 1e-12)

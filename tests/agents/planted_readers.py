@@ -11,6 +11,9 @@ from kgrl.datasets import from_frames
 from kgrl.graph import knowledge_graph
 
 USERS, ITEMS, AUTHORS, GENRES = 300, 120, 20, 5
+TRAIN, TEST = torch.arange(200), torch.arange(200, USERS)
+NEW = torch.randperm(ITEMS, generator=torch.Generator().manual_seed(3))[: ITEMS // 5]
+OLD = torch.tensor(sorted({*range(ITEMS)} - {*NEW.tolist()}))
 
 
 def planted_readers(order: Tensor | None = None) -> tuple[HeteroData, Data]:
@@ -35,3 +38,11 @@ def planted_readers(order: Tensor | None = None) -> tuple[HeteroData, Data]:
         edge_type=torch.arange(2).repeat_interleave(ITEMS), num_items=ITEMS, num_nodes=ITEMS + AUTHORS + GENRES,
         relation_names=["author", "genre"])
     return from_frames(frame, rating_scale=(-1.0, 1.0, 0.0)), kg
+
+
+def likes_of(data: HeteroData) -> Tensor:
+    """``[U, N]``, whether the user likes the item."""
+    ratings = data["user", "rates", "item"]
+    likes = torch.zeros(USERS, ITEMS, dtype=torch.bool)
+    likes[ratings.edge_index[0], ratings.edge_index[1]] = ratings.rating > 0
+    return likes

@@ -1,4 +1,4 @@
-"""``KGProfile`` and ``kg_likes`` on planted readers: new books are found by their authors, and by nothing else."""
+"""``KGProfile`` on planted readers: new books are found by their authors, and by nothing else."""
 
 from __future__ import annotations
 
@@ -8,31 +8,17 @@ from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
 from kgrl.agents import KGProfile, LinearGaussian
-from kgrl.graph import knowledge_graph, shuffled, without_edges
+from kgrl.graph import shuffled, without_edges
 from kgrl.nn import SparseTasteTerms
-from kgrl.pretrain import item_features, kg_likes
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
 from kgrl.simulator import RatedFeedback, Simulator
-from tests.agents.planted_readers import AUTHORS, ITEMS, USERS, planted_readers
-
-TRAIN = torch.arange(200)
-TEST = torch.arange(200, USERS)
-NEW = torch.randperm(ITEMS, generator=torch.Generator().manual_seed(3))[: ITEMS // 5]
-OLD = torch.tensor(sorted({*range(ITEMS)} - {*NEW.tolist()}))
+from tests.agents.planted_readers import AUTHORS, ITEMS, NEW, OLD, TEST, TRAIN, likes_of, planted_readers
 
 
 @pytest.fixture(scope="module")
 def world() -> tuple[HeteroData, Data]:
     return planted_readers()
-
-
-def likes_of(data: HeteroData) -> Tensor:
-    """``[U, N]``, whether the user likes the item."""
-    ratings = data["user", "rates", "item"]
-    likes = torch.zeros(USERS, ITEMS, dtype=torch.bool)
-    likes[ratings.edge_index[0], ratings.edge_index[1]] = ratings.rating > 0
-    return likes
 
 
 def pasts(data: HeteroData, users: Tensor) -> Sessions:
@@ -58,29 +44,6 @@ def test_finds_new_books_by_the_real_graph_alone(world) -> None:
     assert recall_of_new(KGProfile.from_data(kg, data, TRAIN, old=OLD), data) > 0.6
     for other in (shuffled(kg, 0), without_edges(kg)):
         assert recall_of_new(KGProfile.from_data(other, data, TRAIN, old=OLD), data) < 1.6 * chance
-
-
-def test_authors_tell_more_than_genres(world) -> None:
-    data, kg = world
-    terms, features = kg_likes(kg, data, TRAIN, old=OLD), item_features(kg)
-    squares = torch.zeros(terms.loading.size(1)).index_add_(0, terms.loading.col_indices(),
-                                                            terms.loading.values() ** 2)
-    author, genre = (squares[:-1][torch.from_numpy(features.relation == r)].sum() for r in (0, 1))
-    assert author > 20 * genre
-    assert terms.loading.size(1) == len(features.relation) + 1
-
-
-def test_likes_of_new_items_and_of_other_users_are_not_looked_at(world) -> None:
-    data, kg = world
-    ratings = data["user", "rates", "item"]
-    user, item = ratings.edge_index
-    unseen = torch.isin(item, NEW) | ~torch.isin(user, TRAIN)
-    other = data.clone()
-    other["user", "rates", "item"].rating = torch.where(unseen, -ratings.rating, ratings.rating)
-    one, two = (kg_likes(kg, each, TRAIN, old=OLD) for each in (data, other))
-    assert torch.equal(one.expected, two.expected)
-    assert torch.equal(one.loading.values(), two.loading.values())
-    assert torch.equal(one.noise, two.noise)
 
 
 def test_items_in_another_order_are_recommended_alike(world) -> None:
@@ -145,20 +108,6 @@ def test_a_saved_agent_decides_alike(world, tmp_path) -> None:
 
 def test_bad_input_is_named(world) -> None:
     data, kg = world
-    with pytest.raises(ValueError, match=f"`kg.num_items` must be {ITEMS}, as in `data`, got 3"):
-        kg_likes(knowledge_graph(torch.tensor([[0], [3]]), num_items=3), data, TRAIN)
-    for ids in (torch.tensor([ITEMS]), torch.tensor([-1]), torch.tensor([], dtype=torch.long)):
-        with pytest.raises(ValueError, match=f"`old` must be at least one item id in .0, {ITEMS}"):
-            kg_likes(kg, data, TRAIN, old=ids)
-    with pytest.raises(ValueError, match="`users` must be each user once"):
-        kg_likes(kg, data, torch.tensor([1, 1]))
-    nobody = data.clone()
-    nobody["user", "rates", "item"].rating = -torch.ones_like(data["user", "rates", "item"].rating)
-    with pytest.raises(ValueError, match="ratings above the threshold"):
-        kg_likes(kg, nobody, TRAIN)
-    unliked = likes_of(data)[TRAIN[:3]].sum(0).argmin().reshape(1)
-    with pytest.raises(ValueError, match="ratings above the threshold"):
-        kg_likes(kg, data, TRAIN[:3], old=unliked)
     agent = KGProfile.from_data(kg, data, TRAIN)
     with pytest.raises(ValueError, match=f"item ids below {ITEMS}, got {ITEMS}"):
         agent.recommend(Sessions.from_history([[ITEMS]], [[1.0]]))
