@@ -7,6 +7,7 @@ from kgrl.agents.fixed_list import FixedList
 from kgrl.agents.greedy_svd import GreedySVD
 from kgrl.agents.gru4rec import GRU4Rec
 from kgrl.agents.h_linear_ucb import HLinearUCB
+from kgrl.agents.kg_profile import KGProfile
 from kgrl.agents.kgqr import KGQR
 from kgrl.agents.linear_gaussian import LinearGaussian
 from kgrl.agents.linear_ucb import LinearUCB
@@ -25,6 +26,7 @@ __all__ = [
     "GRU4Rec",
     "GreedySVD",
     "HLinearUCB",
+    "KGProfile",
     "LinearGaussian",
     "LinearUCB",
     "Random",

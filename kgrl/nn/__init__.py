@@ -5,6 +5,7 @@ from kgrl.nn.conv import KGConv
 from kgrl.nn.dueling import DuelingHead, ItemTerms
 from kgrl.nn.encoder import KGEncoder
 from kgrl.nn.item_scores import ItemScores
+from kgrl.nn.sparse_taste import SparseTasteTerms
 from kgrl.nn.sru import SRU, SRUCarry
 from kgrl.nn.state import GRUState
 from kgrl.nn.taste import Belief, TasteState, TasteTerms
@@ -13,5 +14,5 @@ from kgrl.nn.walk import Choice, Walk
 
 __all__ = [
     "SRU", "Aggregator", "Belief", "Choice", "DuelingHead", "GRUState", "ItemScores", "ItemTerms", "KGConv",
-    "KGEncoder", "SRUCarry", "TasteState", "TasteTerms", "TreePolicy", "Walk",
+    "KGEncoder", "SRUCarry", "SparseTasteTerms", "TasteState", "TasteTerms", "TreePolicy", "Walk",
 ]

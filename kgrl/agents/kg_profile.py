@@ -1,0 +1,109 @@
+"""``KGProfile``: what a user likes, told by the entities that the items she liked are linked to."""
+
+from __future__ import annotations
+
+import os
+
+from torch import Tensor
+from torch_geometric.data import Data, HeteroData
+
+from kgrl.agents.picking import in_parts, without_shown
+from kgrl.agents.scorer import Scorer
+from kgrl.files import load_tensors, save_tensors
+from kgrl.nn.sparse_taste import SparseTasteTerms, sparse_rows
+from kgrl.pretrain.kg_likes import kg_likes
+from kgrl.sessions import Sessions
+
+KIND = "KGProfile agent"
+"""What its files are marked with."""
+
+
+class KGProfile(Scorer):
+    r"""Recommends what the user is expected to like most by its entities; for items that nobody has rated, too.
+
+    A content-based recommender, as the tf-idf profile of the items that a user liked is, in the form of a Gaussian
+    model (:func:`kgrl.pretrain.kg_likes.kg_likes`): the training users' likes say how much each relation tells, how
+    popular a new item will be and how unlike the users are in activity. A session is then one more such user, whose
+    taste for every (relation, entity) is inferred exactly (:class:`kgrl.nn.sparse_taste.SparseTasteTerms`):
+
+    .. math:: a_t = \arg\max_j\ \mu_j + \mathbf w_j^\top \mathbb E[\mathbf p \mid y_1 \dots y_{t-1}]
+
+    with :math:`y = 1` for a positive feedback and 0 for any other. It learns nothing from interactions, and what it
+    knows of an old item beside its popularity is its entities, too. Neither paper has it.
+
+    Args:
+        likes: of the items, from :func:`kgrl.pretrain.kg_likes.kg_likes`.
+
+    Raises:
+        ValueError: parts that do not fit together, are not finite, or a noise of 0 or below.
+    """
+
+    expected: Tensor
+    noise: Tensor
+    start: Tensor
+    column: Tensor
+    value: Tensor
+
+    def __init__(self, likes: SparseTasteTerms) -> None:
+        super().__init__()
+        loading = likes.checked("likes").loading
+        self.options = {"num_features": loading.size(1)}
+        parts = {"expected": likes.expected, "noise": likes.noise, "start": loading.crow_indices(),
+                 "column": loading.col_indices(), "value": loading.values()}
+        for name, part in parts.items():
+            self.register_buffer(name, part.clone())
+
+    @classmethod
+    def from_data(
+        cls, kg: Data, data: HeteroData, users: Tensor, *, old: Tensor | None = None, least: int = 2
+    ) -> KGProfile:
+        """Fits the model to the likes of the training users.
+
+        Args:
+            kg, data: a data set and its KG.
+            users: ``[U]``, training users.
+            old, least: see :func:`kgrl.pretrain.kg_likes.kg_likes`.
+        """
+        return cls(kg_likes(kg, data, users, old=old, least=least))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model to one safetensors file, whole or not at all."""
+        save_tensors(path, self.state_dict(), {"kind": KIND, "options": self.options})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> KGProfile:
+        """The agent that :meth:`save` wrote.
+
+        Raises:
+            ValueError: a damaged or foreign file.
+        """
+        tensors, metadata = load_tensors(path, KIND)
+        return cls(_terms(metadata["options"]["num_features"], **tensors))
+
+    @property
+    def num_items(self) -> int:
+        """N."""
+        return len(self.expected)
+
+    @property
+    def likes(self) -> SparseTasteTerms:
+        """The model."""
+        return _terms(self.options["num_features"], **dict(self.named_buffers()))
+
+    def _scores(self, sessions: Sessions, explore: bool = False) -> Tensor:
+        """``[B, N]``, −∞ for what was shown."""
+        terms, shown = self.likes, sessions.shown
+        positive = sessions.positive[:, : sessions.step]
+        widest = max(self.num_items, terms.loading.size(1), shown.size(1) ** 2)
+        score = lambda items, liked: without_shown(terms.predict(terms.infer(items, liked)), items)  # noqa: E731
+        return in_parts(score, widest, shown, positive)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_items} items, {self.options['num_features']} features"
+
+
+def _terms(
+    num_features: int, *, expected: Tensor, noise: Tensor, start: Tensor, column: Tensor, value: Tensor
+) -> SparseTasteTerms:
+    """The model out of an agent's buffers."""
+    return SparseTasteTerms(expected, sparse_rows(start, column, value, num_features), noise)

@@ -1,0 +1,107 @@
+"""``kg_likes``: who likes what, by what the KG links it to; for new items as for old ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix, diags, hstack
+from torch import Tensor
+from torch_geometric.data import Data, HeteroData
+
+from kgrl.nn.sparse_taste import SparseTasteTerms, sparse_rows
+from kgrl.options import expected
+from kgrl.pretrain.item_features import ItemFeatures, item_features
+from kgrl.pretrain.items import ratings_of
+from kgrl.pretrain.like_rates import like_rates
+from kgrl.pretrain.relation_variances import relation_variances
+
+LEAST_UNEXPLAINED = 0.1
+"""The part of a like's variance that the KG leaves open, at least."""
+
+
+def kg_likes(
+    kg: Data, data: HeteroData, users: Tensor, *, old: Tensor | None = None, least: int = 2
+) -> SparseTasteTerms:
+    r"""A Gaussian model of likes (1; 0 where there is none) in terms of the KG, fitted in closed form.
+
+    .. math::
+        y_{uj} = (1 + a_u)\,\mu_j + \sum_r \sqrt{v_r} \sum_e x_{j,(r,e)}\, p_{u,(r,e)} + \varepsilon_{uj}, \qquad
+        a_u \sim \mathcal N(0, v_a),\ p_{u,(r,e)} \sim \mathcal N(0, 1)
+
+    A user has a taste for every (relation, entity), with the features x of :func:`kgrl.pretrain.item_features`; and
+    she is more or less active (a), so that a user of many likes is expected to like more of what is liked by many. The
+    rates μ are counted, and those of new items predicted through the KG
+    (:func:`kgrl.pretrain.like_rates.like_rates`); the variances are those that fit the covariances of the users' likes
+    best (:func:`kgrl.pretrain.relation_variances.relation_variances`). There is no setting to choose.
+
+    Args:
+        kg: from :func:`kgrl.graph.knowledge_graph`.
+        data: the data set; a rating above the threshold of its ``rating_scale`` is a like.
+        users: ``[U]``, whose ratings may be seen: the training users, never the test users.
+        old: ids of the items that these users could rate; ratings of others, the new ones, are not looked at.
+            ``None``: every item that one of them rated.
+        least: number of items that an entity is linked to at least, see :func:`kgrl.pretrain.item_features`.
+
+    Returns:
+        loadings sparse CSR ``[N, M + 1]``, activity last, on the device of ``users``.
+
+    Raises:
+        ValueError: no such KG, another number of items than in ``data``, no users, a user twice or unknown, item ids
+            out of range, or no like.
+    """
+    num_items = data["item"].num_nodes
+    features = item_features(kg, least)
+    if features.matrix.shape[0] != num_items:
+        raise ValueError(expected("kg.num_items", f"{num_items}, as in `data`", features.matrix.shape[0]))
+    likes, rated = _likes(data, users, old)
+    count = np.asarray(likes.sum(0)).ravel()
+    if not count[rated].any():
+        raise ValueError(expected("data", "of some ratings above the threshold by `users` of `old` items", "none",
+                                  "data.rating_scale is (low, high, threshold)"))
+    rate = like_rates(features, count, len(users), rated)
+    loading, noise = _loading(_with_activity(features, rate), likes[:, rated], rate, rated)
+    parts = torch.from_numpy(rate).float(), _tensor(loading), torch.full((num_items,), noise)
+    return SparseTasteTerms(*(part.to(users.device) for part in parts)).checked("the model of likes")
+
+
+def _likes(data: HeteroData, users: Tensor, old: Tensor | None) -> tuple[csr_matrix, np.ndarray]:
+    """The likes ``[U, N]`` of the users and the mask ``[N]`` of the items that they could rate."""
+    row, item, value = (part.cpu() for part in ratings_of(data, users))
+    low, high, threshold = data.rating_scale
+    rated = torch.zeros(data["item"].num_nodes, dtype=torch.bool)
+    if old is not None and (old.numel() == 0 or old.min() < 0 or old.max() >= len(rated)):
+        raise ValueError(expected("old", f"at least one item id in [0, {len(rated)})", old))
+    rated[item if old is None else old.cpu()] = True
+    bar = (2 * torch.tensor(threshold, dtype=torch.float) - (low + high)) / (high - low)  # as the ratings were
+    liked = value > bar
+    pairs = torch.stack([row[liked], item[liked]]).unique(dim=1).numpy()
+    likes = csr_matrix((np.ones(pairs.shape[1]), tuple(pairs)), shape=(len(users), len(rated)))
+    return likes, rated.numpy()
+
+
+def _with_activity(features: ItemFeatures, rate: np.ndarray) -> ItemFeatures:
+    """One more column, a relation of its own: the rates, whose mean square is made 1."""
+    column = csr_matrix((rate / np.sqrt((rate**2).mean()))[:, None])
+    return replace(
+        features, matrix=hstack([features.matrix, column]).tocsr(), names=[*features.names, "activity"],
+        relation=np.append(features.relation, len(features.names)), entity=np.append(features.entity, -1))
+
+
+def _tensor(matrix: csr_matrix) -> Tensor:
+    """It in the layout torch.sparse_csr."""
+    start, column = (torch.from_numpy(part.astype(np.int64)) for part in (matrix.indptr, matrix.indices))
+    return sparse_rows(start, column, torch.from_numpy(matrix.data).float(), matrix.shape[1])
+
+
+def _loading(
+    features: ItemFeatures, likes: csr_matrix, rate: np.ndarray, rated: np.ndarray
+) -> tuple[csr_matrix, float]:
+    """The features times the roots of their variances, and the noise that is left of the mean variance of a like."""
+    variance = relation_variances(replace(features, matrix=features.matrix[rated]), likes, rate[rated])
+    loading = (features.matrix @ diags(np.sqrt(variance[features.relation]))).tocsr()
+    loading.eliminate_zeros()
+    total = (rate[rated] * (1 - rate[rated])).mean()
+    explained = loading[rated].power(2).sum() / rated.sum()
+    return loading, max(total - explained, LEAST_UNEXPLAINED * total, 1e-12)
