@@ -10,9 +10,12 @@ import torch
 from torch import nn
 
 from kgrl.agents import KGQR
+from kgrl.agents.returns import returns
 from kgrl.graph import knowledge_graph
+from kgrl.nn.status import STATUS
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
+from kgrl.simulator import Past
 from kgrl.train import fit
 from tests.agents.every_agent import AGENTS, COUNTS_STEPS, HORIZON, ITEMS, LONGEST, NEW, OLD, TRAIN, data, world
 
@@ -105,6 +108,36 @@ def test_a_past_is_a_history(name: str) -> None:
 
 # an actor and critic that have hardly learned rank few items alike for everybody
 ALIKE = {"Random", "Random of candidates", "FixedList", *(name for name in AGENTS if name.startswith("DDPGKNN"))}
+
+
+@pytest.mark.parametrize("name", [name for name in AGENTS if name.startswith("TPGR")])
+def test_in_the_state_of_a_tree_policy_a_past_is_no_step(name: str) -> None:
+    """The status does not count it, what stands before the first item changes nothing, and the rest is a history's."""
+    agent, sessions = AGENTS[name]().eval(), world(past=True).reset(TRAIN)
+    hidden, found = agent.state.history.channels, agent.state(sessions)[-1]
+    assert not found[:, hidden : hidden + STATUS].any()
+    for user in TRAIN.tolist():
+        there = sessions.items[user] >= 0
+        alone = Sessions.from_history([sessions.items[user][there].tolist()], [sessions.feedback[user][there].tolist()])
+        state = agent.state(alone)[-1, 0]
+        torch.testing.assert_close(found[user, :hidden], state[:hidden])
+        torch.testing.assert_close(found[user, hidden + STATUS :], state[hidden + STATUS :])
+        assert torch.equal(agent._follower.states(agent.state, sessions, agent.version)[user], found[user])
+
+
+def test_a_tree_policy_knows_in_learning_that_a_past_is_gone() -> None:
+    """The first pass finds the probabilities that the items were drawn with: PPO's ratios are 1."""
+    agent = AGENTS["TPGR, deep and frozen"]()
+    agent.options["epochs"] = 1
+    sessions, draws = Past.from_data(data(), OLD, longest=LONGEST).begin(TRAIN, HORIZON, 0.0), generator()
+    for step in range(LONGEST, LONGEST + HORIZON):  # no world: a restricted agent would not come by old items
+        sessions.items[:, step] = agent.act(sessions, True, draws)
+        sessions.rewards[:, step] = torch.rand(len(TRAIN), generator=draws)
+        sessions.length += 1
+        sessions.step += 1
+    gain = returns(sessions, 0.3, True, True)[:, LONGEST:].mean()
+    copied = sessions.rows(torch.arange(len(TRAIN)))  # of which the agent does not remember the walks
+    assert agent.learn(copied)["loss"] == pytest.approx(-float(gain), abs=1e-5)
 
 
 @pytest.mark.parametrize("name", [name for name in AGENTS if name not in ALIKE])

@@ -89,6 +89,20 @@ def test_sessions_with_a_past_equal_step_by_step(depth, children, num_items, sco
             assert gradient.isfinite().all()
 
 
+def test_an_ended_session_brings_no_nan_where_whole_nodes_are_left_out() -> None:
+    case = make(2, 4, 16, [], SCORED)
+    items = case.policy.index.leaves[4:12]  # below the root's second and third child
+    items = items if 0 not in items.tolist() else case.policy.index.leaves[8:16]
+    case.policy.restrict(items)
+    shown = items[:2].repeat(ROWS, 1)
+    shown[-1, 1:] = -1
+    state = states(2 * ROWS).view(2, ROWS, STATE)
+    found = case.policy.session_log_prob_and_entropy(state, shown, case.scores)
+    assert found[0].isfinite().all()
+    loss = torch.where((shown >= 0).t(), found[0] + found[1], 0.0).sum()
+    assert all(each.isfinite().all() for each in torch.autograd.grad(loss, [state, *case.policy.parameters()]))
+
+
 @pytest.mark.parametrize("items", [[], [-1], [7]])
 def test_refuses(items: list[int]) -> None:
     with pytest.raises(ValueError, match=r"`items` must be item ids in \[0, 7\), one at least"):
