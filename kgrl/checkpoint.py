@@ -79,7 +79,7 @@ class Run:
         if not (folder / FILE).exists():
             return False
         tensors, metadata = load_tensors(folder / FILE, KIND)
-        _same_options(folder / FILE, ONCE | metadata["options"], ONCE | options)
+        _same_options(folder / FILE, {**ONCE, **metadata["options"]}, {**ONCE, **options})
         agent.load_state_dict(below("agent.", tensors))
         if hasattr(agent, "load_training_state"):
             agent.load_training_state(below("training.", tensors))

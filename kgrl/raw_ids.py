@@ -36,7 +36,8 @@ def checked_ids(name: str, ids: RawIds, count: int) -> Tensor | list[str]:
     index = _index(ids)
     known = index[~_missing(index)]
     if known.has_duplicates:
-        raise ValueError(expected(name, "distinct raw ids", f"{known[known.duplicated()][0]!r} more than once"))
+        raise ValueError(expected(name, "distinct raw ids", f"{known[known.duplicated()][0]!r} more than once",
+                                  'one that is missing is -1, or "" in a list'))
     if pd.api.types.is_integer_dtype(index.dtype):
         return torch.from_numpy(index.to_numpy(np.int64, copy=True))
     return [str(each) for each in index]

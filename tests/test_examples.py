@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from scipy.stats import wilcoxon
 
+from kgrl.datasets.film_numbers import film_numbers
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -22,17 +24,19 @@ ROOT = Path(__file__).resolve().parents[1]
 def small_ml100k(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The five atomic files of ML-100K's format: 40 users, 50 films, 5 directors; users like some directors' films."""
     folder, rng = tmp_path_factory.mktemp("ml-100k-files"), random.Random(0)
+    numbers = film_numbers().head(50)
+    ours, theirs = numbers["ml_100k"].tolist(), numbers["ml_1m"].tolist()  # the link file has MovieLens-1M's numbers
     likes = [rng.sample(range(5), 2) for _ in range(40)]
     ratings = [(user, film, 5 if film % 5 in likes[user] else 2) for user in range(40)
                for film in rng.sample(range(50), 20)]
     lines = {
         "inter": ["user_id:token\titem_id:token\trating:float\ttimestamp:float",
-                  *(f"{user}\t{film}\t{rating}\t{at}" for at, (user, film, rating) in enumerate(ratings))],
+                  *(f"{user}\t{ours[film]}\t{rating}\t{at}" for at, (user, film, rating) in enumerate(ratings))],
         "item": ["item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq",
-                 *(f"{film}\tFilm {film}\t1990\tDrama" for film in range(50))],
+                 *(f"{ours[film]}\tFilm {film}\t1990\tDrama" for film in range(50))],
         "user": ["user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token",
                  *(f"{user}\t30\tF\tother\t12345" for user in range(40))],
-        "link": ["item_id:token\tentity_id:token", *(f"{film}\tm.{film}" for film in range(50))],
+        "link": ["item_id:token\tentity_id:token", *(f"{theirs[film]}\tm.{film}" for film in range(50))],
         "kg": ["head_id:token\trelation_id:token\ttail_id:token",
                *(f"m.{film}\tfilm.film.directed_by\tm.d{film % 5}" for film in range(50))],
     }

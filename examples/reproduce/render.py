@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
+import kgrl.experiments.methods
+import kgrl.experiments.new_item_methods  # noqa: F401 (both make methods known)
 from kgrl.experiments.arguments import known, own_file, whole_from
 from kgrl.experiments.figures import plot_curves, plot_rows
 from kgrl.experiments.method import methods_in

@@ -17,7 +17,8 @@ import argparse
 import time
 from pathlib import Path
 
-import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
+import kgrl.experiments.methods
+import kgrl.experiments.new_item_methods  # noqa: F401 (both make methods known)
 from kgrl.experiments.arguments import (
     add_places,
     check_source,

@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import kgrl.experiments.methods  # noqa: F401 (makes the methods known)
+import kgrl.experiments.methods
+import kgrl.experiments.new_item_methods  # noqa: F401 (both make methods known)
 from kgrl.experiments.arguments import add_places, check_source, methods_named, number_from, whole_from, world_name
 from kgrl.experiments.method import METHODS, methods_in
 from kgrl.experiments.search import Tuned, search

@@ -15,6 +15,7 @@ import torch
 
 from kgrl.experiments.method import Method, method_of
 from kgrl.experiments.setting import DATASETS, WORLDS
+from kgrl.experiments.variant import Variant
 from kgrl.options import did_you_mean, expected, one_of
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ def world_name(text: str) -> str:
         raise ValueError(f"must be DATASET/WORLD, as in ml-100k/{WORLDS[0]}, got {text!r}; worlds are "
                          f"{', '.join(WORLDS)}")
     one_of("dataset", dataset, DATASETS)
-    if one_of("world", world, WORLDS) == "planted" and dataset != "synthetic":
+    if one_of("world", Variant.read(world)[0], WORLDS) == "planted" and dataset != "synthetic":
         raise ValueError(f"must be a world that {dataset} has, got 'planted'; only synthetic has planted tastes")
     return text
 

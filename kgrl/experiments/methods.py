@@ -120,6 +120,16 @@ def kgqr(setting: Setting, **options: Any) -> KGQR:
     return KGQR(setting.kg, embedding=setting.entities, popular=setting.popular, **options)
 
 
+def kgqr_on(control: str) -> Callable[..., KGQR]:
+    """KGQR on what a claim about its KG is held against: exchanged tails, or no edge and embeddings at random."""
+
+    def made(setting: Setting, **options: Any) -> KGQR:
+        embedding = None if control == "none" else setting.entities_of(control)
+        return KGQR(setting.kg_of(control), embedding=embedding, popular=setting.popular, **options)
+
+    return made
+
+
 def kgqr_in_pool(setting: Setting, **options: Any) -> KGQR:
     """A variant that picks from the backfill items alone: what backfill is worth, and what comes on top of it."""
     return kgqr(setting, candidates=FixedCandidates(setting.kg.num_items, restricted(setting)), **options)
@@ -133,6 +143,9 @@ deep("DDPG-KNN (k=N)", over_vectors(DDPGKNN), k=1.0)
 deep("DQN-R", over_vectors(DQNR))
 deep("KGQR", kgqr, needs=("kg",), backfill=("popular", BACKFILL))
 deep("KGQR (random backfill)", kgqr, "KGQR", ("kg",), backfill=("random", BACKFILL))
+for control, named in (("shuffled", "shuffled KG"), ("none", "no KG")):
+    deep(f"KGQR ({named})", kgqr_on(control), "KGQR", ("kg",), backfill=("popular", BACKFILL))
+    deep(f"KGQR (random backfill, {named})", kgqr_on(control), "KGQR", ("kg",), backfill=("random", BACKFILL))
 deep("KGQR-CS", kgqr, "KGQR", ("kg",), variant="KGQR-CS")
 deep("KGQR-GCN-CS", kgqr, "KGQR", ("kg",), variant="KGQR-GCN-CS")
 deep("KGQR-KG", over_vectors(DQNR), "KGQR")

@@ -57,7 +57,9 @@ def run_cell(
         same_run(cell, options=options, training=training, data=setting.digest, code=method.code)
         return cell
     started = time.perf_counter()
-    agent = method.build(setting, seed, **options).to(setting.device)
+    agent: Any = method.build(setting, seed, **options).to(setting.device)
+    if setting.old is not None:
+        agent.restrict(setting.old)
     built = time.perf_counter() - started
     run = digest(str(path), options, training, method.code)[:16]
     checkpoint = None if checkpoints is None else Path(checkpoints) / run
@@ -65,7 +67,9 @@ def run_cell(
         agent, setting.simulator, setting.train, eval_users=setting.curve_users, seed=seed, checkpoint=checkpoint,
         progress=False, watch=watch, **training)
     evaluated = time.perf_counter()
-    scores = evaluate(agent, setting.simulator, setting.test, seed=seed)
+    if setting.new is not None:
+        agent.restrict(setting.new)
+    scores = evaluate(agent, setting.test_simulator, setting.test, seed=seed)
     seconds = {"building": built, "training": curve[-1]["seconds"] if curve else 0.0,
                "test users": time.perf_counter() - evaluated}
     cell = _cell(setting, method.name, seed, scores, options=options, training=training, curve=curve,
@@ -88,8 +92,9 @@ def run_bounds(setting: Setting, folder: str | os.PathLike[str]) -> list[Cell]:
         same_run(cell, options={}, training={}, data=setting.digest)
     if any(cell.method == f"{BOUND}upper" for cell in found):  # it is written last
         return found
-    test, curve = (setting.simulator.bounds(users, setting.train, popular=setting.popular)
-                   for users in (setting.test, setting.curve_users))
+    popular = setting.popular if setting.new is None else None  # nobody has liked a new item yet
+    test = setting.test_simulator.bounds(setting.test, setting.train, popular=popular)
+    curve = setting.simulator.bounds(setting.curve_users, setting.train, popular=setting.popular)
     cells = [_cell(setting, BOUND + name, 0, score(sessions, test.num_relevant), made=_made(setting),
                    curve=[{"interactions": 0, **curve.metrics(name)}]) for name, sessions in test.lines.items()]
     cells.append(_upper(setting, test))

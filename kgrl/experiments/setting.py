@@ -19,17 +19,22 @@ from kgrl.datasets.movielens_10m import MovieLens10M
 from kgrl.datasets.movielens_20m import MovieLens20M
 from kgrl.datasets.movielens_100k import MovieLens100K
 from kgrl.datasets.netflix import NetflixPrize
-from kgrl.datasets.splits import popular_items, split_users
+from kgrl.datasets.released import as_released
+from kgrl.datasets.renumber import renumbered
+from kgrl.datasets.splits import popular_items, split_items, split_users
 from kgrl.datasets.synthetic import SyntheticKGRec
+from kgrl.experiments.variant import Variant
 from kgrl.files import digest
-from kgrl.graph import knowledge_graph
+from kgrl.graph import knowledge_graph, shuffled, without_edges
 from kgrl.nn.taste import TasteTerms
 from kgrl.options import expected, one_of
 from kgrl.pretrain.entities import pretrain_entities
 from kgrl.pretrain.factor_tastes import factor_tastes
 from kgrl.pretrain.items import item_vectors
+from kgrl.pretrain.kg_tastes import kg_tastes
 from kgrl.pretrain.tastes import item_tastes
 from kgrl.simulator.feedback import FeedbackModel
+from kgrl.simulator.past import Past
 from kgrl.simulator.planted import PlantedFeedback
 from kgrl.simulator.predicted import PredictedFeedback
 from kgrl.simulator.rated import RatedFeedback
@@ -58,6 +63,10 @@ TASTE = 8
 """Length of the taste state."""
 RELEVANT_ABOVE = 3.0
 """On the raw scale, in the logged world (TPGR, "Evaluation Metrics"); the data set's own threshold where 3 is not."""
+NEW = 0.2
+"""Share of the items that are new, where some are."""
+CONTROLS: dict[str, Callable[[Data], Data]] = {"real": lambda kg: kg, "shuffled": shuffled, "none": without_edges}
+"""What a claim about the KG is held against: the same with its tails exchanged, and without an edge."""
 CURVE_USERS = 256
 """Validation users that a learning curve is measured on, at most."""
 
@@ -92,12 +101,16 @@ class Setting:
     """A data set, a world made of it, and who is trained on, chosen by and reported on.
 
     Everything is made when it is first asked for, and shared between settings that differ in η alone. The split and
-    the world have seed 0 in every cell; a cell's seed is its agent's.
+    the world have seed 0 unless the world's variant says otherwise; a cell's seed is its agent's.
+
+    With new items, all that an agent is made from is as it was before these came out (``data``), the sessions it learns
+    from show it old items alone (``simulator``), and those it is scored in new ones alone (``test_simulator``), which
+    it opens itself. Items are numbered at random then. The world is fitted to all ratings (``everything``).
 
     Args:
         data: a data set.
-        world: one of :data:`WORLDS`. In the logged one the agent opens each session, in the others the cold-start
-            protocol of KGQR does, for every method alike.
+        world: one of :data:`WORLDS`, perhaps followed by a :class:`kgrl.experiments.variant.Variant`. In the logged one
+            the agent opens each session, in the others the cold-start protocol of KGQR does, for every method alike.
         eta: weight of the streak term, the TPGR paper's α.
         dataset: what the data set is called in the tables.
         horizon: T.
@@ -113,12 +126,19 @@ class Setting:
         self, data: HeteroData, world: str, eta: float = 0.1, *, dataset: str, horizon: int = 32,
         cache: str | os.PathLike[str] | None = None, device: torch.device | str = "cpu",
     ) -> None:
-        self.data, self.dataset, self.horizon, self.cache = data, dataset, horizon, cache
-        self.world = one_of("world", world, WORLDS)
+        base, self.variant = Variant.read(world)
+        self.world = one_of("world", base, WORLDS)
+        self.data = self.everything = data
+        self.old = self.new = None
+        if self.variant.items is not None:
+            self.everything = renumbered(data, self.variant.items)
+            self.old, self.new = split_items(self.everything, NEW, self.variant.items, self.variant.by)
+            self.data = as_released(self.everything, self.new, self.variant.known_at, evenly=self.variant.evenly)
+        self.dataset, self.horizon, self.cache = dataset, horizon, cache
         self.eta, self.device = float(eta), torch.device(device)
-        if world == "planted":
+        if base == "planted":
             self.require("tastes", "the planted world")
-        self.train, self.valid, self.test = split_users(data, train=0.7, valid=0.1, seed=0)
+        self.train, self.valid, self.test = split_users(data, train=0.7, valid=0.1, seed=self.variant.users)
         self._made: dict[str, Any] = {}
 
     @classmethod
@@ -146,14 +166,15 @@ class Setting:
     def with_eta(self, eta: float) -> Setting:
         """The same but for η."""
         other = copy.copy(self)
-        other.__dict__.pop("simulator", None)
+        for made in ("simulator", "test_simulator"):
+            other.__dict__.pop(made, None)
         other.eta = float(eta)
         return other
 
     @property
     def name(self) -> str:
         """``data set/world/eta-η``: where its cells are kept."""
-        return f"{self.dataset}/{self.world}/{eta_folder(self.eta)}"
+        return f"{self.dataset}/{self.world}{self.variant}/{eta_folder(self.eta)}"
 
     @_Shared
     def digest(self) -> str:
@@ -162,9 +183,11 @@ class Setting:
         edges = [part for kind in sorted(data.edge_types) for part in (list(kind), data[kind].edge_index)]
         ratings = data["user", "rates", "item"]
         planted = [data["user"].taste, data["item"].attribute] if "taste" in data["user"] else []
+        everything = self.everything["user", "rates", "item"]
+        held = [] if self.new is None else [self.new, everything.edge_index, everything.rating]
         return digest(data["user"].num_nodes, data["item"].num_nodes, ratings.rating, list(data.rating_scale),
-                      self.horizon, *edges, *([ratings.time] if self.has_time else []), *planted, self.train,
-                      self.curve_users, self.test)
+                      self.horizon, *edges, *([ratings.time] if self.has_time else []), *planted, *held,
+                      self.train, self.curve_users, self.test)
 
     @property
     def has_time(self) -> bool:
@@ -202,10 +225,18 @@ class Setting:
         """``[N]``, most often liked by the training users first."""
         return popular_items(self.data, self.train)
 
+    def kg_of(self, control: str) -> Data:
+        """The KG, or what it is held against: one of :data:`CONTROLS`."""
+        return CONTROLS[one_of("control", control, CONTROLS)](self.kg)
+
     @_Shared
     def entities(self) -> Tensor:
         """``[E, 50]``, of TransE."""
-        return pretrain_entities(self.kg, model="TransE", dim=DIM, seed=0, cache=self.cache, progress=False)
+        return self.entities_of("real")
+
+    def entities_of(self, control: str) -> Tensor:
+        """``[E, 50]``, of TransE on :meth:`kg_of` ``control``."""
+        return pretrain_entities(self.kg_of(control), model="TransE", dim=DIM, seed=0, cache=self.cache, progress=False)
 
     @_Shared
     def vectors(self) -> Tensor:
@@ -221,22 +252,35 @@ class Setting:
         made = item_tastes if self.world == "logged" else factor_tastes
         return made(self.data, self.train, TASTE)
 
+    def prior(self, control: str = "real", own: bool = True, dim: int = TASTE) -> TasteTerms:
+        """Of the items, new ones included, through :meth:`kg_of` ``control``; see :func:`kgrl.pretrain.kg_tastes`."""
+        unrated = "zero" if self.world == "logged" else "unknown"
+        return kg_tastes(self.kg_of(control), self.data, self.train, dim, unrated=unrated, own=own)
+
     @_Shared
     def feedback(self) -> FeedbackModel:
         """The world's feedback model."""
         if self.world == "planted":
-            return PlantedFeedback(self.data)
+            return PlantedFeedback(self.everything)
         if self.world == "logged":
             low, high, threshold = self.data.rating_scale
-            return RatedFeedback(self.data, RELEVANT_ABOVE if low <= RELEVANT_ABOVE < high else threshold)
+            return RatedFeedback(self.everything, RELEVANT_ABOVE if low <= RELEVANT_ABOVE < high else threshold)
         preset = None if self.world == "heldout" else self.world
-        return PredictedFeedback.fit(self.data, dim=20, seed=0, preset=preset)
+        return PredictedFeedback.fit(self.everything, dim=20, seed=0, preset=preset)
 
     @cached_property
     def simulator(self) -> Simulator:
-        """The world."""
+        """The world that agents learn in."""
         first = None if self.world == "logged" else self.popular
-        return Simulator(self.feedback, eta=self.eta, horizon=self.horizon, first=first).to(self.device)
+        return Simulator(self.feedback, eta=self.eta, horizon=self.horizon, first=first, items=self.old).to(self.device)
+
+    @cached_property
+    def test_simulator(self) -> Simulator:
+        """The world that agents are scored in: the same, but for new items, where there are some."""
+        if self.new is None or self.old is None:
+            return self.simulator
+        past = Past.from_data(self.everything, self.old, self.variant.past) if self.variant.past else None
+        return Simulator(self.feedback, eta=self.eta, horizon=self.horizon, items=self.new, past=past).to(self.device)
 
     @_Shared
     def curve_users(self) -> Tensor:

@@ -69,9 +69,7 @@ class Aggregator(torch.nn.Module):
         return sent_j
 
     def edge_norm(self, edge_type: Tensor, index: Tensor, size: int) -> Tensor | None:
-        """What :meth:`edge_weight` needs of the graph, ``[M]``: computed once where the graph is planned.
-
-        It may depend on nothing but the edges into each edge's own target.
+        """What :meth:`edge_weight` needs of the whole graph, ``[M]``: computed once where the graph is planned.
 
         Args:
             edge_type: ``[M]``, the relation of each edge.

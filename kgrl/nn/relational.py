@@ -9,7 +9,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import lexsort
 
 from kgrl.nn.aggregator import Aggregator, uniform_linear
-from kgrl.options import at_least, expected
+from kgrl.options import at_least, expected, one_of
 
 
 class RelationalAggregator(Aggregator):
@@ -36,6 +36,8 @@ class RelationalAggregator(Aggregator):
     Args:
         num_relations (int): R; edge types are 0 … R − 1.
         num_bases (int): K; time grows with it.
+        normalize (str): :obj:`"relation"`, as above; or :obj:`"neighbor"`: a neighbour counts
+            :math:`a_{rk} / |\mathcal{N}(i)|` whatever its relation, so that training starts from the plain mean.
     """
 
     aggr = "sum"
@@ -48,6 +50,7 @@ class RelationalAggregator(Aggregator):
         bias: bool = True,
         num_relations: int | None = None,
         num_bases: int = 1,
+        normalize: str = "relation",
     ) -> None:
         super().__init__()
         if num_relations is None:
@@ -55,6 +58,7 @@ class RelationalAggregator(Aggregator):
             raise ValueError(expected("num_relations", "given to a relational aggregator", None, hint))
         self.num_relations = at_least("num_relations", num_relations, 0)
         self.num_bases = at_least("num_bases", num_bases, 1)
+        self.normalize = one_of("normalize", normalize, ("relation", "neighbor"))
         wide = in_channels[0] if in_channels[0] == -1 else in_channels[0] * num_bases
         self.neighbours = uniform_linear(wide, out_channels, bias)
         self.itself = uniform_linear(in_channels[1], out_channels, bias=False)
@@ -70,8 +74,10 @@ class RelationalAggregator(Aggregator):
         return 1 + self.deviation.t()
 
     def edge_norm(self, edge_type: Tensor, index: Tensor, size: int) -> Tensor:
-        r""":math:`1 / (|\mathcal{R}(i)| \, |\mathcal{N}_r(i)|)` of each edge, ``[M]``."""
+        r"""Each edge is divided by :math:`|\mathcal{R}(i)| \, |\mathcal{N}_r(i)|`, or :math:`|\mathcal{N}(i)|`."""
         _check_relations(edge_type, self.num_relations)
+        if self.normalize == "neighbor":
+            return torch.bincount(index, minlength=size)[index]
         return relation_norm(edge_type, index, size)
 
     def edge_weight(self, edge_type: Tensor, edge_norm: Tensor | None) -> Tensor:
@@ -79,9 +85,9 @@ class RelationalAggregator(Aggregator):
             raise ValueError(expected("edge_norm", "what `edge_norm` gives for these edges",
                                       None if edge_norm is None else list(edge_norm.shape)))
         _check_relations(edge_type, self.num_relations)
-        edge_norm = edge_norm.to(self.deviation.dtype)
+        share = 1 / edge_norm.to(self.deviation.dtype)
         # basis by basis: the gradient of a selection from a vector adds in a fixed order, and at once
-        parts = [torch.addcmul(edge_norm, edge_norm, row.index_select(0, edge_type)) for row in self.deviation]
+        parts = [torch.addcmul(share, share, row.index_select(0, edge_type)) for row in self.deviation]
         return torch.stack(parts, dim=1)
 
     def forward(self, neighbours: Tensor, itself: Tensor) -> Tensor:
@@ -89,11 +95,15 @@ class RelationalAggregator(Aggregator):
 
     @property
     def options(self) -> str:
-        return f", num_relations={self.num_relations}" + (f", num_bases={self.num_bases}" if self.num_bases > 1 else "")
+        beyond = f", num_bases={self.num_bases}" if self.num_bases > 1 else ""
+        beyond += f", normalize={self.normalize}" if self.normalize != "relation" else ""
+        return f", num_relations={self.num_relations}{beyond}"
 
 
 def relation_norm(edge_type: Tensor, index: Tensor, size: int) -> Tensor:
-    """What each edge counts where relations count alike, and a relation's edges count alike; of a target they sum to 1.
+    """How many relations the target of each edge has, times how many edges it has of this one.
+
+    Messages divided by that are a target's mean over its relations of the mean over each relation's edges.
 
     Args:
         edge_type: ``[M]``, in any order.
@@ -101,12 +111,12 @@ def relation_norm(edge_type: Tensor, index: Tensor, size: int) -> Tensor:
         size: number of targets.
 
     Returns:
-        ``[M]``, in double.
+        ``[M]``, whole numbers, which no change of the module's precision rounds.
     """
     num_relations = int(edge_type.max()) + 1 if edge_type.numel() else 1
     groups, group, edges = (index * num_relations + edge_type).unique(return_inverse=True, return_counts=True)
     relations = torch.bincount(groups // num_relations, minlength=size)
-    return 1 / (edges[group] * relations[index]).double()
+    return edges[group] * relations[index]
 
 
 def checked_types(edge_type: Tensor | None, num_edges: int) -> Tensor:

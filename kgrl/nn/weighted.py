@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric import EdgeIndex
 
+from kgrl.nn.neighbours import Rows, in_neighbours
+
 CHUNK = 8_192
 """Edges whose rows are multiplied at once: few enough to stay in the processor's cache."""
 
@@ -35,16 +37,10 @@ class Links(NamedTuple):
     @classmethod
     def of(cls, edge_index: EdgeIndex, num_sources: int, num_targets: int) -> Links:
         """Of edges sorted by column; the ``EdgeIndex`` keeps both orders from one call to the next."""
-        (ptr, source), _ = edge_index.get_csc()
+        ptr, source = in_neighbours(edge_index, num_targets)
         (ptr_t, target_t), order = edge_index.get_csr()
-        target = edge_index.as_tensor()[1]
-        return cls(_padded(ptr, num_targets, source), source, target, _padded(ptr_t, num_sources, source), target_t,
-                   order)
-
-
-def _padded(ptr: Tensor, num_rows: int, like: Tensor) -> Tensor:
-    """``ptr`` for ``num_rows`` rows, the new ones empty."""
-    return F.pad(ptr.to(like.dtype), (0, num_rows + 1 - ptr.numel()), value=like.numel())
+        ptr_t = Rows(ptr_t.to(source.dtype), target_t).padded(num_sources).ptr
+        return cls(ptr, source, edge_index.as_tensor()[1], ptr_t, target_t, order)
 
 
 class _WeightedSum(torch.autograd.Function):

@@ -4,11 +4,12 @@ from kgrl.pretrain.entities import pretrain_entities
 from kgrl.pretrain.factor_tastes import factor_tastes
 from kgrl.pretrain.item_features import ItemFeatures, item_features
 from kgrl.pretrain.items import ItemFactors, item_factors, item_vectors
+from kgrl.pretrain.kg_tastes import kg_tastes
 from kgrl.pretrain.rankings import item_ranking
 from kgrl.pretrain.tastes import item_tastes
 from kgrl.pretrain.triples import LinkScores
 
 __all__ = [
     "ItemFactors", "ItemFeatures", "LinkScores", "factor_tastes", "item_factors", "item_features", "item_ranking",
-    "item_tastes", "item_vectors", "pretrain_entities",
+    "item_tastes", "item_vectors", "kg_tastes", "pretrain_entities",
 ]

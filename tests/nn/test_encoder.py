@@ -109,6 +109,16 @@ def test_from_kg(aggregator: str) -> None:
     torch.testing.assert_close(encoder(x), whole(encoder, x, messages)[:2])
 
 
+def test_another_kg_may_be_planned() -> None:
+    """The weights stay; more nodes and items, other edges."""
+    first, second = Data(edge_index=torch.tensor([[0], [1]]), num_nodes=2), Data(
+        edge_index=torch.tensor([[0, 1, 3], [3, 2, 0]]), num_nodes=4)
+    first.num_items, second.num_items = 1, 2
+    encoder, x = KGEncoder.from_kg(first, 3, 2), torch.randn(4, 3)
+    expected = whole(encoder, x, second.edge_index.flip(0))[:2]
+    torch.testing.assert_close(encoder.plan_kg(second)(x), expected)
+
+
 def test_from_kg_by_hand() -> None:
     """Equations 5 and 6 with numbers: identity weights, one hop, no bias."""
     kg = Data(edge_index=torch.tensor([[0, 0, 0], [1, 2, 2]]), num_nodes=3)

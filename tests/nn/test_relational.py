@@ -54,14 +54,15 @@ def slow(part: RelationalAggregator, x: Tensor, own: Tensor, edges: Tensor, type
         for k, matrix in enumerate(part.neighbours.weight.chunk(part.num_bases, dim=1)):
             for r in relations:
                 along = [x[j] for j, kind in heard if kind == r]
-                out = out + part.coefficients[r, k] / len(relations) * (matrix @ (sum(along) / len(along)))
+                count = len(relations) * len(along) if part.normalize == "relation" else len(heard)
+                out = out + part.coefficients[r, k] * (matrix @ (sum(along) / count))
         rows.append(out)
     return torch.stack(rows)
 
 
-def make(num_bases: int = 1, **kwargs: object) -> KGConv:
+def make(num_bases: int = 1, normalize: str = "relation", **kwargs: object) -> KGConv:
     torch.manual_seed(1)
-    options = {"num_relations": RELATIONS, "num_bases": num_bases}
+    options = {"num_relations": RELATIONS, "num_bases": num_bases, "normalize": normalize}
     conv = KGConv((IN, IN_TARGET), OUT, "relational", aggregator_kwargs=options, **kwargs).double()
     for parameter in conv.parameters():  # biases and coefficients too
         torch.nn.init.uniform_(parameter, -1, 1)
@@ -85,11 +86,12 @@ def assert_same(ours: Tensor, theirs: Tensor, *inputs: Tensor) -> None:
         torch.testing.assert_close(mine, other)
 
 
+@pytest.mark.parametrize("normalize", ["relation", "neighbor"])
 @pytest.mark.parametrize("num_bases", [1, 3])
 @pytest.mark.parametrize("form", FORMS)
-def test_equals_the_equation(form: str, num_bases: int) -> None:
+def test_equals_the_equation(form: str, num_bases: int, normalize: str) -> None:
     """Outputs and all gradients; bipartite, parallel edges, a target without neighbours, a relation without edges."""
-    conv, (x, own) = make(num_bases), inputs()
+    conv, (x, own) = make(num_bases, normalize), inputs()
     out = conv((x, own), *FORMS[form](EDGES, TYPES, (SOURCES, TARGETS)))
     assert_same(out, slow(conv.aggregator, x, own, EDGES, TYPES).relu(), x, own, *conv.parameters())
 
@@ -115,14 +117,17 @@ def test_fused_equals_messages_on_any(seed: int, num_edges: int, num_bases: int)
     assert_same(bagged, written, x, own, *conv.parameters())
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_one_relation_is_the_mean(form: str) -> None:
-    """With the same weights, before the coefficients are trained."""
-    conv, plain = (KGConv(IN, OUT, name, aggregator_kwargs=kwargs)
-                   for name, kwargs in (("relational", {"num_relations": 1}), ("mean", None)))
+@pytest.mark.parametrize(("form", "types", "normalize"), [
+    *((form, torch.zeros_like(TYPES), normalize) for form in FORMS for normalize in ("relation", "neighbor")),
+    *((form, TYPES, "neighbor") for form in FORMS),
+])
+def test_one_relation_is_the_mean(form: str, types: Tensor, normalize: str) -> None:
+    """With the same weights, before the coefficients are trained; so are several where neighbours count alike."""
+    conv, plain = (KGConv(IN, OUT, name, aggregator_kwargs=kwargs) for name, kwargs in
+                   (("relational", {"num_relations": RELATIONS, "normalize": normalize}), ("mean", None)))
     plain.load_state_dict({name: value for name, value in conv.state_dict().items() if "deviation" not in name})
     x = torch.randn(SOURCES, IN)
-    edges, types = FORMS[form](EDGES, torch.zeros_like(TYPES), (SOURCES, SOURCES))
+    edges, types = FORMS[form](EDGES, types, (SOURCES, SOURCES))
     torch.testing.assert_close(conv(x, edges, types), plain(x, edges))
 
 
@@ -298,8 +303,13 @@ def test_refuses() -> None:
             make()(x, sparse, TYPES)
     with pytest.raises(ValueError, match="`edge_norm` must be what `edge_norm` gives for these edges, got"):
         make()((x, torch.randn(SOURCES, IN_TARGET).double()), EDGES, TYPES, edge_norm=torch.ones(1))
+    for size in ((9, SOURCES), (SOURCES, 9)):
+        with pytest.raises(ValueError, match="`x` must be a row for each of the graph's 9 nodes, got 7|size"):
+            make()((x, torch.randn(SOURCES, IN_TARGET).double()), *fused(EDGES, TYPES, size))
     with pytest.raises(ValueError, match="`num_relations` must be given to a relational aggregator, got None; aggr"):
         KGConv(IN, OUT, "relational")
+    with pytest.raises(ValueError, match="did you mean 'neighbor'"):
+        make(normalize="neighbors")
     for name, value in (("num_relations", -1), ("num_bases", 0)):
         with pytest.raises(ValueError, match=f"`{name}` must be at least"):
             KGConv(IN, OUT, "relational", aggregator_kwargs={"num_relations": 3} | {name: value})

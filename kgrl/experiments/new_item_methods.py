@@ -1,0 +1,68 @@
+"""The rows of the table ``new-items``: who can tell anything of an item that nobody has rated.
+
+Each row that uses the KG stands beside the same row with the KG's tails exchanged, and without a KG. KGQR's options are
+those of one setting, chosen on validation users with other item splits; its candidates are all items that may be shown,
+as there are few. Where a baseline's own paper would have vectors from ratings, which a new item has none of, it gets the
+KG's (TransE), and is named so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from kgrl.agents.dqn_r import DQNR
+from kgrl.agents.fixed_list import FixedList
+from kgrl.agents.kgqr import KGQR
+from kgrl.agents.linear_gaussian import LinearGaussian
+from kgrl.agents.linear_ucb import LinearUCB
+from kgrl.experiments.method import Method, register
+from kgrl.experiments.methods import Q_TRAINING, with_ones
+from kgrl.experiments.setting import TASTE, Setting
+
+NAMES = {"real": "", "shuffled": " (shuffled KG)", "none": " (no KG)"}
+"""What a row of a control is called, behind the name."""
+TRAINING = Q_TRAINING | {"evaluate_every": 4_096}
+OPTIONS: dict[str, Any] = {
+    "variant": "KGQR-CS", "gamma": 0.0, "epsilon": 0.2, "batch_size": 256, "gradient_steps": 32, "state_channels": 16,
+    "hidden_channels": 32, "weight_decay": 1e-4, "taste_channels": TASTE}
+
+
+def kgqr(control: str, prior: bool = False, **fixed: Any) -> Callable[..., nn.Module]:
+    """KGQR on a KG or its control; ``prior``: from what the training users' ratings tell of items through that KG."""
+
+    def made(setting: Setting, seed: int, **options: Any) -> nn.Module:
+        embedding = None if control == "none" else setting.entities_of(control)
+        start = {"tastes": setting.prior(control, own=False), "lr": 1e-3} if prior else {}
+        return KGQR(setting.kg_of(control), embedding=embedding, seed=seed, horizon=setting.horizon,
+                    **{**OPTIONS, **start, **fixed, **options})
+
+    return made
+
+
+def vectors(setting: Setting, control: str = "real") -> Any:
+    """``[N, 50]``, the items' of TransE."""
+    return setting.entities_of(control)[: setting.kg.num_items]
+
+
+for control, name in NAMES.items():
+    def prior_alone(setting: Setting, seed: int, control: str = control) -> LinearGaussian:
+        return LinearGaussian(setting.prior(control))
+
+    def list_by_kg(setting: Setting, seed: int, control: str = control) -> FixedList:
+        return FixedList(setting.prior(control).expected.argsort(descending=True, stable=True))
+
+    if control != "none":  # without a KG all new items are alike to a prior: what it picks is Random's
+        register(Method(f"KG prior{name}", prior_alone, needs=("kg",)))
+        register(Method(f"Fixed list by KG{name}", list_by_kg, needs=("kg",)))
+    register(Method(f"KGQR, new items{name}", kgqr(control), training=TRAINING, needs=("kg",)))
+    register(Method(f"KGQR with prior{name}", kgqr(control, prior=True), training=TRAINING, needs=("kg",)))
+register(Method("KGQR with prior (γ = 0.3)", kgqr("real", prior=True, gamma=0.3), training=TRAINING, needs=("kg",)))
+register(Method("KGQR with prior (relational)", kgqr("real", prior=True, aggregator="relational"), training=TRAINING,
+                needs=("kg",)))
+register(Method("DQN-R (KG vectors)", lambda setting, seed: DQNR(
+    vectors(setting), seed=seed, horizon=setting.horizon, **{k: v for k, v in OPTIONS.items() if k != "variant"}),
+    training=TRAINING, needs=("kg",)))
+register(Method("LinearUCB (KG vectors)", lambda setting, seed: LinearUCB(with_ones(vectors(setting))), needs=("kg",)))
