@@ -280,3 +280,42 @@ def test_unknown_raw_ids_are_named(ids, shown, message) -> None:
 def test_an_item_beyond_the_raw_ids_is_named() -> None:
     with pytest.raises(ValueError, match="`ids` must be a raw id for each item, got '2 of them, and item 2'"):
         raw_items(torch.tensor([[2]]), ["a", "b"])
+
+
+def with_past(sessions: Sessions, past: int = 3) -> Sessions:
+    """The same sessions, and before each a past."""
+    longer = Sessions.empty(sessions.users, sessions.horizon, begin=past)
+    for name, value in sessions.tensors().items():
+        if value.dim() == 2:
+            getattr(longer, name)[:, past:] = value
+    longer.items[:, 1:past] = 100 + torch.arange(past - 1)
+    longer.feedback[:, 1:past] = longer.rewards[:, 1:past] = 0.5
+    longer.positive[:, 1:past] = True
+    longer.length, longer.step = sessions.length.clone(), past + sessions.step
+    return longer
+
+
+def test_a_past_counts_for_nothing_but_what_is_known() -> None:
+    plain = random_sessions(horizon=6, step=5)
+    sessions = with_past(plain)
+    assert (sessions.begin, sessions.horizon, sessions.step) == (3, 6, 8)
+    assert torch.equal(torch.stack(sessions.streak_counts()), torch.stack(plain.streak_counts()))
+    num_relevant = torch.tensor([4, 9, 0, 6])
+    for name, values in sessions.metrics(num_relevant).items():
+        assert torch.equal(values, plain.metrics(num_relevant)[name])
+    assert sessions.shown[:, :3].tolist() == sessions.liked[:, :3].tolist() == [[-1, 100, 101]] * 4
+    assert torch.equal(sessions.shown[:, 3:], plain.shown)
+
+
+def test_a_past_stays_in_parts_and_copies() -> None:
+    plain, sessions = random_sessions(), with_past(random_sessions())
+    for cut in (0, 2, 5, torch.tensor([0, 3, 4, 2])):
+        column = cut + 3
+        assert same(sessions.before(column), with_past(plain.before(cut)))
+        assert torch.equal(sessions.before(column).length, plain.before(cut).length)
+        assert torch.equal(sessions.before(column).items[:, :3], sessions.items[:, :3])
+    assert sessions.before(1).length.tolist() == [0] * 4
+    halves = [sessions.rows(torch.arange(2)), sessions.rows(torch.arange(2, 4)).to("cpu")]
+    assert [half.begin for half in halves] == [3, 3]
+    assert same(Sessions.cat(halves), sessions)
+    assert Sessions.cat(halves).begin == 3

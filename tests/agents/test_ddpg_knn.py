@@ -134,6 +134,15 @@ def test_other_vectors_make_another_faiss_index() -> None:
     assert torch.equal(rollout(agent, predicted(), USERS_HERE).items, rollout(exact, predicted(), USERS_HERE).items)
 
 
+def test_a_restricted_agent_makes_another_faiss_index() -> None:
+    pytest.importorskip("faiss", reason="FAISS is not installed (the extra [faiss])")
+    past, items = Sessions.from_history([[0, 5], [7]], [[1.0, -1.0], [1.0]]), torch.tensor([3, 20, 11, 6])
+    agent, exact = (learned(1, search=search) for search in ("faiss", "exact"))
+    for allowed in (None, items, items[:2], None):
+        ranked = [each.restrict(allowed).recommend(past, k=2) for each in (agent, exact)]
+        assert torch.equal(*ranked)
+
+
 def test_faiss_resumed_ends_as_uninterrupted(tmp_path) -> None:
     pytest.importorskip("faiss", reason="FAISS is not installed (the extra [faiss])")
 

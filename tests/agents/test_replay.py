@@ -99,3 +99,41 @@ def test_sessions_without_an_item_are_stored_but_never_drawn():
     drawn = replay.sample(400, torch.Generator().manual_seed(0))
     assert (drawn.items >= 0).all()
     assert drawn.items.unique().numel() == 4
+
+
+def with_past(sessions: Sessions, past: int) -> Sessions:
+    """The same sessions, with a past of so many items before each."""
+    longer = Sessions.empty(sessions.users, sessions.horizon, begin=past)
+    for name, value in sessions.tensors().items():
+        if value.dim() == 2:
+            getattr(longer, name)[:, past:] = value
+    longer.items[:, 1:past] = 1_000 + torch.arange(past - 1)
+    longer.positive[:, 1:past] = True
+    longer.length, longer.step = sessions.length, past + sessions.step
+    return longer
+
+
+def test_a_past_comes_along_and_is_never_drawn():
+    sessions, plain, replay = played(10, [4, 2, 3]), EpisodeReplay(), EpisodeReplay()
+    plain.add(sessions)
+    replay.add(with_past(sessions, 3))
+    resumed = EpisodeReplay()
+    resumed.load_state_dict(replay.state_dict())
+    for each in (replay, resumed):
+        expected, batch = (one.sample(200, torch.Generator().manual_seed(0)) for one in (plain, each))
+        for name in ("items", "feedback", "rewards", "last"):
+            assert torch.equal(getattr(batch, name), getattr(expected, name))
+        for then, short in ((batch.before, expected.before), (batch.after, expected.after)):
+            assert (then.begin, then.horizon) == (3, 4)
+            assert torch.equal(then.items[:, 3:], short.items)
+            assert then.items[:, :3].tolist() == [[-1, 1_000, 1_001]] * 200
+            assert torch.equal(then.length, short.length)
+            assert torch.equal(torch.stack(then.streak_counts()), torch.stack(short.streak_counts()))
+            assert torch.equal(then.liked[:, 3:], short.liked)
+
+
+def test_pasts_of_two_lengths_are_refused():
+    replay = EpisodeReplay()
+    replay.add(with_past(played(0, [2, 1]), 3))
+    with pytest.raises(ValueError, match="with a past of 3 items, got 0"):
+        replay.add(played(0, [2], horizon=7))

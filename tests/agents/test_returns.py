@@ -51,3 +51,15 @@ def test_sessions_that_ended_weigh_nothing(sessions):
     torch.testing.assert_close(found[1:, 5], rest - rest.mean())  # the baseline is of those still there
     assert float(found[0, 1] - found[1, 1]) == pytest.approx(float(sessions.rewards[0, 1])
                                                              - float(returns(sessions, 0.5)[1, 1]), abs=1e-5)
+
+
+def test_a_past_has_no_returns(sessions):
+    longer = Sessions.empty(sessions.users, HORIZON, begin=2)
+    longer.rewards = torch.cat([torch.ones(USERS, 2), sessions.rewards], 1)
+    longer.length, longer.step = sessions.length.clone(), 2 + HORIZON
+    sessions.length[0] = longer.length[0] = 3  # one ends early
+    for options in ((0.5,), (0.5, True), (0.5, True, True)):
+        found = returns(longer, *options)
+        assert not found[:, :2].any()
+        torch.testing.assert_close(found[:, 2:], returns(sessions, *options))
+    assert torch.equal(taken_steps(longer)[:, 2:], taken_steps(sessions))

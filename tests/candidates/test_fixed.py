@@ -68,3 +68,16 @@ def test_a_pool_is_saved_and_moved_along() -> None:
 def test_pools_that_are_none(pool, message) -> None:
     with pytest.raises(ValueError, match=message):
         FixedCandidates(7, pool)
+
+
+@POOLS
+def test_restricted_it_is_a_pool_of_these(pool, device) -> None:
+    made, other = candidates(pool).to(device), candidates([5, 2])
+    assert made.restrict(torch.tensor([5, 2])) is made
+    assert (made.size, list(made.state_dict())) == (2, [] if pool is None else ["pool"])
+    seeds = torch.tensor([[4, 2]])
+    assert [part.tolist() for part in made.select(seeds.to(device), seeds.to(device))] == [
+        part.tolist() for part in other.select(seeds, seeds)]
+    assert made.of(torch.arange(7, device=device)).tolist() == [5, 2]
+    made.restrict(None)
+    assert made.of(torch.arange(7, device=device)).tolist() == (pool or list(range(7)))

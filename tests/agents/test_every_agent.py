@@ -1,0 +1,169 @@
+"""What holds of every agent: it keeps to the items that it may recommend, and knows a past for what it is."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from kgrl.agents import KGQR
+from kgrl.agents.returns import returns
+from kgrl.graph import knowledge_graph
+from kgrl.nn.status import STATUS
+from kgrl.rollout import rollout
+from kgrl.sessions import Sessions
+from kgrl.simulator import Past
+from kgrl.train import fit
+from tests.agents.every_agent import AGENTS, COUNTS_STEPS, HORIZON, ITEMS, LONGEST, NEW, OLD, TRAIN, data, world
+
+EVERY = pytest.mark.parametrize("name", AGENTS)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def history(sessions: Sessions, name: str) -> Sessions:
+    """The past that sessions begin with, as lists of real users."""
+    rows = [row >= 0 for row in sessions.shown]
+    lists = [[part[row][keep].tolist() for row, keep in enumerate(rows)] for part in (sessions.items[:, :LONGEST],
+                                                                                      sessions.feedback[:, :LONGEST])]
+    made = Sessions.from_history(*lists)
+    if name not in COUNTS_STEPS:
+        return made
+    return replace(made, begin=made.step, length=made.length * 0, streak=made.streak * 0)
+
+
+@EVERY
+@pytest.mark.parametrize("explore", [True, False])
+def test_restricted_it_recommends_these_items_and_all_of_them(name: str, explore: bool) -> None:
+    agent, there = AGENTS[name](), world(horizon=len(NEW) + 2)
+    assert agent.restrict(NEW) is agent
+    sessions = rollout(agent, there, TRAIN, explore, generator())  # the simulator refuses every other item
+    assert all(sorted(row) == sorted(NEW.tolist()) for row in sessions.items[:, : len(NEW)].tolist())
+    assert sessions.length.tolist() == [len(NEW)] * len(TRAIN)
+    assert set(agent.recommend(Sessions.from_history([[0, 2]], [[1.0, -1.0]]), k=20)[0].tolist()) - {-1} <= set(
+        NEW.tolist()) - {2}
+
+
+@EVERY
+def test_lifted_it_decides_as_before(name: str) -> None:
+    agent = AGENTS[name]()
+    past = Sessions.from_history([[0, 3], [], [4, 2, 9]], [[1.0, -1.0], [], [1.0, 1.0, 0.0]])
+    before = agent.recommend(past, k=ITEMS)
+    assert not set(before.unique().tolist()) - {-1} <= set(NEW.tolist())
+    within = agent.restrict(NEW).recommend(past, k=ITEMS)
+    assert set(within.unique().tolist()) - {-1} <= set(NEW.tolist())
+    assert torch.equal(agent.restrict(None).recommend(past, k=ITEMS), before)
+
+
+@EVERY
+def test_a_copy_and_the_files_are_as_if_unrestricted(name: str, tmp_path) -> None:
+    agent = AGENTS[name]()
+    names = set(agent.state_dict())
+    agent.restrict(NEW)
+    assert set(agent.state_dict()) == names
+    assert torch.equal(copy.deepcopy(agent).recommend(Sessions.from_history([[0]], [[1.0]]), k=3),
+                       agent.recommend(Sessions.from_history([[0]], [[1.0]]), k=3))
+
+
+@EVERY
+@pytest.mark.parametrize(("items", "message"), [
+    ([], "at least one item id"), ([0, 1, 0], "every item at most once, got '1 repeated'|each item once"),
+    ([-1, 2], "item ids in"),
+])
+def test_it_refuses_what_are_no_items(name: str, items: list[int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AGENTS[name]().restrict(torch.tensor(items, dtype=torch.long))
+
+
+@EVERY
+def test_it_refuses_unknown_items(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"`items` must be item ids in \[0, {ITEMS}\)|some items that the ranking"):
+        AGENTS[name]().restrict(torch.tensor([ITEMS]))
+
+
+def test_candidates_of_ones_own_need_restrict() -> None:
+    class Rule(nn.Module):
+        def select(self, *_: object) -> None: ...
+
+    with pytest.raises(TypeError, match=r"a module with `restrict\(items\)`"):
+        KGQR(knowledge_graph(data()), dim=4, candidates=Rule()).restrict(NEW)
+
+
+@EVERY
+def test_a_past_is_a_history(name: str) -> None:
+    """The first decision is that for the same items as lists, whatever stands before the first of them."""
+    agent, sessions = AGENTS[name]().restrict(NEW).eval(), world(past=True).reset(TRAIN)
+    lists = history(sessions, name)
+    assert sessions.begin == LONGEST
+    assert (sessions.items[:, 0] < 0).any(), "somebody has rated fewer"
+    first = agent.act(sessions, False, generator())
+    assert torch.equal(first, agent.act(lists, False, generator()))
+    assert torch.equal(agent.recommend(sessions, k=4), agent.recommend(lists, k=4))
+
+
+# an actor and critic that have hardly learned rank few items alike for everybody
+ALIKE = {"Random", "Random of candidates", "FixedList", *(name for name in AGENTS if name.startswith("DDPGKNN"))}
+
+
+@pytest.mark.parametrize("name", [name for name in AGENTS if name.startswith("TPGR")])
+def test_in_the_state_of_a_tree_policy_a_past_is_no_step(name: str) -> None:
+    """The status does not count it, what stands before the first item changes nothing, and the rest is a history's."""
+    agent, sessions = AGENTS[name]().eval(), world(past=True).reset(TRAIN)
+    hidden, found = agent.state.history.channels, agent.state(sessions)[-1]
+    assert not found[:, hidden : hidden + STATUS].any()
+    for user in TRAIN.tolist():
+        there = sessions.items[user] >= 0
+        alone = Sessions.from_history([sessions.items[user][there].tolist()], [sessions.feedback[user][there].tolist()])
+        state = agent.state(alone)[-1, 0]
+        torch.testing.assert_close(found[user, :hidden], state[:hidden])
+        torch.testing.assert_close(found[user, hidden + STATUS :], state[hidden + STATUS :])
+        assert torch.equal(agent._follower.states(agent.state, sessions, agent.version)[user], found[user])
+
+
+def test_a_tree_policy_knows_in_learning_that_a_past_is_gone() -> None:
+    """The first pass finds the probabilities that the items were drawn with: PPO's ratios are 1."""
+    agent = AGENTS["TPGR, deep and frozen"]()
+    agent.options["epochs"] = 1
+    sessions, draws = Past.from_data(data(), OLD, longest=LONGEST).begin(TRAIN, HORIZON, 0.0), generator()
+    for step in range(LONGEST, LONGEST + HORIZON):  # no world: a restricted agent would not come by old items
+        sessions.items[:, step] = agent.act(sessions, True, draws)
+        sessions.rewards[:, step] = torch.rand(len(TRAIN), generator=draws)
+        sessions.length += 1
+        sessions.step += 1
+    gain = returns(sessions, 0.3, True, True)[:, LONGEST:].mean()
+    copied = sessions.rows(torch.arange(len(TRAIN)))  # of which the agent does not remember the walks
+    assert agent.learn(copied)["loss"] == pytest.approx(-float(gain), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in AGENTS if name not in ALIKE])
+def test_a_past_matters(name: str) -> None:
+    agent = AGENTS[name]().restrict(NEW)
+    if hasattr(agent, "gradient_steps"):
+        fit(agent, world(past=True), TRAIN, interactions=8 * 24 * HORIZON, sessions=24)
+    ranked = [agent.recommend(there.reset(TRAIN), k=len(NEW)) for there in (world(past=True), world())]
+    assert not torch.equal(*ranked)
+
+
+@EVERY
+def test_it_learns_from_sessions_with_a_past(name: str) -> None:
+    agent, shown = AGENTS[name]().restrict(NEW), 24 * HORIZON
+    curve = fit(agent, world(past=True), TRAIN, eval_users=TRAIN, interactions=2 * shown, sessions=24,
+                evaluate_every=shown, pretrain_interactions=shown if name.startswith("TPGR") else 0)
+    assert [row["interactions"] for row in curve] == [shown, 2 * shown]  # a past is none
+    assert all(torch.tensor(list(row.values())).isfinite().all() for row in curve)
+    assert all(value.isfinite().all() for value in agent.state_dict().values() if value.is_floating_point())
+
+
+@EVERY
+def test_old_items_are_not_shown_in_a_session_with_a_past(name: str) -> None:
+    """Nor where the agent may recommend all items: what a user has rated she is not shown."""
+    agent, sessions = AGENTS[name](), world(past=True).reset(TRAIN)
+    items = agent.act(sessions, False, generator())
+    assert not (sessions.shown == items.unsqueeze(1)).any()
+    assert items.max() < ITEMS
+    assert len(OLD) + len(NEW) == ITEMS
