@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.factorization import Factors
 from kgrl.nn.taste import TasteTerms
 from kgrl.options import at_least, expected
+from kgrl.pretrain.feature_terms import through_features
 from kgrl.pretrain.items import fitted_factors, ratings_of
 from kgrl.pretrain.tastes import LEAST_NOISE
 
@@ -35,6 +38,10 @@ def factor_tastes(
     weighing as much as it has ratings. An item's noise is the mean squared error of the ratings fitted to (of unseen
     ones it is larger), drawn towards that of all ratings, and what the other directions would tell.
 
+    An item that none of the users rated is the mean item: it has the mean μ and loadings of the rated ones, their mean
+    noise, and the variance of the terms among items on top (:func:`kgrl.pretrain.feature_terms.through_features`;
+    with a KG, :func:`kgrl.pretrain.kg_tastes` can tell more of it).
+
     An item that a user did not rate is one of which nothing is known, as it is to
     :class:`kgrl.simulator.PredictedFeedback`. Where it is received with 0 (:class:`kgrl.simulator.RatedFeedback`),
     :func:`kgrl.pretrain.item_tastes` is the model to take.
@@ -57,7 +64,9 @@ def factor_tastes(
     size = data["item"].num_nodes, len(users)
     made = fitted_factors(column, item, value, size, dim=factors, epochs=epochs, weight_decay=weight_decay, seed=seed)
     with torch.no_grad():
-        return _tastes(made, column, item, value, dim)
+        terms = _tastes(made, column, item, value, dim)
+    ratings = torch.bincount(item, minlength=size[0])
+    return through_features(csr_matrix((size[0], 0)), np.empty(0, int), terms, ratings)  # rated ones stay as they are
 
 
 class _Users(NamedTuple):

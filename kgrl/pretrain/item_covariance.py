@@ -7,6 +7,10 @@ from scipy.sparse import csr_matrix
 
 MOST_STEPS = 1_000
 """Iterations of conjugate gradients at most."""
+TOLERANCE = 1e-3
+"""Relative residual of what a draw's values tell."""
+AT_ONCE = 16
+"""Draws that are made together: what they take of memory is 16 times the columns, however many are asked for."""
 
 
 class ItemCovariance:
@@ -32,9 +36,21 @@ class ItemCovariance:
         return self.matrix @ self.effects(x) + self.diagonal[:, None] * x
 
     def effects(self, x: np.ndarray) -> np.ndarray:
-        r""":math:`\operatorname{diag}(\mathbf v) \mathbf X^\top \mathbf x`, ``[M, K]``: of a solution of :meth:`solve`,
-        the posterior means of the effects."""
+        r"""``[M, K]``, :math:`\operatorname{diag}(\mathbf v) \mathbf X^\top \mathbf x`.
+
+        Of a solution of :meth:`solve`, the posterior means of the effects.
+        """
         return self.variance[:, None] * (self.transposed @ x)
+
+    def values(self, x: np.ndarray) -> np.ndarray:
+        r"""``[n, K]``, values of covariance **C**, where ``x [M + n, K]`` are independent and of variance 1.
+
+        The columns' come first, then the items' own: :math:`\mathbf X \sqrt{\mathbf v}\, \mathbf x_{:M} +
+        \sqrt{\mathbf d}\, \mathbf x_{M:}`.
+        """
+        columns = len(self.variance)
+        shared = self.matrix @ (np.sqrt(self.variance)[:, None] * x[:columns])
+        return shared + np.sqrt(self.diagonal)[:, None] * x[columns:]
 
     def rows(self, kept: np.ndarray) -> ItemCovariance:
         """That of some of the items, a mask ``[n]``."""
@@ -67,20 +83,22 @@ class ItemCovariance:
         return x
 
     def posterior_variance(self, matrix: csr_matrix, draws: int, seed: int = 0) -> np.ndarray:
-        """``[n']``, the variance of ``matrix @ effects`` once the items' values are known.
+        r"""``[n']``, the variance of ``matrix @ effects`` once the items' values are known.
 
         Over draws from the posterior, each a draw from the prior less what the values it would make tell of it
         (Matheron's rule).
 
         Args:
             matrix: CSR ``[n', M]``.
-            draws: how many; the estimate's relative error is :math:`\\sqrt{2 / draws}`.
+            draws: how many; the estimate's relative error is :math:`\sqrt{2 / draws}`.
             seed: of the draws.
         """
-        if not self.variance.any():
-            return np.zeros(matrix.shape[0])
-        rng = np.random.default_rng(seed)
-        effects = np.sqrt(self.variance)[:, None] * rng.standard_normal((len(self.variance), draws))
-        values = self.matrix @ effects
-        values += np.sqrt(self.diagonal)[:, None] * rng.standard_normal(values.shape)
-        return ((matrix @ (effects - self.effects(self.solve(values, 1e-2)))) ** 2).mean(1)
+        total = np.zeros(matrix.shape[0])
+        if not len(total) or not self.variance.any():
+            return total
+        rng, columns = np.random.default_rng(seed), len(self.variance)
+        for first in range(0, draws, AT_ONCE):
+            x = rng.standard_normal((columns + len(self.diagonal), min(AT_ONCE, draws - first)))
+            left = np.sqrt(self.variance)[:, None] * x[:columns] - self.effects(self.solve(self.values(x), TOLERANCE))
+            total += ((matrix @ left) ** 2).sum(1)
+        return total / draws

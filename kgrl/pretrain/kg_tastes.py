@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix, hstack
@@ -10,19 +12,20 @@ from torch_geometric.data import Data, HeteroData
 
 from kgrl.graph import checked_graph
 from kgrl.nn.taste import TasteTerms
-from kgrl.options import at_least, expected, one_of
+from kgrl.options import expected, one_of
 from kgrl.pretrain.factor_tastes import factor_tastes
+from kgrl.pretrain.feature_terms import through_features
 from kgrl.pretrain.item_features import ItemFeatures, item_features
 from kgrl.pretrain.items import ratings_of
-from kgrl.pretrain.relation_regression import fit_relations
 from kgrl.pretrain.tastes import item_tastes
 
-UNRATED = {"unknown": factor_tastes, "zero": item_tastes}
+UNRATED: dict[str, Callable[..., TasteTerms]] = {"unknown": factor_tastes, "zero": item_tastes}
 """What an item not rated by a user is, and the model of the ratings in which it is that."""
 
 
 def kg_tastes(
-    kg: Data, data: HeteroData, users: Tensor, dim: int = 8, *, unrated: str = "unknown", own: bool = True, seed: int = 0
+    kg: Data, data: HeteroData, users: Tensor, dim: int = 8, *, unrated: str = "unknown", own: bool = True,
+    seed: int = 0,
 ) -> TasteTerms:
     r"""What is expected of every item before any interaction, items that nobody has rated included.
 
@@ -67,13 +70,21 @@ def kg_tastes(
     Raises:
         ValueError: a KG of other items than ``data``, an unknown ``unrated``, or what the ratings' model refuses.
     """
-    base = UNRATED[one_of("unrated", unrated, UNRATED)](data, users, at_least("dim", dim, 1), seed=seed)
-    return through_kg(kg, base, observations(data, users, unrated), own=own, seed=seed)
+    one_of("unrated", unrated, UNRATED)
+    _check_items(kg, int(data["item"].num_nodes))
+    seen = observations(data, users, unrated)
+    return through_kg(kg, UNRATED[unrated](data, users, dim, seed=seed), seen, own=own, seed=seed)
 
 
 def observations(data: HeteroData, users: Tensor, unrated: str) -> Tensor:
-    """``[N]``, how often each item's feedback was seen: once per rating, or by every user where none counts as 0."""
+    """``[N]``, how often each item's feedback was seen: once per rating, or by every user where none counts as 0.
+
+    Raises:
+        ValueError: no users, a user twice or unknown, or none of them rated anything.
+    """
     _, item, _ = ratings_of(data, users)
+    if not len(item):
+        raise ValueError(expected("users", "users with at least one rating among them", users))
     count = torch.bincount(item, minlength=data["item"].num_nodes)
     if unrated == "unknown":
         return count
@@ -93,40 +104,16 @@ def through_kg(kg: Data, base: TasteTerms, seen: Tensor, *, own: bool = True, se
         seed: of the traces' estimates and of the parts.
 
     Raises:
-        ValueError: a KG of another number of items, or no item was seen.
+        ValueError: a KG of another number of items, ``seen`` of another shape, or no item was seen.
     """
-    if int(checked_graph(kg).num_items) != len(base.expected):
-        raise ValueError(expected("kg", f"of the data set's {len(base.expected)} items", int(kg.num_items),
+    _check_items(kg, len(base.expected))
+    return through_features(*_design(kg), base, seen, own=own, seed=seed)
+
+
+def _check_items(kg: Data, num_items: int) -> None:
+    if int(checked_graph(kg).num_items) != num_items:
+        raise ValueError(expected("kg", f"of the data set's {num_items} items", int(kg.num_items),
                                   "knowledge_graph(data) makes it"))
-    if not bool((seen > 0).any()):
-        raise ValueError(expected("seen", "above 0 for some item", 0, "without ratings there is nothing to learn from"))
-    matrix, relation = _design(kg)
-    count, given = seen.cpu().numpy(), base.noise.cpu().double().numpy()
-    alone = (count == 0) if own else np.ones(len(count), bool)
-    noise = np.where(alone, given[count > 0].mean(), given)
-    parts = []
-    for values in (base.expected.unsqueeze(1), base.loading):
-        part, unknown = _shifted(matrix, relation, values.cpu().double().numpy(), given, count, own, seed)
-        parts.append(torch.from_numpy(part))
-        noise += np.where(alone, unknown * values.size(1), 0.0)
-    made = (parts[0].squeeze(1), parts[1], torch.from_numpy(noise))
-    return TasteTerms(*(part.float().to(base.expected.device) for part in made))
-
-
-def _shifted(
-    matrix: csr_matrix, relation: np.ndarray, values: np.ndarray, noise: np.ndarray, count: np.ndarray, own: bool,
-    seed: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """``[N, K]``, the values drawn towards those of like items; ``[N]``, the variance of one where nothing was seen."""
-    known = count > 0
-    mean, error = values[known].mean(0), noise[known] / count[known]
-    fit = fit_relations(matrix[known], relation, values[known] - mean, error, seed)
-    made = mean + fit.predict(matrix)
-    if own:
-        made[known] = values[known] + (error / (error + fit.rest))[:, None] * (made[known] - mean)
-    else:
-        made[known] = mean + fit.predict_unseen(seed)
-    return made, fit.spread(matrix, seed)
 
 
 def _design(kg: Data) -> tuple[csr_matrix, np.ndarray]:
@@ -142,8 +129,8 @@ def _commonness(features: ItemFeatures) -> np.ndarray:
     links = features.matrix.copy()
     links.data[:] = 1
     size = np.log(np.bincount(links.indices, minlength=links.shape[1]))
-    shape = len(size), int(features.relation.max(initial=-1)) + 1
-    group = csr_matrix((np.ones(len(size)), (np.arange(len(size)), features.relation)), shape=shape)
+    group = csr_matrix((np.ones(len(size)), (np.arange(len(size)), features.relation)),
+                       shape=(len(size), len(features.names)))
     count = (links @ group).toarray()
     mean = (links.multiply(size) @ group).toarray() / np.maximum(count, 1)
     there = count > 0
