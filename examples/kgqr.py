@@ -27,8 +27,8 @@ from kgrl.candidates import relation_words
 from kgrl.datasets import MovieLens10M, node_names, popular_items, split_users
 from kgrl.evaluate import METRICS, Scores, evaluate, score
 from kgrl.experiments.arguments import agent_options, check_source, number_from, whole_from, world_name
+from kgrl.experiments.data_sets import DATASETS
 from kgrl.experiments.report import held, plot_curve, score_table, session_pages
-from kgrl.experiments.setting import DATASETS
 from kgrl.files import whole_file
 from kgrl.graph import knowledge_graph, shuffled, without_edges
 from kgrl.options import expected

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from kgrl.experiments.data_sets import DATASETS
 from kgrl.experiments.method import METHODS
-from kgrl.experiments.setting import DATASETS, Setting
+from kgrl.experiments.setting import Setting
 from kgrl.experiments.tables import TABLES
 from kgrl.rollout import rollout
 from kgrl.simulator import PredictedFeedback, Simulator

@@ -19,8 +19,9 @@ from pathlib import Path
 from torch_geometric.data import HeteroData
 
 from kgrl.experiments.arguments import check_source, own_file, whole_from
+from kgrl.experiments.data_sets import DATASETS
 from kgrl.experiments.page import fill, link
-from kgrl.experiments.setting import DATASETS, Unserved
+from kgrl.experiments.setting import Unserved
 from kgrl.experiments.sheet import Sheet, write_sheet
 from kgrl.experiments.statistics import (
     CountAverages,

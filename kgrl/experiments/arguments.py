@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 import torch
 
+from kgrl.experiments.data_sets import DATASETS
 from kgrl.experiments.method import Method, method_of
-from kgrl.experiments.setting import DATASETS, WORLDS
+from kgrl.experiments.setting import WORLDS
 from kgrl.experiments.variant import Variant
 from kgrl.options import did_you_mean, expected, one_of
 

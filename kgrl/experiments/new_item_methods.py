@@ -1,14 +1,15 @@
 """The rows of the table ``new-items``: who can tell anything of an item that nobody has rated.
 
-Each row that uses the KG stands beside the same row with the KG's tails exchanged, and without a KG. KGQR's options are
-those of one setting, chosen on validation users with other item splits; its candidates are all items that may be shown,
-as there are few. Where a baseline's own paper would have vectors from ratings, which a new item has none of, it gets the
-KG's (TransE), and is named so.
+Each row that uses the KG stands beside the same row with the KG's tails exchanged, and without a KG. All of KGQR's have
+the same options, and those that start from a prior a lower learning rate, as a higher one forgets the start. KGQR's
+candidates are all items that may be shown, as there are few. Where a baseline's own paper would have vectors from
+ratings, which a new item has none of, it gets the KG's (TransE), and is named so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -47,16 +48,20 @@ def vectors(setting: Setting, control: str = "real") -> Any:
     return setting.entities_of(control)[: setting.kg.num_items]
 
 
+def prior_alone(control: str, setting: Setting, seed: int) -> LinearGaussian:
+    """What is expected of items through the KG or its control, and of the user by her feedback: nothing is learned."""
+    return LinearGaussian(setting.prior(control))
+
+
+def list_by_kg(control: str, setting: Setting, seed: int) -> FixedList:
+    """The same list for all: the items of the highest expected feedback first."""
+    return FixedList(setting.prior(control).expected.argsort(descending=True, stable=True))
+
+
 for control, name in NAMES.items():
-    def prior_alone(setting: Setting, seed: int, control: str = control) -> LinearGaussian:
-        return LinearGaussian(setting.prior(control))
-
-    def list_by_kg(setting: Setting, seed: int, control: str = control) -> FixedList:
-        return FixedList(setting.prior(control).expected.argsort(descending=True, stable=True))
-
     if control != "none":  # without a KG all new items are alike to a prior: what it picks is Random's
-        register(Method(f"KG prior{name}", prior_alone, needs=("kg",)))
-        register(Method(f"Fixed list by KG{name}", list_by_kg, needs=("kg",)))
+        register(Method(f"KG prior{name}", partial(prior_alone, control), needs=("kg",)))
+        register(Method(f"Fixed list by KG{name}", partial(list_by_kg, control), needs=("kg",)))
     register(Method(f"KGQR, new items{name}", kgqr(control), training=TRAINING, needs=("kg",)))
     register(Method(f"KGQR with prior{name}", kgqr(control, prior=True), training=TRAINING, needs=("kg",)))
 register(Method("KGQR with prior (γ = 0.3)", kgqr("real", prior=True, gamma=0.3), training=TRAINING, needs=("kg",)))

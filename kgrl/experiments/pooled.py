@@ -98,5 +98,5 @@ def _ahead(runs: Runs, control: Runs) -> list[str]:
 
 
 def _explained(splits: Sequence[Results]) -> str:
-    return (f"share: of the way from random to all-knowing, mean over {len(splits)} splits, ± over splits and seeds; p: "
-            "paired Wilcoxon test over splits and seeds against the same row with a shuffled KG")
+    return (f"share: of the way from random to all-knowing, mean over {len(splits)} splits, ± over splits and seeds; "
+            "p: paired Wilcoxon test over splits and seeds against the same row with a shuffled KG")

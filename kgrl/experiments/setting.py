@@ -7,27 +7,22 @@ import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
-from kgrl.datasets.book_crossing import BookCrossing
-from kgrl.datasets.movielens_1m import MovieLens1M
-from kgrl.datasets.movielens_10m import MovieLens10M
-from kgrl.datasets.movielens_20m import MovieLens20M
-from kgrl.datasets.movielens_100k import MovieLens100K
-from kgrl.datasets.netflix import NetflixPrize
 from kgrl.datasets.released import as_released
 from kgrl.datasets.renumber import renumbered
 from kgrl.datasets.splits import popular_items, split_items, split_users
-from kgrl.datasets.synthetic import SyntheticKGRec
+from kgrl.experiments.data_sets import DATASETS
+from kgrl.experiments.shared import Shared
 from kgrl.experiments.variant import Variant
 from kgrl.files import digest
 from kgrl.graph import knowledge_graph, shuffled, without_edges
 from kgrl.nn.taste import TasteTerms
-from kgrl.options import expected, one_of
+from kgrl.options import one_of
 from kgrl.pretrain.entities import pretrain_entities
 from kgrl.pretrain.factor_tastes import factor_tastes
 from kgrl.pretrain.items import item_vectors
@@ -40,19 +35,6 @@ from kgrl.simulator.predicted import PredictedFeedback
 from kgrl.simulator.rated import RatedFeedback
 from kgrl.simulator.simulator import Simulator
 
-
-def _synthetic(root: str | os.PathLike[str], source: str | os.PathLike[str] | None = None) -> SyntheticKGRec:
-    if source is not None:
-        raise ValueError(expected("source", "None for synthetic data, which are made, not read", source))
-    return SyntheticKGRec(root, num_users=1_000, num_items=3_000, num_attributes=16, tastes_per_user=2,
-                          num_distractors=16, ratings_per_user=8)  # as few ratings a user as Book-Crossing has
-
-
-DATASETS: dict[str, Callable[..., Any]] = {
-    "book-crossing": BookCrossing, "ml-100k": MovieLens100K, "ml-1m": MovieLens1M, "ml-10m": MovieLens10M,
-    "ml-20m": MovieLens20M, "netflix": NetflixPrize, "synthetic": _synthetic,
-}
-"""Each is called with a folder of its own and ``source``, the folder of the raw files, or ``None``."""
 WORLDS = ("kgqr", "taste", "heldout", "logged", "planted")
 """``PredictedFeedback``'s presets, its choice on held-out ratings, ``RatedFeedback``, and ``PlantedFeedback``."""
 NEEDS = {"time": "time stamps", "kg": "a knowledge graph", "tastes": "planted tastes"}
@@ -78,23 +60,6 @@ def eta_folder(eta: float) -> str:
 
 class Unserved(ValueError):
     """A data set lacks what a table or a method needs."""
-
-
-T = TypeVar("T")
-
-
-class _Shared(Generic[T]):
-    """A property that is made when it is first asked for, for a setting and all that differ from it in η alone."""
-
-    def __init__(self, make: Callable[[Any], T]) -> None:
-        self.make, self.name, self.__doc__ = make, make.__name__, make.__doc__
-
-    def __get__(self, setting: Any, owner: type | None = None) -> T:
-        made = setting._made
-        if self.name not in made:
-            made[self.name] = self.make(setting)
-        found: T = made[self.name]
-        return found
 
 
 class Setting:
@@ -176,7 +141,7 @@ class Setting:
         """``data set/world/eta-η``: where its cells are kept."""
         return f"{self.dataset}/{self.world}{self.variant}/{eta_folder(self.eta)}"
 
-    @_Shared
+    @Shared
     def digest(self) -> str:
         """Of ratings, their times, KG, planted tastes, horizon and split: cells agreeing in it are of the same data."""
         data = self.data
@@ -214,13 +179,13 @@ class Setting:
         if not there[what]:
             raise Unserved(f"{of} needs {name}, and {self.dataset} has none; choose another data set")
 
-    @_Shared
+    @Shared
     def kg(self) -> Data:
         """Homogeneous, items first, inverse relations included."""
         self.require("kg", "the knowledge graph")
         return knowledge_graph(self.data)
 
-    @_Shared
+    @Shared
     def popular(self) -> Tensor:
         """``[N]``, most often liked by the training users first."""
         return popular_items(self.data, self.train)
@@ -229,7 +194,7 @@ class Setting:
         """The KG, or what it is held against: one of :data:`CONTROLS`."""
         return CONTROLS[one_of("control", control, CONTROLS)](self.kg)
 
-    @_Shared
+    @Shared
     def entities(self) -> Tensor:
         """``[E, 50]``, of TransE."""
         return self.entities_of("real")
@@ -238,12 +203,12 @@ class Setting:
         """``[E, 50]``, of TransE on :meth:`kg_of` ``control``."""
         return pretrain_entities(self.kg_of(control), model="TransE", dim=DIM, seed=0, cache=self.cache, progress=False)
 
-    @_Shared
+    @Shared
     def vectors(self) -> Tensor:
         """``[N, 50]``, of matrix factorization of the training users' ratings: the baselines' items (section 5.1.5)."""
         return item_vectors(self.data, self.train, kind="mf", dim=DIM)
 
-    @_Shared
+    @Shared
     def tastes(self) -> TasteTerms:
         """Of the items, 8 long, from the training users' ratings: what a warm start begins with.
 
@@ -257,7 +222,7 @@ class Setting:
         unrated = "zero" if self.world == "logged" else "unknown"
         return kg_tastes(self.kg_of(control), self.data, self.train, dim, unrated=unrated, own=own)
 
-    @_Shared
+    @Shared
     def feedback(self) -> FeedbackModel:
         """The world's feedback model."""
         if self.world == "planted":
@@ -282,7 +247,7 @@ class Setting:
         past = Past.from_data(self.everything, self.old, self.variant.past) if self.variant.past else None
         return Simulator(self.feedback, eta=self.eta, horizon=self.horizon, items=self.new, past=past).to(self.device)
 
-    @_Shared
+    @Shared
     def curve_users(self) -> Tensor:
         """Validation users that learning curves are measured on, spread over all of them."""
         count = min(CURVE_USERS, len(self.valid))

@@ -16,7 +16,7 @@ import torch
 from torch_geometric.data import HeteroData
 
 from kgrl.datasets import BookCrossing, from_frames
-from kgrl.experiments.setting import DATASETS
+from kgrl.experiments.data_sets import DATASETS
 from kgrl.experiments.statistics import (
     consecutive_count_averages,
     kgqr_statistics,

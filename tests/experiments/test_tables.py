@@ -5,8 +5,9 @@ import pytest
 import kgrl.experiments.methods  # noqa: F401
 from kgrl.evaluate import METRICS
 from kgrl.experiments import paper
+from kgrl.experiments.data_sets import DATASETS
 from kgrl.experiments.method import METHODS
-from kgrl.experiments.setting import DATASETS, WORLDS
+from kgrl.experiments.setting import WORLDS
 from kgrl.experiments.tables import TABLES, table_of
 
 
