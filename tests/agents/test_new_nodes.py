@@ -58,8 +58,8 @@ def films() -> tuple[Data, TasteTerms, Tensor]:
     links = torch.stack([torch.cat([item, item]), torch.cat([kind, colour])])
     kg = knowledge_graph(links, edge_type=torch.arange(2).repeat_interleave(40), num_items=40, num_nodes=51)
     expected = torch.tensor([0.6, -0.4, 0.1, -0.3])[item % 4] + 0.05 * torch.randn(40, generator=generator)
-    terms = TasteTerms(expected, torch.stack([2 * expected, -expected], 1), 0.1 + 0.1 * torch.rand(40, generator=generator))
-    return kg, terms, item % 5 > 0
+    noise = 0.1 + 0.1 * torch.rand(40, generator=generator)
+    return kg, TasteTerms(expected, torch.stack([2 * expected, -expected], 1), noise), item % 5 > 0
 
 
 def test_new_items_are_expected_to_be_like_those_of_their_kind() -> None:

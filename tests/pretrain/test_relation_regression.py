@@ -63,6 +63,21 @@ def test_effects_are_the_posterior_means() -> None:
     np.testing.assert_allclose(fit.predict(others), others.toarray() @ wanted, atol=1e-4)
 
 
+def test_one_round_by_hand(exactly) -> None:
+    matrix, relation, values, error = planted()
+    fits = []
+    for rounds in (0, 1):
+        exactly.setattr(relation_regression, "ROUNDS", rounds)
+        fits.append(fit_relations(matrix, relation, values, error))
+    scale, x = (values**2).mean(), matrix.toarray()
+    np.testing.assert_allclose([fits[0].rest, *fits[0].variance], [scale / 2, *[scale / 6] * 3])  # a column an item
+    inverse = np.linalg.inv(formed(matrix, fits[0].variance, fits[0].rest, error))
+    ratio = [((part.T @ inverse @ values) ** 2).sum() / 3 / np.trace(part.T @ inverse @ part)
+             for part in (np.eye(40), *(x[:, relation == r] for r in range(3)))]
+    wanted = [scale / 2, *[scale / 6] * 3] * np.sqrt(ratio)
+    np.testing.assert_allclose([fits[1].rest, *fits[1].variance], wanted)
+
+
 def test_the_likelihood_never_falls(exactly) -> None:
     matrix, relation, values, error = planted()
     found = []
