@@ -71,11 +71,12 @@ class KGQR(OffPolicyAgent):
         horizon: T of the sessions it is trained on; matters with ``streak_state`` alone.
         taste_channels: length of the taste state, see :class:`kgrl.nn.TasteState`: exact inference from all feedback of
             the session, disliked items included; 0 for none, as in the paper. Its squared error joins the loss.
-        tastes: of the items, from :func:`kgrl.pretrain.factor_tastes` or :func:`kgrl.pretrain.item_tastes`: what the
-            taste state starts from, so that the first decisions are as good as the training users' ratings make them;
-            ``taste_channels`` is then their length. The head says nothing at first, begins with what all items'
-            rewards have in common (least squares on the first sessions), and the running average remembers at least
-            100 gradient steps. ``None``, as in the paper: everything starts from nothing.
+        tastes: of the items, from :func:`kgrl.pretrain.factor_tastes`, :func:`kgrl.pretrain.item_tastes` or, for items
+            that nobody has rated, too, :func:`kgrl.pretrain.kg_tastes`: what the taste state starts from, so that the
+            first decisions are as good as the training users' ratings make them; ``taste_channels`` is then their
+            length. The head says nothing at first, begins with what all items' rewards have in common (least squares on
+            the first sessions), and the running average remembers at least 100 gradient steps. ``None``, as in the
+            paper: everything starts from nothing.
         gamma: discount γ in [0, 1]; of learning alone, the metrics are undiscounted.
         lr, weight_decay: of Adam; ``weight_decay`` is the L2 term.
         embedding_lr: of the entity embeddings; ``None``: as everything else.

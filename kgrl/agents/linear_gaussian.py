@@ -37,7 +37,8 @@ class LinearGaussian(Scorer):
     model for it.
 
     Args:
-        tastes: of the items, from :func:`kgrl.pretrain.item_tastes` or :func:`kgrl.pretrain.factor_tastes`.
+        tastes: of the items, from :func:`kgrl.pretrain.item_tastes`, :func:`kgrl.pretrain.factor_tastes` or, for items
+            that nobody has rated, too, :func:`kgrl.pretrain.kg_tastes`.
 
     Raises:
         ValueError: parts that do not fit together, are not finite, or a noise of 0 or below.

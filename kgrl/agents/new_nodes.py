@@ -6,12 +6,15 @@ import copy
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch_geometric.data import Data
 from torch_geometric.utils import coalesce
 
 from kgrl.agents.catalogue import Match
 from kgrl.nn.taste import TasteTerms
+from kgrl.pretrain.kg_tastes import through_kg
+
+SURE = 1_000_000
+"""How many ratings a known item's terms are taken to rest on: a file does not say, and they stand as they are."""
 
 
 def moved_rows(rows: Tensor, place: Tensor, kg: Data) -> Tensor:
@@ -41,25 +44,21 @@ def moved_tastes(terms: TasteTerms, match: Match, kg: Data) -> TasteTerms:
 
 
 def prior_of_new_items(terms: TasteTerms, known: Tensor, kg: Data) -> TasteTerms:
-    """What is expected of items that nobody has rated: the mean of the known items that share entities with them.
+    """What is expected of items that nobody has rated: the mean item, and what their entities tell.
 
-    An entity has the mean of its known items, a new item that of its entities: who shares a rare entity with it counts
-    for more than who shares a common one. Where nothing known is connected to it, it has the mean of all known items.
-    Its noise is larger than theirs by how much the known items differ in feedback from one another.
+    That is what :func:`kgrl.pretrain.kg_tastes` makes of an item without ratings, learned from the terms of the known
+    items: how much an entity tells depends on its relation, and on how many known items have it. Where nothing known
+    shares an entity with a new item, it is the mean item. Its noise is their mean noise, and what is not known of its
+    terms on top.
 
     Args:
         terms: of N items; those of new ones are not looked at.
-        known: ``[N]``, which items are not new.
+        known: ``[N]``, which items are not new; their terms stay as they are.
         kg: of the N items first.
     """
-    table = torch.cat([terms.expected.unsqueeze(1), terms.loading, terms.noise.unsqueeze(1)], 1)
-    average = table[known].mean(0)
-    spread = table[known, :-1].var(0, correction=0).sum()  # of a user of unit variance
-    others = int(kg.num_nodes or 0) - len(known)
-    table, reached, pairs = F.pad(table, (0, 0, 0, others)), F.pad(known, (0, others)), _neighbours(kg)
-    table, reached = _one_step_out(table, reached, pairs[:, pairs[0] >= len(known)])  # the entities before new items
-    table = _spread(table, reached, pairs, average)[: len(known)]
-    return TasteTerms(table[:, 0], table[:, 1:-1], table[:, -1] + spread * ~known)
+    made = through_kg(kg, terms, known * SURE)
+    return TasteTerms(*(torch.where(known.view(-1, *[1] * (old.dim() - 1)), old, new)
+                        for old, new in zip(terms, made, strict=True)))
 
 
 def heard_graph(kg: Data, untrained: Tensor) -> Data:

@@ -11,17 +11,40 @@ from torch_geometric.data import Data, HeteroData
 
 from kgrl.agents.history import KGHistory, SRUHistory
 from kgrl.agents.session_state import SessionState
+from kgrl.agents.warm_start import checked_start
 from kgrl.nn.encoder import KGEncoder
 from kgrl.nn.taste import TasteTerms
-from kgrl.options import expected
+from kgrl.options import at_least, expected
 from kgrl.pretrain.items import item_vectors
 from kgrl.pretrain.tastes import item_tastes
 
+TASTE_CHANNELS = 12
+"""Length of TPGR's taste state where nothing else is said."""
+
+
+def checked_tastes(
+    tastes: TasteTerms | None, taste_channels: int | None, num_items: int, preset: str
+) -> tuple[TasteTerms | None, int]:
+    """What the taste state starts from, where it is given, and its length.
+
+    Raises:
+        ValueError: tastes of another length than was asked for, of other items, that are none, or where there is no
+            taste state.
+    """
+    if tastes is None:
+        count = TASTE_CHANNELS if taste_channels is None else at_least("taste_channels", taste_channels, 0)
+        return None, 0 if preset == "paper" else count
+    if preset == "paper" or taste_channels == 0:
+        why = 'as preset="paper" has no taste state' if preset == "paper" else "as taste_channels=0 is no taste state"
+        raise ValueError(expected("tastes", f"left out, {why}", "some"))
+    return checked_start(tastes, taste_channels or 0, num_items)
+
 
 def build_state(
-    data: HeteroData, kg: Data | None, users: Tensor, embedding: Tensor | None, options: Mapping[str, Any]
+    data: HeteroData, kg: Data | None, users: Tensor, embedding: Tensor | None, tastes: TasteTerms | None,
+    options: Mapping[str, Any],
 ) -> SessionState:
-    """Embeddings as given or by matrix factorization, everything else uniformly at random."""
+    """Embeddings and tastes as given or by matrix factorization, everything else uniformly at random."""
     dim, channels = options["item_channels"], options["state_channels"]
     need = int(data["item"].num_nodes if kg is None else kg.num_nodes)
     if embedding is not None and (embedding.dim() != 2 or len(embedding) != need or not embedding.isfinite().all()):
@@ -38,5 +61,6 @@ def build_state(
         dim = embedding.size(1)
         history = SRUHistory(embedding, channels, options["bins"], 1 + options["eta"] * (options["horizon"] - 1))
     count = options["taste_channels"]
-    taste = TasteTerms(*item_tastes(data, users, dim=count)) if count else None
-    return SessionState(history, options["horizon"], taste)
+    if tastes is None and count:
+        tastes = item_tastes(data, users, dim=count)
+    return SessionState(history, options["horizon"], tastes)

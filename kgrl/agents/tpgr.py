@@ -17,14 +17,16 @@ from kgrl.agents.optimizer_state import load_optimizer_tensors, optimizer_tensor
 from kgrl.agents.picking import of_known_items
 from kgrl.agents.returns import returns, taken_steps
 from kgrl.agents.session_state import Follower
-from kgrl.agents.state_parts import build_state
-from kgrl.agents.tpgr_file import extended_tree, moved_tensors, surroundings
+from kgrl.agents.state_parts import build_state, checked_tastes
+from kgrl.agents.tpgr_file import TASTES, extended_tree, moved_tensors, surroundings
 from kgrl.agents.trail import Kept, Trail
 from kgrl.agents.versioned import Versioned
+from kgrl.agents.warm_start import saved_tastes
 from kgrl.candidates.fixed import checked_pool
 from kgrl.files import below, digest, load_tensors, restore, save_tensors
 from kgrl.graph import kg_digest, knowledge_graph
 from kgrl.nn.item_scores import ItemScores
+from kgrl.nn.taste import TasteTerms
 from kgrl.nn.tree_levels import Levels
 from kgrl.nn.tree_policy import TreePolicy
 from kgrl.options import at_least, between, expected, one_of, single
@@ -69,7 +71,10 @@ class TPGR(Versioned):
             the training users (``"kg"``: uniform random).
         item_channels: length of the item embeddings where none are given.
         state_channels: size of the recurrent state.
-        taste_channels: length of the taste state; 0 for none.
+        taste_channels: length of the taste state; 0 for none; ``None``: that of ``tastes``, or 12.
+        tastes: of the items, what the taste state starts from, see :class:`kgrl.agents.KGQR`, e.g. from
+            :func:`kgrl.pretrain.kg_tastes`, which knows of items that nobody has rated; ``None``:
+            :func:`kgrl.pretrain.item_tastes` of the training users' ratings.
         sharpness: how much a logit changes with the expected feedback, at first. Where drawn sessions are far from
             greedy ones, as below 20 or so on MovieLens, the gradient teaches for decisions that greedy ones never meet.
         bins: length of the one-hot reward.
@@ -90,23 +95,26 @@ class TPGR(Versioned):
         seed: of the initial weights.
 
     Raises:
-        ValueError: an option outside its range, or a tree of other items than the data set's.
+        ValueError: an option outside its range, a tree of other items than the data set's, or tastes that are none, of
+            other items or of another length than asked for.
     """
 
     def __init__(
         self, data: HeteroData, users: Tensor, *, tree: ClusterTree | None = None, state: str = "sru",
         preset: str = "default", embedding: Tensor | None = None, item_channels: int = 16, state_channels: int = 16,
-        taste_channels: int = 12, sharpness: float = 30.0, bins: int = 10, hidden: Sequence[int] = (),
-        horizon: int = 32, eta: float = 0.0, gamma: float = 0.3, lr: float = 1e-3, weight_decay: float = 0.0,
-        entropy: float = 0.01, pretrain_lr: float = 1e-3, frozen: bool = False, baseline: bool = True,
-        standardise: bool = True, clip: float | None = None, epochs: int = 1, minibatches: int = 1, seed: int = 0,
+        taste_channels: int | None = None, tastes: TasteTerms | None = None, sharpness: float = 30.0, bins: int = 10,
+        hidden: Sequence[int] = (), horizon: int = 32, eta: float = 0.0, gamma: float = 0.3, lr: float = 1e-3,
+        weight_decay: float = 0.0, entropy: float = 0.01, pretrain_lr: float = 1e-3, frozen: bool = False,
+        baseline: bool = True, standardise: bool = True, clip: float | None = None, epochs: int = 1,
+        minibatches: int = 1, seed: int = 0,
     ) -> None:
         super().__init__()
+        start, count = checked_tastes(tastes, taste_channels, int(data["item"].num_nodes), preset)
         self.options: dict[str, Any] = {
             "state": one_of("state", state, STATES), "preset": one_of("preset", preset, PRESETS),
             "item_channels": at_least("item_channels", item_channels, 1),
             "state_channels": at_least("state_channels", state_channels, 1),
-            "taste_channels": at_least("taste_channels", taste_channels, 0),
+            "taste_channels": count,
             "sharpness": between("sharpness", sharpness, 0, float("inf")), "bins": at_least("bins", bins, 1),
             "hidden": list(hidden), "horizon": at_least("horizon", horizon, 1),
             "eta": between("eta", eta, 0, float("inf")), "gamma": between("gamma", gamma, 0, 1),
@@ -125,9 +133,9 @@ class TPGR(Versioned):
         self.catalogue = _catalogue(data, kg)
         self.untrained: Tensor | None = None
         embedding = None if embedding is None else single("embedding", embedding)
-        self.data_digest = digest(self.tree.paths, self.tree.children, self.kg_digest, embedding)
+        self.data_digest = digest(self.tree.paths, self.tree.children, self.kg_digest, embedding, *(start or ()))
         with fenced(seed):
-            self.state = build_state(data, kg, users, embedding, self.options)
+            self.state = build_state(data, kg, users, embedding, start, self.options)
             self.policy = TreePolicy(self.state.channels, self.tree, hidden)
             if self.state.taste_channels:  # the policy starts from the expected feedback alone
                 self.sharpness, self.spread = (nn.Parameter(torch.tensor(value)) for value in (float(sharpness), 1.0))
@@ -341,7 +349,8 @@ class TPGR(Versioned):
             users: its training users.
             vectors: ``[N, F]``, of the items, by which new ones are found leaves; ``None``: by the entities that they
                 share (:func:`kgrl.agents.tpgr_file.neighbour_vectors`), without a KG by who rated them.
-            **options: over those in the file.
+            **options: over those in the file; ``tastes`` only may be among them where the data set is another and the
+                agent has a taste state.
 
         Raises:
             ValueError: a damaged or foreign file; another number of items, or for ``state="kg"`` another KG, where the
@@ -359,8 +368,11 @@ class TPGR(Versioned):
             tree = extended_tree(tree, match, data, users, near, vectors)
             tensors, untrained = moved_tensors(tensors, match, near, tree), match.untrained(untrained)
         embedding = tensors["state.history.embedding"]
-        agent = cls(data, users, tree=tree, embedding=embedding, **(metadata["options"] | options))
-        restore(agent, tensors, path)
+        given = {"tree": tree, "embedding": embedding,
+                 "tastes": saved_tastes(tensors, options, anew=match is not None, at=TASTES)}
+        agent = cls(data, users, **(given | metadata["options"] | options))
+        own = {name: part for name, part in agent.state_dict().items() if name.startswith(TASTES)}
+        restore(agent, tensors | own, path)
         if kg is not None and untrained is not None:
             agent.untrained = untrained
             agent.state.history.encoder.plan_kg(heard_graph(kg, untrained))

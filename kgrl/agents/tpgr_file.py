@@ -12,11 +12,13 @@ from torch_geometric.data import Data, HeteroData
 
 from kgrl.agents.catalogue import Match
 from kgrl.agents.new_nodes import moved_rows, moved_tastes
-from kgrl.files import below
+from kgrl.agents.warm_start import saved_tastes
 from kgrl.graph import distinct_pairs, knowledge_graph
-from kgrl.nn.taste import TasteTerms
 from kgrl.pretrain.items import item_vectors
 from kgrl.tree.cluster_tree import ClusterTree
+
+TASTES = "state.taste_"
+"""What the names of the taste state's tensors begin with."""
 
 
 def surroundings(data: HeteroData) -> Data:
@@ -66,9 +68,8 @@ def moved_tensors(tensors: Mapping[str, Tensor], match: Match, kg: Data, tree: C
                                                                      value=-1)
     rows = moved_rows(tensors["state.history.embedding"], place, kg)[: len(match.node)]
     moved = {**tensors, "state.history.embedding": rows, "policy.index.leaves": tree.leaves}
-    if start := below("state.taste_", tensors):
-        parts = moved_tastes(TasteTerms(**start), match, kg)._asdict()
-        moved |= {f"state.taste_{name}": part for name, part in parts.items()}
+    if (start := saved_tastes(tensors, {}, at=TASTES)) is not None:
+        moved |= {TASTES + name: part for name, part in moved_tastes(start, match, kg)._asdict().items()}
     last = sum(name.startswith("policy.biases.") for name in tensors) - 1
     kept = _kept_children(tree, tree.positions[match.item >= 0])
     for name in (f"policy.weights.{last}", f"policy.biases.{last}"):

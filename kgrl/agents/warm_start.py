@@ -32,7 +32,7 @@ def checked_start(
 
 
 def saved_tastes(
-    tensors: Mapping[str, Tensor], options: Mapping[str, Any], anew: bool = False
+    tensors: Mapping[str, Tensor], options: Mapping[str, Any], anew: bool = False, at: str = "network.taste.start_"
 ) -> TasteTerms | None:
     """What the taste state of a saved agent started from.
 
@@ -40,11 +40,12 @@ def saved_tastes(
         tensors: the agent's.
         options: what it is loaded with.
         anew: whether ``options`` may have others in its place, as its items are others.
+        at: what the names of its tensors begin with.
 
     Raises:
         ValueError: ``options`` have others, and may not, or the agent started from none.
     """
-    parts = below("network.taste.start_", tensors)
+    parts = below(at, tensors)
     if "tastes" in options and not (anew and parts):
         why = "the file has those that the agent started from" if parts else "the agent did not start from any"
         raise ValueError(expected("tastes", f"left out, as {why}", "some"))

@@ -106,8 +106,7 @@ def fit_relations(
     scale, count = float(np.mean(values**2)) if values.size else 0.0, values.shape[1]
     variance, rest = _first_guess(matrix, relation, scale)
     covariance = ItemCovariance(matrix, variance[relation], rest + error)
-    probes = np.random.default_rng(seed).choice([-1.0, 1.0], (sum(matrix.shape), PROBES))
-    solved = None
+    probes, solved = _probes(sum(matrix.shape), seed), None
     for _ in range(ROUNDS if scale > NOTHING else 0):
         solved = covariance.solve(np.concatenate([values, covariance.values(probes)], 1), LOOSE, solved)
         heard = covariance.transposed @ solved
@@ -127,6 +126,11 @@ def _first_guess(matrix: csr_matrix, relation: np.ndarray, scale: float) -> tupl
     weight = np.bincount(relation, weights=np.asarray(matrix.power(2).sum(0)).ravel())
     share = scale / 2 / max(len(weight), 1) * matrix.shape[0]
     return np.divide(share, weight, out=np.zeros(len(weight)), where=weight > 0), scale / 2
+
+
+def _probes(size: int, seed: int) -> np.ndarray:
+    """``[size, PROBES]``, independent, of mean 0 and variance 1: random signs, whose squares do not vary."""
+    return np.random.default_rng(seed).choice([-1.0, 1.0], (size, PROBES))
 
 
 def _of_relations(heard: np.ndarray, relation: np.ndarray, relations: int) -> np.ndarray:

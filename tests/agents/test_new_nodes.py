@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch_geometric.data import Data
 
-from kgrl.agents.new_nodes import heard_graph, moved_rows, prior_of_new_items
+from kgrl.agents.new_nodes import SURE, heard_graph, moved_rows, prior_of_new_items
 from kgrl.graph import knowledge_graph
 from kgrl.nn import TasteTerms
+from kgrl.pretrain.kg_tastes import through_kg
 
 
 def slow_spread(rows: dict[int, Tensor], edges: list[tuple[int, int]], nodes: int) -> Tensor:
@@ -49,30 +50,43 @@ def test_rows_of_items_alone_reach_new_items_over_entities() -> None:
     assert rows.view(-1).tolist() == [3, 1, 2, 2, 2, 2]  # the last two: the mean of all
 
 
-def films() -> Data:
-    """Items 0 to 4, of which 3 and 4 are new; entity 5 is rare (items 0 and 3), 6 common (0, 1, 2 and 3)."""
-    return knowledge_graph(torch.tensor([[0, 3, 0, 1, 2, 3], [5, 5, 6, 6, 6, 6]]), num_items=5)
+def films() -> tuple[Data, TasteTerms, Tensor]:
+    """40 items of four kinds, by which they are liked, and of colours, which say nothing; every fifth item is new."""
+    generator = torch.Generator().manual_seed(0)
+    item = torch.arange(40)
+    kind, colour = 40 + item % 4, 44 + torch.randint(5, (40,), generator=generator)
+    links = torch.stack([torch.cat([item, item]), torch.cat([kind, colour])])
+    kg = knowledge_graph(links, edge_type=torch.arange(2).repeat_interleave(40), num_items=40, num_nodes=51)
+    expected = torch.tensor([0.6, -0.4, 0.1, -0.3])[item % 4] + 0.05 * torch.randn(40, generator=generator)
+    noise = 0.1 + 0.1 * torch.rand(40, generator=generator)
+    return kg, TasteTerms(expected, torch.stack([2 * expected, -expected], 1), noise), item % 5 > 0
 
 
-def test_new_items_are_expected_to_be_like_those_that_share_rare_entities() -> None:
-    expected, nan = torch.tensor([1.0, 0.0, -0.4, torch.nan, torch.nan]), torch.tensor([True, True, True, False, False])
-    terms = TasteTerms(expected, torch.stack([2 * expected, -expected], 1), torch.tensor([0.1, 0.2, 0.3, 9, 9]))
-    found = prior_of_new_items(terms, nan, films())
-    assert torch.equal(found.expected[:3], expected[:3])
-    assert torch.equal(found.noise[:3], terms.noise[:3])
-    mean = (1.0 + (1.0 + 0.0 - 0.4) / 3) / 2  # entity by entity: item 0 counts twice as item 1 does, and more
-    torch.testing.assert_close(found.expected[3:], torch.tensor([mean, 0.2]))
-    torch.testing.assert_close(found.loading[3:], torch.tensor([[2 * mean, -mean], [0.4, -0.2]]))
-    spread = (1 + 4 + 1) * expected[:3].var(correction=0)
-    torch.testing.assert_close(found.noise[3:], torch.stack([(0.1 + 0.2) / 2 + spread, 0.2 + spread]))
-    found.checked("found")
+def test_new_items_are_expected_to_be_like_those_of_their_kind() -> None:
+    kg, terms, known = films()
+    hidden = TasteTerms(*(part.clone() for part in terms))
+    for part in hidden:
+        part[~known] = torch.nan  # not looked at
+    found = prior_of_new_items(hidden, known, kg).checked("found")
+    for ours, theirs in zip(found, terms, strict=True):
+        assert torch.equal(ours[known], theirs[known])
+    torch.testing.assert_close(found.expected[~known], terms.expected[~known], atol=0.12, rtol=0)
+    torch.testing.assert_close(found.loading[~known], terms.loading[~known], atol=0.24, rtol=0)
+    assert found.noise[~known].min() > terms.noise[known].mean()
+    through = through_kg(kg, terms, known * SURE)
+    assert torch.equal(found.expected[~known], through.expected[~known])
 
 
-def test_direct_links_are_heard_of_beside_shared_entities() -> None:
-    """New item 2 is the sequel of item 0, and shares an entity with item 1."""
-    kg = knowledge_graph(torch.tensor([[2, 2, 1], [0, 3, 3]]), num_items=3)
-    terms = TasteTerms(torch.tensor([1.0, 0.0, 7.0]), torch.ones(3, 1), torch.ones(3))
-    assert prior_of_new_items(terms, torch.tensor([True, True, False]), kg).expected[2] == 0.5
+@pytest.mark.parametrize("edges", [0, 3])
+def test_new_items_that_share_nothing_are_the_mean_item(edges: int) -> None:
+    """Without edges, and with entities that only one item has; the noise holds how much items differ."""
+    _, terms, known = films()
+    kg = knowledge_graph(torch.stack([torch.arange(edges), 40 + torch.arange(edges)]), num_items=40, num_nodes=51)
+    found = prior_of_new_items(terms, known, kg)
+    torch.testing.assert_close(found.expected[~known], terms.expected[known].mean().expand(8))
+    torch.testing.assert_close(found.loading[~known], terms.loading[known].mean(0).expand(8, 2))
+    spread = terms.expected[known].var(correction=0) + terms.loading[known].var(0, correction=0).sum()
+    torch.testing.assert_close(found.noise[~known], (terms.noise[known].mean() + spread).expand(8), rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize("inverse", [True, False])

@@ -11,9 +11,12 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.agents import TPGR
+from kgrl.agents.new_nodes import prior_of_new_items
 from kgrl.agents.tpgr_file import neighbour_vectors, surroundings
 from kgrl.datasets import from_frames
 from kgrl.graph import knowledge_graph
+from kgrl.nn import TasteTerms
+from kgrl.pretrain import item_tastes
 from kgrl.sessions import Sessions, raw_items
 from kgrl.simulator import RatedFeedback, Simulator
 from kgrl.tree import ClusterTree
@@ -121,15 +124,77 @@ def test_new_items_hang_beside_items_like_them(tmp_path, options, kg: bool) -> N
     if loaded.state.taste is not None:
         theirs, ours = agent.state.taste, loaded.state.taste
         assert torch.equal(ours.loading[old], theirs.loading)
-        mean, groups = theirs.expected.mean(), [theirs.expected[group_of(raw) :: GROUPS].mean() for raw in NEW]
-        wanted = (torch.stack(groups) + mean) / 2 if kg else mean.expand(4)  # their kind, and all books
-        torch.testing.assert_close(ours.expected[new], wanted)
+        known = torch.tensor([raw in OLD for raw in larger["item"].raw_id])
+        wanted = prior_of_new_items(ours, known, surroundings(larger))
+        torch.testing.assert_close(ours.expected[new], wanted.expected[new])
+        groups = torch.stack([theirs.loading[group_of(raw) :: GROUPS].mean(0) for raw in NEW])
+        mean = theirs.loading.mean(0)
+        near = torch.linalg.vector_norm(ours.loading[new] - (groups if kg else mean), dim=1)
+        assert (near < 0.5 * torch.linalg.vector_norm(groups - mean, dim=1)).all()  # their kind's, or all books'
         assert (ours.noise[new] > theirs.noise.mean()).all()
     shown = recommended(loaded, larger, 20)
     assert set(NEW) < set(shown[1])
     again = TPGR.load(saved(loaded, tmp_path), larger, USERS)
     assert recommended(again, larger, 20) == shown
     assert loaded.learn(play(loaded, Simulator(RatedFeedback(larger), horizon=6)))["gradient_steps"] == 1
+
+
+def tastes_of(items: Sequence[str], seed: int = 0) -> TasteTerms:
+    """The same of a book, wherever it stands."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = 0.3 * torch.randn(20, 3, generator=generator)[[int(raw[1:]) for raw in items]]
+    return TasteTerms(rows[:, 0], rows[:, 1:], 0.1 + rows[:, 0].square())
+
+
+def test_tastes_of_ones_own_are_kept_in_the_file(tmp_path) -> None:
+    data, given = books(OLD), tastes_of(OLD)
+    agent = trained(data, taste_channels=None, tastes=given)
+    assert agent.options["taste_channels"] == 2
+    assert all(torch.equal(part, theirs) for part, theirs in zip(agent.state.taste, given, strict=True))
+    assert agent.data_digest not in {trained(data).data_digest,
+                                     trained(data, taste_channels=2, tastes=tastes_of(OLD, 1)).data_digest}
+    path = saved(agent, tmp_path)
+    loaded = TPGR.load(path, data, USERS)
+    assert all(torch.equal(part, agent.state_dict()[name]) for name, part in loaded.state_dict().items())
+    assert loaded.data_digest == agent.data_digest
+    assert recommended(loaded, data) == recommended(agent, data)
+    other = books(OLD[::-1])
+    moved = TPGR.load(path, other, USERS)
+    assert all(torch.equal(part, theirs) for part, theirs in zip(moved.state.taste, tastes_of(OLD[::-1]), strict=True))
+    assert recommended(moved, other) == recommended(agent, data)
+    with pytest.raises(ValueError, match="`tastes` must be left out, as the file has those"):
+        TPGR.load(path, data, USERS, tastes=given)
+
+
+def test_another_catalogue_may_come_with_tastes_of_its_own(tmp_path) -> None:
+    path, larger = saved(trained(books(OLD), taste_channels=2), tmp_path), books([*NEW, *OLD])
+    given = tastes_of([*NEW, *OLD], seed=7)
+    loaded = TPGR.load(path, larger, USERS, tastes=given)
+    assert all(torch.equal(part, theirs) for part, theirs in zip(loaded.state.taste, given, strict=True))
+    with pytest.raises(ValueError, match="`tastes` must be of 20 items, got 16"):
+        TPGR.load(path, larger, USERS, tastes=tastes_of(OLD))
+    with pytest.raises(ValueError, match="`tastes` must be left out, as the agent did not start from any"):
+        TPGR.load(saved(trained(books(OLD), taste_channels=0), tmp_path), larger, USERS, tastes=given)
+
+
+@pytest.mark.parametrize(("options", "text"), [
+    ({"taste_channels": 3}, "`taste_channels` must be 2, the length of `tastes`, or left out, got 3"),
+    ({"taste_channels": 0}, "`tastes` must be left out, as taste_channels=0 is no taste state"),
+    ({"taste_channels": None, "preset": "paper"}, '`tastes` must be left out, as preset="paper" has no taste state'),
+    ({"taste_channels": 2, "tastes": tastes_of(OLD[:9])}, "`tastes` must be of 16 items, got 9"),
+    ({"taste_channels": 2, "tastes": tastes_of(OLD)._replace(noise=torch.zeros(16))},
+     "`tastes` must be of noise above 0"),
+])
+def test_tastes_that_do_not_fit_are_refused(options, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        TPGR(books(OLD), USERS, **({"tastes": tastes_of(OLD)} | options))
+
+
+def test_without_tastes_the_taste_state_is_of_the_ratings() -> None:
+    data = books(OLD)
+    found, wanted = TPGR(data, USERS).state.taste, item_tastes(data, USERS, 12)
+    assert all(torch.equal(part, theirs) for part, theirs in zip(found, wanted, strict=True))
+    assert TPGR(data, USERS, preset="paper").state.taste is None
 
 
 def test_new_items_without_a_kg_are_found_leaves_by_ratings(tmp_path) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from kgrl.agents import LinearGaussian
 from kgrl.factorization import Factors
 from kgrl.pretrain import factor_tastes, item_tastes
+from kgrl.pretrain.factor_tastes import _tastes
 from kgrl.pretrain.items import fitted_factors, ratings_of
 from kgrl.sessions import Sessions
 from tests.pretrain.test_tastes import ITEMS, USERS, data_of, some_ratings
@@ -91,6 +92,25 @@ def test_predicts_what_is_missing_better_than_if_it_were_0() -> None:
         errors[make] = float((agent._scores(sessions)[:, 8:] - truth[300:, 8:].clamp(-1, 1)).square().mean())
     fixed = float((truth[300:, 8:] - truth[:300, 8:].mean(0)).square().mean())
     assert errors[factor_tastes] < 0.7 * fixed < fixed < errors[item_tastes]
+
+
+def test_an_item_that_nobody_rated_is_the_mean_item() -> None:
+    """The others are what they would be without it; the noise holds by how much items differ."""
+    matrix, users = some_ratings(), torch.arange(20)
+    matrix[:20, [4, 9]] = torch.nan  # rated by others alone
+    found = factor_tastes(data_of(matrix), users, 2, factors=FACTORS, **FITTED)
+    rated = torch.ones(ITEMS, dtype=torch.bool).index_fill(0, torch.tensor([4, 9]), False)
+    column, item, value = ratings_of(data_of(matrix), users)
+    made = fitted_factors(column, item, value, (ITEMS, 20), dim=FACTORS, **FITTED).requires_grad_(False)
+    alone = _tastes(made, column, item, value, 2)
+    for ours, theirs in zip(found, alone, strict=True):
+        assert torch.equal(ours[rated], theirs[rated])
+    for ours in (found.expected, found.loading):
+        torch.testing.assert_close(ours[~rated], ours[rated].mean(0).expand_as(ours[~rated]))
+    mean = found.noise[rated].mean()
+    most = found.expected[rated].var(correction=0) + found.loading[rated].var(0, correction=0).sum()
+    assert (mean < found.noise[~rated]).all()
+    assert (found.noise[~rated] < mean + most).all()  # of the variance, a part is the estimates' own error
 
 
 def test_users_without_ratings_are_refused() -> None:
