@@ -110,7 +110,8 @@ def options() -> argparse.Namespace:
     args.start = args.start or ("kg" if args.new else "none")
     chosen = SETTINGS.get((args.dataset, args.world), ELSEWHERE).copy()
     interactions, backfill = chosen.pop("interactions"), chosen.pop("backfill")
-    args.interactions = interactions if args.interactions is None else args.interactions
+    if args.interactions is None:
+        args.interactions = interactions if args.start == "none" else interactions // 2  # a start saves half of the way
     args.backfill = backfill if args.backfill is None else args.backfill
     kind, _, count = args.backfill.partition(":")
     if args.backfill != "none" and not (kind in ("popular", "random") and count.isdecimal() and int(count)):
@@ -171,7 +172,7 @@ def main() -> None:
     tastes = timed("tastes", {
         "none": lambda: None,
         "ratings": lambda: factor_tastes(seen, train, length),
-        "kg": lambda: prior_of(kg, seen, train, length, own=new is None),  # what carries over to new items is to learn
+        "kg": lambda: prior_of(kg, seen, train, length),
     }[args.start])
     print(", ".join(f"{what} {spent:.1f} s" for what, spent in seconds.items()))
 

@@ -29,9 +29,9 @@ NAMED = 5
 """How many items that a user liked are named above the picks."""
 
 
-def prior_of(kg: Data, data: HeteroData, users: Tensor, dim: int = 8, *, own: bool = True) -> TasteTerms:
+def prior_of(kg: Data, data: HeteroData, users: Tensor, dim: int = 8) -> TasteTerms:
     """:func:`kgrl.pretrain.kg_tastes`; where the KG has no triple, what is left of it: the ratings alone."""
-    return kg_tastes(kg, data, users, dim, own=own) if kg.num_edges else factor_tastes(data, users, dim)
+    return kg_tastes(kg, data, users, dim) if kg.num_edges else factor_tastes(data, users, dim)
 
 
 def priors_with_controls(kg: Data, data: HeteroData, users: Tensor, dim: int = 8) -> dict[str, TasteTerms]:
