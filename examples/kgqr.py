@@ -1,6 +1,10 @@
 """KGQR on a data set with a KG: load, pre-train the embeddings, train against the simulator, show what was learned.
 
+On MovieLens a fifth of the films is new: nobody has rated them yet when the agent is made and trained. In the end it
+recommends these alone, and scores stand beside those of a prior with the KG, with a shuffled one and without any.
+
     python examples/kgqr.py                                            # MovieLens-100K
+    python examples/kgqr.py --new 0                                    # no new films: all of them in training
     python examples/kgqr.py --dataset book-crossing --source FOLDER    # the paper's world; --world taste for the other
     python examples/kgqr.py --dataset synthetic                        # a made world, whose tastes follow the KG
 
@@ -24,16 +28,18 @@ from torch_geometric.data import HeteroData
 from kgrl.agents import KGQR
 from kgrl.agents.random import Random
 from kgrl.candidates import relation_words
-from kgrl.datasets import MovieLens10M, node_names, popular_items, split_users
+from kgrl.datasets import MovieLens10M, as_released, node_names, popular_items, renumbered, split_items, split_users
 from kgrl.evaluate import METRICS, Scores, evaluate, score
 from kgrl.experiments.arguments import agent_options, check_source, number_from, whole_from, world_name
 from kgrl.experiments.data_sets import DATASETS
-from kgrl.experiments.report import held, plot_curve, score_table, session_pages
+from kgrl.experiments.new_item_report import new_item_picks, new_item_scores, prior_of, priors_with_controls
+from kgrl.experiments.report import held, plot_curve, score_table, session_pages, share_of_way
 from kgrl.files import whole_file
 from kgrl.graph import knowledge_graph, shuffled, without_edges
 from kgrl.options import expected
 from kgrl.pretrain import factor_tastes, pretrain_entities
 from kgrl.simulator import FeedbackModel, PlantedFeedback, PredictedFeedback, Simulator
+from kgrl.simulator.bounds import ALL_KNOWING, RANDOM
 from kgrl.train import fit
 
 WITH_KG: dict[str, Callable[..., Any]] = {
@@ -44,6 +50,9 @@ BEYOND_THE_PAPER = {"streak_state": True, "taste_channels": 8}
 
 # what --set cannot give KGQR: what this script gives it, and what is no text
 OWN = ("kg", "embedding", "popular", "aggregator", "tastes", "seed", "candidates")
+
+NEW = {"book-crossing": 0.0, "synthetic": 0.0}  # elsewhere a fifth of the items is new
+STARTS = ("none", "ratings", "kg")
 
 # chosen on validation users (README, "How the settings were chosen"); everything else is KGQR's default
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
@@ -63,6 +72,8 @@ ELSEWHERE = {"interactions": 20_480, "backfill": "popular:300", **BEYOND_THE_PAP
 READING = """Each pick of the agent, the simulator's feedback (👍: liked), and how the KG leads to it from something
 that the user liked before: over the rarest entity that they have in common. This tells why the pick was a candidate;
 to choose it from the candidates is what the agent has learned."""
+READING_NEW = """Nobody had rated any of these when the agent was made and trained. The KG leads to each from something
+that the user rated well, over the rarest entity that they have in common."""
 
 
 def options() -> argparse.Namespace:
@@ -74,12 +85,15 @@ def options() -> argparse.Namespace:
     add("--world", choices=["heldout", "kgqr", "taste", "planted"], help="how the simulator is fitted; default: "
         "heldout (chosen on held-out ratings); kgqr (the paper's) for book-crossing, planted (made) for synthetic")
     add("--eta", type=number_from(0), default=0.1, help="weight of the streak term")
+    add("--new", type=number_from(0), metavar="SHARE", help="of the items, held out as new: recommended only after "
+        "training; default: 0.2, and 0 for book-crossing and synthetic")
+    add("--start", choices=STARTS, help="what is expected of the items before training: nothing, what the training "
+        "users' ratings say, or what they say through the KG, of new items too; default: kg with new items, else none")
     add("--kg", choices=["real", "shuffled", "none"], default="real", help="controls: shuffled tails, or no KG at all")
     add("--aggregator", default="mean", help="mean, concat, neighbor, gat or relational")
     add("--interactions", type=whole_from(32), help="items shown in training; default: what the data set needs")
     add("--backfill", help="popular:N or random:N items added to the candidates, or none")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="any other option of KGQR, e.g. gamma=0.8")
-    add("--warm", action="store_true", help="start from tastes of the items that the training users' ratings give")
     add("--sessions", type=whole_from(1), default=32, help="sessions a rollout")
     add("--seed", type=int, default=0, help="of the agent; the split and the world have seed 0")
     add("--out", type=Path, default=Path("runs/kgqr"), help="folder of the results")
@@ -90,15 +104,20 @@ def options() -> argparse.Namespace:
     except argparse.ArgumentTypeError as error:
         parser.error(f"--world {error}")
     check_source(parser, args.source, [args.dataset])
+    args.new = NEW.get(args.dataset, 0.2) if args.new is None else args.new
+    if args.new >= 1:
+        parser.error(expected("--new", "a share of the items, below 1", args.new, "0 holds none out"))
+    args.start = args.start or ("kg" if args.new else "none")
     chosen = SETTINGS.get((args.dataset, args.world), ELSEWHERE).copy()
     interactions, backfill = chosen.pop("interactions"), chosen.pop("backfill")
-    args.interactions = interactions if args.interactions is None else args.interactions
+    if args.interactions is None:
+        args.interactions = interactions if args.start == "none" else interactions // 2  # a start saves half of the way
     args.backfill = backfill if args.backfill is None else args.backfill
     kind, _, count = args.backfill.partition(":")
     if args.backfill != "none" and not (kind in ("popular", "random") and count.isdecimal() and int(count)):
         parser.error(expected("--backfill", "popular:N or random:N with N of at least 1, or none", args.backfill))
     given = agent_options(parser, args.set, KGQR, OWN)
-    chosen |= {"lr": 1e-3} if args.warm else {}  # higher ones forget the start
+    chosen |= {"lr": 1e-3} if args.start != "none" else {}  # higher ones forget the start
     args.agent = chosen | {"backfill": None if kind == "none" else (kind, int(count))} | given
     return args
 
@@ -133,24 +152,35 @@ def main() -> None:
         return result
 
     data = timed("data", lambda: load(args))
+    noun = data.provenance.get("item_noun", "item")
+    seen, old, new = data, None, None
+    if args.new:  # `seen` is all that the agent may know: nothing that anybody thinks of a new item
+        data = renumbered(data, seed=0)
+        old, new = split_items(data, args.new, seed=0)
+        seen = as_released(data, new)
     train, valid, test = split_users(data, train=0.7, valid=0.1, seed=0)
-    popular = popular_items(data, train)
-    kg = knowledge_graph(data)
-    kg = {"real": lambda: kg, "shuffled": lambda: shuffled(kg, seed=0), "none": lambda: without_edges(kg)}[args.kg]()
+    popular = popular_items(seen, train)
+    real = knowledge_graph(seen)
+    kg = {"real": real, "shuffled": shuffled(real, seed=0), "none": without_edges(real)}[args.kg]
     embedding = None if args.kg == "none" else timed("TransE", lambda: pretrain_entities(
         kg, model="TransE", dim=50, seed=0, cache=args.data / args.dataset / "embeddings"))
     feedback = timed("world", lambda: feedback_of(args.world, data))
-    world = Simulator(feedback, eta=args.eta, horizon=32, first=popular)
+    world = Simulator(feedback, eta=args.eta, horizon=32, first=popular, items=old)
     bounds = world.bounds(valid, train)
     print(f"{bounds}\n(on {len(valid)} validation users)")
+    length = args.agent.get("taste_channels", 8)
+    tastes = timed("tastes", {
+        "none": lambda: None,
+        "ratings": lambda: factor_tastes(seen, train, length),
+        "kg": lambda: prior_of(kg, seen, train, length),
+    }[args.start])
     print(", ".join(f"{what} {spent:.1f} s" for what, spent in seconds.items()))
 
-    length = args.agent.get("taste_channels", 8)
-    tastes = timed("tastes", lambda: factor_tastes(data, train, length)) if args.warm else None
     agent = KGQR(kg, embedding=embedding, popular=popular, aggregator=args.aggregator, tastes=tastes, seed=args.seed,
-                 **args.agent)
+                 **args.agent).restrict(old)
     curve = fit(agent, world, train, eval_users=valid, interactions=args.interactions, evaluate_every=1_024,
-                sessions=args.sessions, checkpoint=args.out, evaluate_first=args.warm, seed=args.seed, watch=show)
+                sessions=args.sessions, checkpoint=args.out, evaluate_first=tastes is not None, seed=args.seed,
+                watch=show)
     levels = {name: bounds.metrics(name)["reward"] for name in bounds.lines}    # of the same users as the curve
     levels["random candidate"] = evaluate(Random(agent.candidates), world, valid).reward
     plot_curve(curve, levels, args.out / "learning_curve.png",
@@ -161,11 +191,21 @@ def main() -> None:
     scores["random candidate"] = evaluate(Random(agent.candidates), world, test)
     scores |= {name: score(sessions, bounds.num_relevant) for name, sessions in bounds.lines.items()}
     print(f"\n{len(test)} test users; p: paired Wilcoxon test of KGQR against the row\n{score_table(scores, 'KGQR')}")
-    write(args, curve, levels, scores, seconds, bounds.upper)
     pages = session_pages(scores["KGQR"].sessions, range(3), agent.candidates, node_names(data).__getitem__,
                           relation_words(data).__getitem__)
+    on_new: dict[str, Scores] = {}
+    page = f"# Sessions of test users\n\n{READING}\n\n{pages}"
+    if new is not None:
+        priors = timed("priors", lambda: priors_with_controls(real, seen, train))
+        on_new = new_item_scores(agent, priors, feedback, new, train, test)
+        print(f"\n{len(new)} new {noun}s, the same test users; reward: mean feedback (η = 0); way: from random to "
+              f"all-knowing\n{score_table(on_new, 'KGQR', way=(RANDOM, ALL_KNOWING))}")
+        picks = new_item_picks(agent, data, new, test, feedback.threshold)
+        print(f"\n{picks}")
+        page = f"# New {noun}s for a test user\n\n{READING_NEW}\n\n{picks}\n{page}"
+    write(args, curve, levels, scores, seconds, bounds.upper, on_new)
     with whole_file(args.out / "recommendations.md") as temporary:
-        temporary.write_text(f"# Sessions of test users\n\n{READING}\n\n{pages}", encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8")
     agent.save(args.out / "agent.safetensors")
     print(f"wrote metrics.json, learning_curve.png, recommendations.md and agent.safetensors to {args.out}/")
 
@@ -177,7 +217,7 @@ def show(row: Any) -> None:
 
 def write(
     args: argparse.Namespace, curve: list[Any], levels: dict[str, float], scores: dict[str, Scores], seconds: Any,
-    upper: float,
+    upper: float, on_new: dict[str, Scores],
 ) -> None:
     """Everything measured, as metrics.json; curve and levels are of the validation users."""
     metrics = {
@@ -188,6 +228,10 @@ def write(
         "test": {name: {metric: getattr(row, metric) for metric in METRICS} for name, row in scores.items()},
         "test_upper_bound": upper, "levels": levels, "curve": curve,
     }
+    if on_new:
+        metrics["new_items"] = {
+            name: {metric: getattr(row, metric) for metric in METRICS}
+            | {"way": share_of_way(row, on_new[RANDOM], on_new[ALL_KNOWING])} for name, row in on_new.items()}
     with whole_file(args.out / "metrics.json") as temporary:
         temporary.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
 

@@ -59,11 +59,13 @@ def test_kgqr(small_ml100k, tmp_path):
     said = run(*arguments)
     order = ["before linking: 800 ratings", "after linking: 800 ratings", "taste share", "1,024 interactions",
              "2,048 interactions", "8 test users", "| KGQR |", "| random candidate |", "| all-knowing |",
-             "| best fixed list |", "| most liked list |", "| random |", "wrote "]
+             "| best fixed list |", "| most liked list |", "| random |", "10 new films, the same test users",
+             "| prior alone, KG |", "| prior alone, shuffled KG |", "| prior alone, no KG |", "## 10 new films for user",
+             "wrote "]
     places = [said.index(part) for part in order]
     assert places == sorted(places)
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert [row["interactions"] for row in metrics["curve"]] == [1024, 2048]
+    assert [row["interactions"] for row in metrics["curve"]] == [0, 1024, 2048]
     assert all(row["reward"] <= metrics["test_upper_bound"] for row in metrics["test"].values())
     shown = said[said.index("most liked list"):].split()[3]  # the curve's users are the printed bounds' users
     assert float(shown) == round(metrics["levels"]["most liked list"], 3)
@@ -72,8 +74,31 @@ def test_kgqr(small_ml100k, tmp_path):
     assert "has the same director as Film " in page
     assert "m.d" not in page  # no machine's ids
     assert "Film " in page
+    on_new = metrics["new_items"]
+    assert list(on_new) == [
+        "KGQR", "prior alone, KG", "prior alone, shuffled KG", "prior alone, no KG",
+        "list that knows the new items' feedback", "all-knowing", "random"]
+    assert (on_new["random"]["way"], on_new["all-knowing"]["way"]) == (0, 1)
+    assert on_new["random"]["reward"] < on_new["all-knowing"]["reward"]
+    places = [int(row.partition(".")[0]) for row in said.splitlines() if re.match(r"\d+\. Film \d+", row)]
+    assert places == list(range(1, 11))  # all of the new films, and each once
+    ten = said[said.index("## 10 new films"):said.index("wrote ")].strip()
+    assert re.search(r"(rated [25] of 5): has the same director as Film \d+", ten.replace("(rated", "rated"))
+    assert ten in page
     again = run(*arguments)  # goes on from the checkpoint: nothing is left to train, and the scores are the same
     assert again[again.index("8 test users"):] == said[said.index("8 test users"):]
+
+
+def test_kgqr_without_new_items(small_ml100k, tmp_path):
+    pytest.importorskip("matplotlib")
+    said = run("--source", str(small_ml100k), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"),
+               "--world", "taste", "--interactions", "1024", "--backfill", "popular:5", "--set", "gradient_steps=1",
+               "--new", "0")
+    assert "new films" not in said
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert "new_items" not in metrics
+    assert [row["interactions"] for row in metrics["curve"]] == [1024]  # nothing is known before
+    assert (tmp_path / "out" / "recommendations.md").read_text().startswith("# Sessions of test users")
 
 
 def test_kgqr_in_the_made_world(tmp_path):
@@ -133,6 +158,9 @@ def test_tpgr_on_a_file_of_ratings_with_kgqrs_state(small_ml100k, tmp_path):
     ("kgqr --world planted", "--world must be a world that ml-100k has, got 'planted'"),
     ("kgqr --dataset synthetic --source f", "--source is of no use: synthetic data are made"),
     ("kgqr --dataset netflix", "invalid choice: 'netflix'"),
+    ("kgqr --new 1", "--new must be a share of the items, below 1, got 1.0"),
+    ("kgqr --new=-1", "--new: must be a finite number of at least 0, got '-1'"),
+    ("kgqr --start warm", "--start: invalid choice: 'warm'"),
     ("kgqr --interactions 0", "--interactions: must be a whole number of at least 32, got '0'"),
     ("tpgr --set gamma", "`--set` must be NAME=VALUE"),
     ("tpgr --set gama=0.8", "did you mean 'gamma'?"),
@@ -154,12 +182,13 @@ def test_a_wrong_argument_ends_the_script_at_once(command, text, tmp_path, monke
 
 
 @pytest.mark.parametrize(("arguments", "world", "interactions", "backfill"), [
-    ([], "heldout", 30_720, ("popular", 300)),
+    ([], "heldout", 15_360, ("popular", 300)),
+    (["--new", "0"], "heldout", 30_720, ("popular", 300)),
     (["--backfill", "none", "--interactions", "64"], "heldout", 64, None),
-    (["--backfill", "random:7"], "heldout", 30_720, ("random", 7)),
-    (["--backfill", "random:7", "--set", 'backfill=["fill", 3]'], "heldout", 30_720, ["fill", 3]),
+    (["--backfill", "random:7"], "heldout", 15_360, ("random", 7)),
+    (["--backfill", "random:7", "--set", 'backfill=["fill", 3]'], "heldout", 15_360, ["fill", 3]),
     (["--dataset", "book-crossing"], "kgqr", 20_480, ("random", 300)),
-    (["--dataset", "ml-20m"], "heldout", 20_480, ("popular", 300)),
+    (["--dataset", "ml-20m"], "heldout", 10_240, ("popular", 300)),
     (["--dataset", "synthetic"], "planted", 20_480, ("popular", 300)),
 ])
 def test_what_kgqr_makes_of_its_arguments(arguments, world, interactions, backfill, monkeypatch):
@@ -168,6 +197,23 @@ def test_what_kgqr_makes_of_its_arguments(arguments, world, interactions, backfi
     args = runpy.run_path(script)["options"]()
     assert (args.world, args.interactions, args.agent["backfill"]) == (world, interactions, backfill)
     assert args.agent["streak_state"] is True
+
+
+@pytest.mark.parametrize(("arguments", "new", "start", "lr"), [
+    ([], 0.2, "kg", 1e-3),
+    (["--new", "0"], 0, "none", None),  # KGQR's own
+    (["--new", "0", "--start", "ratings"], 0, "ratings", 1e-3),
+    (["--start", "none"], 0.2, "none", None),
+    (["--set", "lr=0.01"], 0.2, "kg", 0.01),
+    (["--dataset", "ml-1m"], 0.2, "kg", 1e-3),
+    (["--dataset", "book-crossing"], 0, "none", None),
+    (["--dataset", "synthetic", "--new", "0.5"], 0.5, "kg", 1e-3),
+])
+def test_how_many_items_are_new_and_what_kgqr_starts_from(arguments, new, start, lr, monkeypatch):
+    script = str(ROOT / "examples" / "kgqr.py")
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    args = runpy.run_path(script)["options"]()
+    assert (args.new, args.start, args.agent.get("lr")) == (new, start, lr)
 
 
 def test_a_data_sets_test_users_may_be_those_from_an_id_on(small_ml100k, tmp_path, monkeypatch):

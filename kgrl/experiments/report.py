@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -16,20 +17,31 @@ from kgrl.sessions import Sessions
 from kgrl.tree.cluster_tree import ClusterTree
 
 
-def score_table(scores: Mapping[str, Scores], ours: str) -> str:
+def score_table(scores: Mapping[str, Scores], ours: str, way: tuple[str, str] | None = None) -> str:
     """A Markdown table of mean scores, with the p-value of ``ours`` against each other row.
 
     Args:
         scores: of every recommender, on the same users.
         ours: the row the others are compared with (two-sided paired Wilcoxon test over users, on the reward).
+        way: two rows, e.g. random and all-knowing; a column says how much of the way from the first one's reward to the
+            second one's each row goes.
     """
-    lines = ["| | reward | precision | recall | F1 | difference | p |", "|---|---|---|---|---|---|---|"]
+    columns = ["", "reward", *(["way"] if way else []), "precision", "recall", "F1", "difference", "p"]
+    lines = [f"|{'|'.join(f' {column} ' if column else ' ' for column in columns)}|", "|---" * len(columns) + "|"]
     for name, row in scores.items():
-        means = " | ".join(f"{getattr(row, metric):.4f}" for metric in METRICS)
+        cells = [f"{getattr(row, metric):.4f}" for metric in METRICS]
+        if way:
+            cells.insert(1, f"{share_of_way(row, scores[way[0]], scores[way[1]]):.0%}")
+        means = " | ".join(cells)
         test = compare(scores[ours], row)
         versus = "| | |" if name == ours else f"| {test.difference:+.4f} | {test.p_value:.2g} |"
         lines.append(f"| {name} | {means} {versus}")
     return "\n".join(lines)
+
+
+def share_of_way(row: Scores, low: Scores, high: Scores) -> float:
+    """How much of the way from the reward of ``low`` to that of ``high`` a row goes; NaN where these are equal."""
+    return (row.reward - low.reward) / (high.reward - low.reward) if high.reward != low.reward else math.nan
 
 
 def held(curve: Iterable[Mapping[str, float]], level: float, times: int = 3) -> int | None:
@@ -97,6 +109,22 @@ def _line(
         liked: Tensor = session.before(step).liked[0]
         cells.append(_why(candidates, item, liked[liked >= 0], name, relation))
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+def reasons(
+    items: Iterable[int], liked: Tensor, candidates: KHopCandidates | None, name: Callable[[int], str],
+    relation: Callable[[str], Role] = role_of,
+) -> list[str]:
+    """How the KG leads to each of ``items`` from what a user liked, in words: over the rarest entity in common.
+
+    Args:
+        items: item ids.
+        liked: ``[L]``, item ids.
+        candidates: the rule that explains. ``None``: nothing to explain, and each reason is "–".
+        name: what a node of the KG is called, see :func:`session_pages`.
+        relation: what one of its relations is called, likewise.
+    """
+    return ["–" if candidates is None else _why(candidates, item, liked, name, relation) for item in items]
 
 
 def _why(
