@@ -35,11 +35,13 @@ class Row:
         make: the agent, from what it may see and a KG.
         graph: the KG that it is made with, in place of the data set's.
         control: whether the same with a shuffled KG is a line, too.
+        needs_past: whether it has nothing to go by where there is no past.
     """
 
     make: Callable[[ColdStart, Data], Any]
     graph: Callable[[ColdStart], Data] = lambda split: split.kg
     control: bool = False
+    needs_past: bool = False
 
     def agent(self, split: ColdStart, shuffling: int | None = None) -> Any:
         """The agent, or with ``shuffling``, a seed, its control."""
@@ -48,11 +50,12 @@ class Row:
 
 
 def kg_prior(split: ColdStart, kg: Data) -> LinearGaussian:
-    """An item not rated is one received with 0."""
+    """An item that a user did not rate is one that she received with 0."""
     return LinearGaussian(kg_tastes(kg, split.data, split.train, TASTE, unrated="zero"))
 
 
 def kg_profile(split: ColdStart, kg: Data) -> KGProfile:
+    """A like is 1, anything else 0."""
     return KGProfile.from_data(kg, split.data, split.train, old=split.old)
 
 
@@ -69,7 +72,7 @@ def warm_model(split: ColdStart, kg: Data) -> LinearGaussian:
 ROWS: dict[str, Row] = {
     "KG profile": Row(kg_profile, control=True),
     "KG prior": Row(kg_prior, control=True),
-    "Tf-idf profile": Row(lambda split, kg: TfIdfProfile(kg), control=True),
+    "Tf-idf profile": Row(lambda split, kg: TfIdfProfile(kg), control=True, needs_past=True),
     "Random": Row(lambda split, kg: Random(num_items=split.logs.num_items)),
     "Popularity that knows": Row(popularity_that_knows),
     "Warm model that knows half": Row(warm_model),

@@ -27,6 +27,7 @@ class TfIdfProfile(Scorer):
     """
 
     items: Tensor
+    features: Tensor
 
     def __init__(self, kg: Data, least: int = 3) -> None:
         super().__init__()
