@@ -16,6 +16,8 @@ from kgrl.sessions import Sessions
 
 KIND = "KGProfile agent"
 """What its files are marked with."""
+PARTS = ("expected", "noise", "start", "column", "value")
+"""The buffers that are the model."""
 
 
 class KGProfile(Scorer):
@@ -88,7 +90,7 @@ class KGProfile(Scorer):
     @property
     def likes(self) -> SparseTasteTerms:
         """The model."""
-        return _terms(self.options["num_features"], **dict(self.named_buffers()))
+        return _terms(self.options["num_features"], **{name: getattr(self, name) for name in PARTS})
 
     def _scores(self, sessions: Sessions, explore: bool = False) -> Tensor:
         """``[B, N]``, −∞ for what was shown."""

@@ -33,4 +33,4 @@ def release_years(data: HeteroData) -> Tensor:
                                   list(store.keys()), f'set data["item"].year, a LongTensor [N], {UNKNOWN}: unknown'))
     # the last one counts: "2001: A Space Odyssey (1968)", "Dracula (1931) (V)"
     found = pd.Series(list(store.title), dtype=object).str.extract(r"^.*\((\d{4})\)", expand=False)
-    return torch.from_numpy(pd.to_numeric(found).fillna(UNKNOWN).to_numpy("int64"))
+    return torch.from_numpy(pd.to_numeric(found).fillna(UNKNOWN).to_numpy("int64", copy=True))
