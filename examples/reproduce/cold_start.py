@@ -22,8 +22,8 @@ from kgrl.experiments.arguments import check_source, own_file, whole_from
 from kgrl.experiments.cold_results import Case, cold_sheet, measured
 from kgrl.experiments.cold_rows import ROWS, Row, plain_row
 from kgrl.experiments.cold_start import ColdStart, View
+from kgrl.experiments.data_sets import DATASETS
 from kgrl.experiments.page import fill
-from kgrl.experiments.setting import DATASETS
 from kgrl.experiments.sheet import write_sheet
 from kgrl.files import whole_file
 from kgrl.version import __version__
