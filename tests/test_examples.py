@@ -60,8 +60,8 @@ def test_kgqr(small_ml100k, tmp_path):
     order = ["before linking: 800 ratings", "after linking: 800 ratings", "taste share", "1,024 interactions",
              "2,048 interactions", "8 test users", "| KGQR |", "| random candidate |", "| all-knowing |",
              "| best fixed list |", "| most liked list |", "| random |", "10 new films, the same test users",
-             "| prior alone, KG |", "| prior alone, shuffled KG |", "| prior alone, no KG |", "## 10 new films for user",
-             "wrote "]
+             "| prior alone, KG |", "| prior alone, shuffled KG |", "| prior alone, no KG |",
+             "## 10 new films for user", "wrote "]
     places = [said.index(part) for part in order]
     assert places == sorted(places)
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())

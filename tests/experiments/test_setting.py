@@ -212,3 +212,64 @@ def test_raw_files_that_are_there_are_used(synthetic, tmp_path, monkeypatch):
     loaded = Setting.load("ml-1m", "taste", root=tmp_path, source="raw", device="meta")
     assert asked == [((tmp_path / "ml-1m",), {"source": "raw"})]
     assert (loaded.dataset, loaded.eta, loaded.device.type) == ("ml-1m", 0.1, "meta")
+
+
+@pytest.fixture(scope="module")
+def released(synthetic):
+    return Setting(synthetic, "taste-new-1-past-3", dataset="synthetic", horizon=4)
+
+
+def test_agents_are_made_from_what_was_before_the_new_items(synthetic, released):
+    rated = released.data["user", "rates", "item"].edge_index[1]
+    assert not torch.isin(rated, released.new).any()
+    assert torch.equal(torch.cat([released.old, released.new]).sort().values, torch.arange(40))
+    assert len(released.new) == 8
+    assert torch.equal(released.data["item"].new.nonzero().view(-1), released.new)
+    # whoever is liked by nobody comes last, in an order that says nothing: items are numbered at random
+    assert set(released.popular[-8:].tolist()) >= set(released.new.tolist()) - set(rated.tolist())
+    raw = released.everything["item"].raw_id
+    assert not torch.equal(raw, synthetic["item"].raw_id)
+    assert torch.equal(raw.sort().values, synthetic["item"].raw_id)
+    # the world is the same, whatever was released: fitted to all ratings
+    world = Setting(synthetic, "taste", dataset="synthetic", horizon=4).feedback
+    assert released.feedback.num_items == world.num_items
+    assert released.everything["user", "rates", "item"].num_edges == synthetic["user", "rates", "item"].num_edges
+
+
+def test_training_shows_old_items_and_the_test_new_ones_after_a_past(released):
+    played = released.simulator.play_random(released.test, torch.Generator().manual_seed(0))
+    assert torch.isin(played.items, released.old).all()
+    tested = released.test_simulator.play_random(released.test, torch.Generator().manual_seed(0))
+    assert tested.begin == 3
+    assert torch.isin(tested.items[:, 3:], released.new).all()
+    past = tested.items[:, :3]
+    assert torch.isin(past[past >= 0], released.old).all()
+
+
+def test_without_new_items_both_worlds_are_one(synthetic):
+    plain = Setting(synthetic, "taste", dataset="synthetic")
+    assert plain.test_simulator is plain.simulator
+    assert plain.data is plain.everything is synthetic
+    other = Setting(synthetic, "taste-users-1", dataset="synthetic")
+    assert other.name == "synthetic/taste-users-1/eta-0.1"
+    assert not torch.equal(other.test, plain.test)
+    assert len({plain.digest, other.digest, Setting(synthetic, "taste-new-0", dataset="synthetic").digest,
+                Setting(synthetic, "taste-new-1", dataset="synthetic").digest}) == 4
+
+
+def test_controls_keep_the_items_and_lose_the_links(released):
+    assert released.kg_of("none").edge_index.size(1) == 0
+    assert released.kg_of("shuffled").num_items == released.kg.num_items
+    assert not torch.equal(released.kg_of("shuffled").edge_index, released.kg.edge_index)
+    assert released.kg_of("real") is released.kg
+    with pytest.raises(ValueError, match="did you mean 'shuffled'"):
+        released.kg_of("shufled")
+
+
+def test_the_prior_tells_new_items_apart_where_the_kg_explains_tastes(synthetic):
+    planted = Setting(synthetic, "planted-new-0", dataset="synthetic", horizon=4)
+    means = planted.feedback.mean_feedback(planted.train)[planted.new]
+    told = planted.prior("real").expected[planted.new]
+    assert told.std() > 0
+    assert float(torch.corrcoef(torch.stack([means, told]))[0, 1]) > 0.3
+    assert float(planted.prior("none").expected[planted.new].std()) < 1e-6

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-import kgrl.experiments.methods  # noqa: F401
+import kgrl.experiments.methods
+import kgrl.experiments.new_item_methods  # noqa: F401
 from kgrl.datasets.kgcn import from_kgcn
 from kgrl.experiments.method import METHODS
 from kgrl.experiments.render import sheet
@@ -44,7 +45,8 @@ def kgcn(tmp_path_factory):
 def worlds(synthetic, kgcn):
     return {"predicted": Setting(synthetic, "kgqr", 0.1, dataset="synthetic", horizon=6),
             "logged": Setting(synthetic, "logged", 0.1, dataset="synthetic", horizon=6),
-            "files": Setting(kgcn, "taste", 0.1, dataset="files", horizon=6)}
+            "files": Setting(kgcn, "taste", 0.1, dataset="files", horizon=6),
+            "new": Setting(synthetic, "taste-new-0-past-4", 0.1, dataset="synthetic", horizon=6)}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def cells(tmp_path_factory):
     return tmp_path_factory.mktemp("cells")
 
 
-@pytest.mark.parametrize("world", ["predicted", "logged", "files"])
+@pytest.mark.parametrize("world", ["predicted", "logged", "files", "new"])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_method_everywhere(worlds, cells, name, world):
     setting, method = worlds[world], METHODS[name]

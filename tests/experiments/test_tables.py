@@ -2,13 +2,15 @@ import re
 
 import pytest
 
-import kgrl.experiments.methods  # noqa: F401
+import kgrl.experiments.methods
+import kgrl.experiments.new_item_methods  # noqa: F401
 from kgrl.evaluate import METRICS
 from kgrl.experiments import paper
 from kgrl.experiments.data_sets import DATASETS
 from kgrl.experiments.method import METHODS
 from kgrl.experiments.setting import WORLDS
 from kgrl.experiments.tables import TABLES, table_of
+from kgrl.experiments.variant import Variant
 
 
 def test_every_row_is_a_known_method():
@@ -35,11 +37,12 @@ def test_a_table_is_made_as_the_paper_has_it(table):
     assert len(set(table.rows.values())) == len(table.rows)  # no row twice
     ours = {"kgqr-figure4": "KGQR (1000 candidates)", "kgqr-paper-state": "KGQR (paper's state)",
             "kgqr-backfill": "KGQR-KG in the backfill", "kgqr-warm-start": "KGQR (warm start)",
-            }.get(table.name, table.name.split("-")[0].upper())
+            "new-items": "KGQR with prior",
+            "kgqr-controls": "KGQR (random backfill)"}.get(table.name, table.name.split("-")[0].upper())
     assert table.rows[table.ours] == ours
     for dataset, world in (world.split("/") for world in table.worlds):
         assert dataset in DATASETS
-        assert world in WORLDS
+        assert Variant.read(world)[0] in WORLDS
         if table.paper:
             assert paper.beside(table.paper, dataset, 0.1, table.stand_in)[1]
 
