@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from kgrl.evaluate import evaluate
+from kgrl.simulator import Simulator
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -19,6 +22,8 @@ SMALLER = {
     'model="TransE", dim=50, seed=0': 'model="TransE", dim=50, seed=0, epochs=2',
     "num_candidates=1000,": "num_candidates=1000, gradient_steps=4,",
     "interactions=50_000, evaluate_every=1_024, sessions=64": "interactions=256, evaluate_every=256, sessions=8",
+    "lr=1e-3, seed=0).restrict(old)": "lr=1e-3, gradient_steps=4, seed=0).restrict(old)",
+    "interactions=20_480, seed=0": "interactions=256, sessions=8, seed=0",
     "RatedFeedback(data)": "RatedFeedback(data, relevant_above=0.0)",
     "interactions=2_000_000, evaluate_every=200_000, sessions=1_024":
         "interactions=512, evaluate_every=512, sessions=8",
@@ -52,6 +57,12 @@ def test_training_and_scores_are_there(ran: dict[str, Any]) -> None:
     assert [row["interactions"] for row in ran["curve"]] == [256]
     scores = ran["scores"]
     assert all(len(scores.per_user[name]) == len(ran["test"]) for name in ("reward", "precision", "recall", "f1"))
+
+
+def test_new_items_are_served_and_were_not_seen(ran: dict[str, Any]) -> None:
+    shown = evaluate(ran["scout"], Simulator(ran["world"].feedback, horizon=32, items=ran["new"]), ran["test"]).sessions
+    assert torch.isin(shown.items, ran["new"]).all()
+    assert not torch.isin(ran["before"]["user", "rates", "item"].edge_index[1], ran["new"]).any()
 
 
 def test_tpgr_walks_the_attached_tree(ran: dict[str, Any]) -> None:
