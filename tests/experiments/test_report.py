@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from scipy.stats import wilcoxon
 
 from kgrl.candidates import KHopCandidates
 from kgrl.evaluate import score
-from kgrl.experiments.report import held, plot_curve, score_table, session_pages, tree_page
+from kgrl.experiments.report import held, plot_curve, reasons, score_table, session_pages, share_of_way, tree_page
 from kgrl.graph import knowledge_graph
 from kgrl.sessions import Sessions
 from kgrl.tree import ClusterTree
@@ -47,6 +49,14 @@ def test_table_against_a_hand_written_one():
     ]
 
 
+def test_table_with_the_share_of_the_way():
+    rows = {"KGQR": scores([0.5, 0.5]), "low": scores([0.25, 0.0]), "high": scores([0.5, 0.75])}
+    table = score_table(rows, "KGQR", way=("low", "high")).splitlines()
+    assert table[0] == "| | reward | way | precision | recall | F1 | difference | p |"
+    assert [row.split(" | ")[2] for row in table[2:]] == ["75%", "0%", "100%"]
+    assert math.isnan(share_of_way(rows["low"], rows["low"], rows["low"]))  # there is no way
+
+
 def test_the_figure_is_a_whole_png(tmp_path):
     pytest.importorskip("matplotlib")
     plot_curve(curve(0.1, 0.4, 0.3), {"random": 0.0, "all-knowing": 1.0}, tmp_path / "curve.png", "a title")
@@ -72,6 +82,15 @@ def test_sessions_tell_why_each_item_was_a_candidate():
     names[0], names[4] = "Fargo | uncut", ""  # a bar would end the cell
     assert "has the same director as Fargo &#124; uncut |" in session_pages(
         sessions, [0], KHopCandidates(kg), names.__getitem__)
+
+
+def test_reasons_of_single_items():
+    kg = knowledge_graph(torch.tensor([[0, 1, 2], [3, 3, 4]]), num_nodes=5, num_items=3, relation_names=["director"],
+                         edge_type=torch.zeros(3, dtype=torch.long))
+    names, liked = ["Fargo", "Blood Simple", "Alien", "Joel Coen", "Ridley Scott"], torch.tensor([0])
+    told = reasons([1, 2], liked, KHopCandidates(kg), names.__getitem__)
+    assert told == ["shares the director Joel Coen with Fargo", "– (backfill: the KG links it to nothing liked before)"]
+    assert reasons([1], liked, None, names.__getitem__) == ["–"]
 
 
 def test_sessions_without_candidates_have_nothing_to_explain():
