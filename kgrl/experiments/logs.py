@@ -45,7 +45,7 @@ class Logs:
         ratings = normalised_ratings(data)
         positive = ratings.values > ratings.threshold
         order = ratings.users.argsort(stable=True)
-        if tuple(data.rating_scale[:2]) == BINARY:
+        if tuple(data.rating_scale[:2]) == BINARY[:2]:
             order = order[positive[order]]
         item = ratings.items[order]
         is_new = torch.zeros(ratings.num_items, dtype=torch.bool).index_fill_(0, new, True)

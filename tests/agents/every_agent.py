@@ -21,6 +21,7 @@ from kgrl.agents import (
     GreedySVD,
     GRU4Rec,
     HLinearUCB,
+    KGProfile,
     LinearGaussian,
     LinearUCB,
     Random,
@@ -77,6 +78,7 @@ def _tpgr(**options: Any) -> nn.Module:
 AGENTS: dict[str, Callable[[], nn.Module]] = {
     "GreedySVD": lambda: GreedySVD.from_ratings(data(), TRAIN, dim=3, epochs=3),
     "LinearGaussian": lambda: LinearGaussian.from_ratings(data(), TRAIN, dim=3),
+    "KGProfile": lambda: KGProfile.from_data(knowledge_graph(data()), data(), TRAIN),
     "LinearUCB": lambda: LinearUCB(_vectors()),
     "HLinearUCB": lambda: HLinearUCB(_vectors(), hidden_channels=2),
     "GRU4Rec": lambda: GRU4Rec.from_ratings(data(), TRAIN, pretrained=False, dim=4, epochs=1),
