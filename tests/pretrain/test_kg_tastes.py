@@ -18,9 +18,10 @@ from kgrl.graph import knowledge_graph, shuffled, without_edges
 from kgrl.nn import TasteState, TasteTerms
 from kgrl.pretrain import factor_tastes, item_features, item_tastes, kg_tastes, relation_regression
 from kgrl.pretrain.item_features import ItemFeatures
-from kgrl.pretrain.kg_tastes import UNRATED, observations, through_kg
+from kgrl.pretrain.kg_tastes import UNRATED, _design, observations, through_kg
 from kgrl.rollout import rollout
 from kgrl.simulator import RatedFeedback, Simulator
+from tests.pretrain.test_item_features import random_graph
 
 ITEMS, KINDS, USERS, TRAIN = 60, 6, 150, 100
 NOISE = 0.04
@@ -78,13 +79,16 @@ def some_counts(seed: int = 0) -> Tensor:
 
 
 def commonness(features: ItemFeatures) -> np.ndarray:
-    """With loops, for items that all have entities of each relation."""
+    """With loops; a relation whose entities are all as common has no column, an item without entities is average."""
     links = features.matrix.toarray() > 0
     columns = []
     for relation in range(len(features.names)):
         mine = links[:, features.relation == relation]
-        mean = np.array([np.mean([np.log(mine[:, e].sum()) for e in np.flatnonzero(row)]) for row in mine])
-        columns.append((mean - mean.mean()) / mean.std())
+        mean = np.array([np.mean([np.log(mine[:, e].sum()) for e in np.flatnonzero(row)]) if row.any() else np.nan
+                         for row in mine])
+        if np.nanstd(mean) > 1e-9:
+            apart = np.nan_to_num(mean - np.nanmean(mean))
+            columns.append(apart / np.sqrt((apart**2).mean()))
     return np.stack(columns, 1)
 
 
@@ -103,7 +107,7 @@ def test_equals_the_dense_solution(part: str, monkeypatch) -> None:
     made, known = through_kg(kg, base, seen), seen.numpy() > 0
     features = item_features(kg)
     x = np.concatenate([features.matrix.toarray(), commonness(item_features(kg, least=1))], 1)
-    relation = np.concatenate([features.relation, [2, 2]])
+    relation = np.concatenate([features.relation, [2]])  # kinds are all as common
     fit = fits[part == "loading"]
     values = getattr(base, part).view(ITEMS, -1).double().numpy()
     mean, error = values[known].mean(0), (base.noise.double().numpy() / seen.clamp(min=1).numpy())
@@ -129,11 +133,22 @@ def test_a_new_items_noise_is_what_is_not_known_of_it(monkeypatch) -> None:
     x = np.concatenate([features.matrix.toarray(), commonness(item_features(kg, least=1))], 1)
     wanted = base.noise[known].double().numpy().mean()
     for fit, count in zip(fits, (1, 3), strict=True):
-        v = np.diag(fit.variance[np.concatenate([features.relation, [2, 2]])])
+        v = np.diag(fit.variance[np.concatenate([features.relation, [2]])])
         c = x[known] @ v @ x[known].T + np.diag(fit.covariance.diagonal)
         left = v - v @ x[known].T @ np.linalg.solve(c, x[known] @ v)
         wanted = wanted + count * (np.diag(x @ left @ x.T)[NEW.numpy()] + fit.rest)
     np.testing.assert_allclose(made.noise[NEW].numpy(), wanted, rtol=0.03)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_block_of_its_own_says_how_common_the_entities_are(seed: int) -> None:
+    kg = random_graph(seed)
+    (matrix, relation), features = _design(kg), item_features(kg)
+    known = features.matrix.shape[1]
+    np.testing.assert_array_equal(matrix[:, :known].toarray(), features.matrix.toarray())
+    wanted = commonness(item_features(kg, least=1))
+    np.testing.assert_allclose(matrix[:, known:].toarray(), wanted, atol=1e-12)
+    assert relation.tolist() == [*features.relation.tolist(), *[len(features.names)] * wanted.shape[1]]
 
 
 @pytest.mark.parametrize("unrated", ["unknown", "zero"])
