@@ -31,12 +31,12 @@ OPTIONS: dict[str, Any] = {
     "hidden_channels": 32, "weight_decay": 1e-4, "taste_channels": TASTE}
 
 
-def kgqr(control: str, prior: bool = False, **fixed: Any) -> Callable[..., nn.Module]:
+def kgqr(control: str, prior: bool = False, own: bool = True, **fixed: Any) -> Callable[..., nn.Module]:
     """KGQR on a KG or its control; ``prior``: from what the training users' ratings tell of items through that KG."""
 
     def made(setting: Setting, seed: int, **options: Any) -> nn.Module:
         embedding = None if control == "none" else setting.entities_of(control)
-        start = {"tastes": setting.prior(control, own=False), "lr": 1e-3} if prior else {}
+        start = {"tastes": setting.prior(control, own=own), "lr": 1e-3} if prior else {}
         return KGQR(setting.kg_of(control), embedding=embedding, seed=seed, horizon=setting.horizon,
                     **{**OPTIONS, **start, **fixed, **options})
 
@@ -48,9 +48,9 @@ def vectors(setting: Setting, control: str = "real") -> Any:
     return setting.entities_of(control)[: setting.kg.num_items]
 
 
-def prior_alone(control: str, setting: Setting, seed: int) -> LinearGaussian:
+def prior_alone(control: str, setting: Setting, seed: int, completeness: bool = False) -> LinearGaussian:
     """What is expected of items through the KG or its control, and of the user by her feedback: nothing is learned."""
-    return LinearGaussian(setting.prior(control))
+    return LinearGaussian(setting.prior(control, completeness=completeness))
 
 
 def list_by_kg(control: str, setting: Setting, seed: int) -> FixedList:
@@ -64,6 +64,11 @@ for control, name in NAMES.items():
         register(Method(f"Fixed list by KG{name}", partial(list_by_kg, control), needs=("kg",)))
     register(Method(f"KGQR, new items{name}", kgqr(control), training=TRAINING, needs=("kg",)))
     register(Method(f"KGQR with prior{name}", kgqr(control, prior=True), training=TRAINING, needs=("kg",)))
+register(Method("KGQR with prior (cross-fitted)", kgqr("real", prior=True, own=False), training=TRAINING,
+                needs=("kg",)))
+register(Method("KG prior (with completeness)", partial(prior_alone, "real", completeness=True), needs=("kg",)))
+register(Method("KG prior (with completeness) (shuffled KG)", partial(prior_alone, "shuffled", completeness=True),
+                needs=("kg",)))
 register(Method("KGQR with prior (γ = 0.3)", kgqr("real", prior=True, gamma=0.3), training=TRAINING, needs=("kg",)))
 register(Method("KGQR with prior (relational)", kgqr("real", prior=True, aggregator="relational"), training=TRAINING,
                 needs=("kg",)))

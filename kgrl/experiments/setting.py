@@ -217,10 +217,11 @@ class Setting:
         made = item_tastes if self.world == "logged" else factor_tastes
         return made(self.data, self.train, TASTE)
 
-    def prior(self, control: str = "real", own: bool = True, dim: int = TASTE) -> TasteTerms:
+    def prior(self, control: str = "real", own: bool = True, completeness: bool = False) -> TasteTerms:
         """Of the items, new ones included, through :meth:`kg_of` ``control``; see :func:`kgrl.pretrain.kg_tastes`."""
         unrated = "zero" if self.world == "logged" else "unknown"
-        return kg_tastes(self.kg_of(control), self.data, self.train, dim, unrated=unrated, own=own)
+        return kg_tastes(self.kg_of(control), self.data, self.train, TASTE, unrated=unrated, own=own,
+                         completeness=completeness)
 
     @Shared
     def feedback(self) -> FeedbackModel:

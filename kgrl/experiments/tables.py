@@ -60,9 +60,10 @@ _BASELINES = _itself("Random", "Popularity", "Popularity (shrunken)", "Most rate
                      "DDPG-KNN (k=N)", "DQN-R")
 _KGQR = ("reward", "precision", "recall")
 _NEW = _itself("Random", "Fixed list by KG", "Fixed list by KG (shuffled KG)", "KG prior", "KG prior (shuffled KG)",
-               "LinearUCB (KG vectors)", "DQN-R (KG vectors)", "KGQR, new items", "KGQR, new items (shuffled KG)",
+               "KG prior (with completeness)", "KG prior (with completeness) (shuffled KG)", "LinearUCB (KG vectors)", "DQN-R (KG vectors)", "KGQR, new items", "KGQR, new items (shuffled KG)",
                "KGQR, new items (no KG)", "KGQR with prior", "KGQR with prior (shuffled KG)",
-               "KGQR with prior (no KG)", "KGQR with prior (relational)", "KGQR with prior (γ = 0.3)")
+               "KGQR with prior (no KG)", "KGQR with prior (cross-fitted)", "KGQR with prior (relational)",
+               "KGQR with prior (γ = 0.3)")
 _STEPS = ("from backfill to KGQR, one part after the other, with the same options: KGQR-KG (which is DQN-R) in the "
           "backfill, the most liked items alone; with KG vectors (KGQR-GCN-CS); with graph convolution (KGQR-CS); with "
           "k-hop candidates (KGQR)")

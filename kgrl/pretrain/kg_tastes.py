@@ -25,7 +25,7 @@ UNRATED: dict[str, Callable[..., TasteTerms]] = {"unknown": factor_tastes, "zero
 
 def kg_tastes(
     kg: Data, data: HeteroData, users: Tensor, dim: int = 8, *, unrated: str = "unknown", own: bool = True,
-    seed: int = 0,
+    completeness: bool = False, seed: int = 0,
 ) -> TasteTerms:
     r"""What is expected of every item before any interaction, items that nobody has rated included.
 
@@ -62,6 +62,11 @@ def kg_tastes(
         own: whether an item's own ratings count. ``False``: every item is told by the others like it, as if nobody had
             rated it (cross-fitted in ten parts). What an agent then learns of old items beyond that is of a kind that
             carries over to new ones; from terms of their own there would be little left to learn.
+        completeness: whether an item may be told by how much the KG has of it, beside what it has: by its number of
+            entities per relation. Entries grow with fame, after release, as awards come: of an old item the KG says
+            more the better it was liked, and of a new one little. So by default the regression knows these numbers, so
+            as not to put them down to entities, and does not use them. ``True`` where old and new entries are equally
+            complete.
         seed: of the ratings' model, of the traces' estimates and of the parts.
 
     Returns:
@@ -73,7 +78,8 @@ def kg_tastes(
     one_of("unrated", unrated, UNRATED)
     _check_items(kg, int(data["item"].num_nodes))
     seen = observations(data, users, unrated)
-    return through_kg(kg, UNRATED[unrated](data, users, dim, seed=seed), seen, own=own, seed=seed)
+    return through_kg(kg, UNRATED[unrated](data, users, dim, seed=seed), seen, own=own,
+                      completeness=completeness, seed=seed)
 
 
 def observations(data: HeteroData, users: Tensor, unrated: str) -> Tensor:
@@ -93,7 +99,9 @@ def observations(data: HeteroData, users: Tensor, unrated: str) -> Tensor:
     return seen * len(users)
 
 
-def through_kg(kg: Data, base: TasteTerms, seen: Tensor, *, own: bool = True, seed: int = 0) -> TasteTerms:
+def through_kg(
+    kg: Data, base: TasteTerms, seen: Tensor, *, own: bool = True, completeness: bool = False, seed: int = 0
+) -> TasteTerms:
     """Terms of all items from the terms of those that were seen; see :func:`kg_tastes`.
 
     Args:
@@ -101,13 +109,15 @@ def through_kg(kg: Data, base: TasteTerms, seen: Tensor, *, own: bool = True, se
         base: of the N items; what it says of items never seen does not matter.
         seen: ``[N]``, how often each was; 0: all that is known of it comes through the KG.
         own: whether what was seen of an item itself counts.
+        completeness: whether how much the KG has of an item counts, see :func:`kg_tastes`.
         seed: of the traces' estimates and of the parts.
 
     Raises:
         ValueError: a KG of another number of items, ``seen`` of another shape, or no item was seen.
     """
     _check_items(kg, len(base.expected))
-    return through_features(*_design(kg), base, seen, own=own, seed=seed)
+    matrix, relation, told = _design(kg, completeness)
+    return through_features(matrix, relation, base, seen, told=told, own=own, seed=seed)
 
 
 def _check_items(kg: Data, num_items: int) -> None:
@@ -116,25 +126,40 @@ def _check_items(kg: Data, num_items: int) -> None:
                                   "knowledge_graph(data) makes it"))
 
 
-def _design(kg: Data) -> tuple[csr_matrix, np.ndarray]:
-    """The features to regress on, with a block of its own that says how common an item's entities are."""
-    features, common = item_features(kg), _commonness(item_features(kg, least=1))
-    block = int(features.relation.max(initial=-1)) + 1
-    matrix = hstack([features.matrix, csr_matrix(common)]).tocsr()
-    return matrix, np.concatenate([features.relation, np.full(common.shape[1], block)])
+def _design(kg: Data, completeness: bool) -> tuple[csr_matrix, np.ndarray, np.ndarray]:
+    """Features to regress on, the relation of each, and which may tell of an item.
+
+    Beside the items' entities: how common these are, and how many there are.
+    """
+    features, every = item_features(kg), item_features(kg, least=1)
+    common, number = _commonness(every)
+    blocks = [features.matrix, csr_matrix(common), csr_matrix(number)]
+    first = int(features.relation.max(initial=-1)) + 1
+    relation = np.concatenate([features.relation, np.repeat([first, first + 1], [common.shape[1], number.shape[1]])])
+    return hstack(blocks).tocsr(), relation, (relation <= first) | completeness
 
 
-def _commonness(features: ItemFeatures) -> np.ndarray:
-    """``[N, R]``, the mean log number of items that an item's entities are linked to, standardised, per relation."""
+def _commonness(features: ItemFeatures) -> tuple[np.ndarray, np.ndarray]:
+    """Two numbers per relation, standardised, ``[N, R]`` or fewer each: of an item's entities, and of how many it has.
+
+    The mean log number of items that its entities are linked to; and the log number of its entities, and whether there
+    are any.
+    """
     links = features.matrix.copy()
     links.data[:] = 1
     size = np.log(np.bincount(links.indices, minlength=links.shape[1]))
     group = csr_matrix((np.ones(len(size)), (np.arange(len(size)), features.relation)),
                        shape=(len(size), len(features.names)))
     count = (links @ group).toarray()
-    mean = (links.multiply(size) @ group).toarray() / np.maximum(count, 1)
     there = count > 0
-    centre = (mean * there).sum(0) / np.maximum(there.sum(0), 1)
-    deviation = np.where(there, mean - centre, 0.0)
+    mean = (links.multiply(size) @ group).toarray() / np.maximum(count, 1)
+    return _standard(mean, there), _standard(np.concatenate([np.log1p(count), there], 1))
+
+
+def _standard(columns: np.ndarray, there: np.ndarray | None = None) -> np.ndarray:
+    """Columns of mean 0 and variance 1, those that do not vary left out; 0 where there is nothing."""
+    there = np.ones_like(columns, dtype=bool) if there is None else there
+    centre = (columns * there).sum(0) / np.maximum(there.sum(0), 1)
+    deviation = np.where(there, columns - centre, 0.0)
     spread = np.sqrt((deviation**2).mean(0))
     return deviation[:, spread > 1e-9] / spread[spread > 1e-9]

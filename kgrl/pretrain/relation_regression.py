@@ -45,20 +45,25 @@ class RelationRegression:
         """``[n', K]``, the values expected of items with the features ``matrix [n', M]``."""
         return matrix @ self.effects
 
-    def unseen(self, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def unseen(self, matrix: csr_matrix | None = None, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """What :meth:`predict` and :meth:`spread` would say of the items learned from, had they not been among them.
 
         Each is told by the nine tenths of the items that it is not among, and by their mean; the variances remain those
         of all.
 
+        Args:
+            matrix: their features ``[n, M]``, as far as they may tell of them; ``None``: as they were learned from.
+            seed: of the parts, and of the variance's draws.
+
         Returns:
             ``[n, K]`` and ``[n]``.
         """
+        matrix = self.covariance.matrix if matrix is None else matrix
         made, spread = np.zeros_like(self.values), np.full(len(self.values), self.rest)
         fold = np.random.default_rng(seed).permutation(len(self.values)) % FOLDS
         for part in np.unique(fold):
             held, kept = fold == part, fold != part
-            some, values, features = self.covariance.rows(kept), self.values[kept], self.covariance.matrix[held]
+            some, values, features = self.covariance.rows(kept), self.values[kept], matrix[held]
             mean = values.sum(0) / max(len(values), 1)
             made[held] = mean + features @ some.effects(some.solve(values - mean, LOOSE))
             spread[held] += some.posterior_variance(features, DRAWS, seed)
