@@ -60,7 +60,8 @@ _BASELINES = _itself("Random", "Popularity", "Popularity (shrunken)", "Most rate
                      "DDPG-KNN (k=N)", "DQN-R")
 _KGQR = ("reward", "precision", "recall")
 _NEW = _itself("Random", "Fixed list by KG", "Fixed list by KG (shuffled KG)", "KG prior", "KG prior (shuffled KG)",
-               "KG prior (with completeness)", "KG prior (with completeness) (shuffled KG)", "LinearUCB (KG vectors)", "DQN-R (KG vectors)", "KGQR, new items", "KGQR, new items (shuffled KG)",
+               "KG prior (with completeness)", "KG prior (with completeness) (shuffled KG)",
+               "LinearUCB (KG vectors)", "DQN-R (KG vectors)", "KGQR, new items", "KGQR, new items (shuffled KG)",
                "KGQR, new items (no KG)", "KGQR with prior", "KGQR with prior (shuffled KG)",
                "KGQR with prior (no KG)", "KGQR with prior (cross-fitted)", "KGQR with prior (relational)",
                "KGQR with prior (γ = 0.3)")

@@ -141,14 +141,42 @@ def test_a_new_items_noise_is_what_is_not_known_of_it(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_a_block_of_its_own_says_how_common_the_entities_are(seed: int) -> None:
+def test_blocks_of_their_own_say_how_common_the_entities_are_and_how_many(seed: int) -> None:
     kg = random_graph(seed)
-    (matrix, relation), features = _design(kg), item_features(kg)
-    known = features.matrix.shape[1]
+    (matrix, relation, told), features = _design(kg, completeness=False), item_features(kg)
+    known, every = features.matrix.shape[1], item_features(kg, least=1)
     np.testing.assert_array_equal(matrix[:, :known].toarray(), features.matrix.toarray())
-    wanted = commonness(item_features(kg, least=1))
-    np.testing.assert_allclose(matrix[:, known:].toarray(), wanted, atol=1e-12)
-    assert relation.tolist() == [*features.relation.tolist(), *[len(features.names)] * wanted.shape[1]]
+    common = commonness(every)
+    up_to = known + common.shape[1]
+    np.testing.assert_allclose(matrix[:, known:up_to].toarray(), common, atol=1e-12)
+    number = np.stack([np.asarray((every.matrix[:, every.relation == r] != 0).sum(1)).ravel()
+                       for r in range(len(every.names))], 1)
+    columns = [column for column in (*np.log1p(number).T, *(number > 0).T.astype(float)) if column.std() > 1e-9]
+    wanted = np.stack([(column - column.mean()) / column.std() for column in columns], 1)
+    np.testing.assert_allclose(matrix[:, up_to:].toarray(), wanted, atol=1e-12)
+    assert told.tolist() == [True] * up_to + [False] * wanted.shape[1]
+    assert _design(kg, completeness=True)[2].all()
+    assert len(set(relation[known:up_to])) == len(set(relation[up_to:])) == 1
+
+
+def test_how_much_the_kg_has_of_an_item_tells_nothing_unless_asked() -> None:
+    """Liked items have more entities, all of which mean nothing: as a KG has more of famous films."""
+    rng, items = np.random.default_rng(0), 400
+    liking = rng.standard_normal(items)
+    number = np.clip(np.round(4 + 2 * liking), 1, 12).astype(int)
+    head = np.repeat(np.arange(items), number)
+    tail = items + rng.integers(100, size=len(head))
+    kg = knowledge_graph(torch.from_numpy(np.stack([head, tail])), num_items=items)
+    base = TasteTerms(torch.from_numpy(0.2 * liking).float(), torch.zeros(items, 1), torch.full((items,), 0.1))
+    new = torch.arange(300, items)
+    seen = torch.full((items,), 50).index_fill(0, new, 0)
+
+    def told(completeness: bool) -> float:
+        found = through_kg(kg, base, seen, completeness=completeness).expected[new]
+        return float(torch.corrcoef(torch.stack([found, base.expected[new]]))[0, 1])
+
+    assert told(completeness=True) > 0.8
+    assert abs(told(completeness=False)) < 0.3
 
 
 @pytest.mark.parametrize("unrated", ["unknown", "zero"])
