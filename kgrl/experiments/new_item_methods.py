@@ -16,6 +16,7 @@ from torch import nn
 
 from kgrl.agents.dqn_r import DQNR
 from kgrl.agents.fixed_list import FixedList
+from kgrl.agents.kg_profile import KGProfile
 from kgrl.agents.kgqr import KGQR
 from kgrl.agents.linear_gaussian import LinearGaussian
 from kgrl.agents.linear_ucb import LinearUCB
@@ -76,3 +77,12 @@ register(Method("DQN-R (KG vectors)", lambda setting, seed: DQNR(
     vectors(setting), seed=seed, horizon=setting.horizon, **{k: v for k, v in OPTIONS.items() if k != "variant"}),
     training=TRAINING, needs=("kg",)))
 register(Method("LinearUCB (KG vectors)", lambda setting, seed: LinearUCB(with_ones(vectors(setting))), needs=("kg",)))
+
+
+def profile(control: str, setting: Setting, seed: int) -> KGProfile:
+    """A user's liking of every (relation, entity), from what she liked so far: it needs a past, or goes by the items."""
+    return KGProfile.from_data(setting.kg_of(control), setting.data, setting.train, old=setting.old)
+
+
+for control in ("real", "shuffled"):
+    register(Method(f"KG profile{NAMES[control]}", partial(profile, control), needs=("kg",)))
