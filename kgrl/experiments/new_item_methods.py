@@ -80,7 +80,7 @@ register(Method("LinearUCB (KG vectors)", lambda setting, seed: LinearUCB(with_o
 
 
 def profile(control: str, setting: Setting, seed: int) -> KGProfile:
-    """A user's liking of every (relation, entity), from what she liked so far: it needs a past, or goes by the items."""
+    """By the entities of what a user liked so far; where she has no past, by what the KG tells of items at first."""
     return KGProfile.from_data(setting.kg_of(control), setting.data, setting.train, old=setting.old)
 
 

@@ -62,9 +62,13 @@ _KGQR = ("reward", "precision", "recall")
 _NEW = _itself("Random", "Fixed list by KG", "Fixed list by KG (shuffled KG)", "KG prior", "KG prior (shuffled KG)",
                "KG prior (with completeness)", "KG prior (with completeness) (shuffled KG)",
                "KG profile", "KG profile (shuffled KG)", "LinearUCB (KG vectors)", "DQN-R (KG vectors)",
-               "KGQR, new items", "KGQR, new items (shuffled KG)", "KGQR, new items (no KG)", "KGQR with prior", "KGQR with prior (shuffled KG)",
-               "KGQR with prior (no KG)", "KGQR with prior (cross-fitted)", "KGQR with prior (relational)",
-               "KGQR with prior (γ = 0.3)")
+               "KGQR, new items", "KGQR, new items (shuffled KG)", "KGQR, new items (no KG)", "KGQR with prior",
+               "KGQR with prior (shuffled KG)", "KGQR with prior (no KG)",
+               "KGQR with prior (cross-fitted)", "KGQR with prior (relational)", "KGQR with prior (γ = 0.3)")
+_NEW_WORLDS = (("ml-100k/heldout", ""), ("ml-100k/heldout", "-ever"), ("ml-100k/logged", ""),
+               ("ml-100k/logged", "-ever"), ("ml-100k/logged", "-past-32"), ("book-crossing/logged", ""),
+               ("book-crossing/logged", "-past-32"), ("book-crossing/kgqr", ""), ("book-crossing/taste", ""),
+               ("synthetic/planted", ""))
 _STEPS = ("from backfill to KGQR, one part after the other, with the same options: KGQR-KG (which is DQN-R) in the "
           "backfill, the most liked items alone; with KG vectors (KGQR-GCN-CS); with graph convolution (KGQR-CS); with "
           "k-hop candidates (KGQR)")
@@ -105,10 +109,7 @@ TABLES = {table.name: table for table in (
           note="warm start: the taste state begins where a matrix factorization of the training users' ratings puts "
                "it; Linear-Gaussian (factors) begins there and stays"),
     Table("new-items", "New items: neither rated nor shown before", _NEW, ("reward",), "KGQR with prior", etas=(0.0,),
-          worlds=tuple(f"{world}-new-{split}{rest}" for world, rest in (
-              ("ml-100k/heldout", ""), ("ml-100k/heldout", "-ever"), ("ml-100k/logged", ""), ("ml-100k/logged", "-ever"),
-              ("ml-100k/logged", "-past-32"), ("book-crossing/logged", ""), ("book-crossing/logged", "-past-32"),
-              ("book-crossing/kgqr", ""), ("book-crossing/taste", ""), ("synthetic/planted", "")) for split in (0, 1, 2)),
+          worlds=tuple(f"{world}-new-{split}{rest}" for world, rest in _NEW_WORLDS for split in (0, 1, 2)),
           pooled=True,
           note="a fifth of the items is new; best fixed list: knows the training users' feedback on the new items; KG "
                "prior: no interaction; without a KG, new items are all alike to a prior, and it picks as Random does"),
