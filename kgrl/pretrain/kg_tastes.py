@@ -48,7 +48,9 @@ def kg_tastes(
 
     So an item with many ratings follows its own, an item with none its entities, and where the KG says nothing the
     result is that of the ratings alone. An item without ratings has the mean noise, and what is not known of its terms
-    on top.
+    on top. That is as honest as the ratings' model is of rated items: the factorization's noise is measured on the
+    ratings fitted to, which is more than a world of its kind of predictions has and less than people's next ratings do
+    (of MovieLens-100K's new films, squared errors are half the variance in the one, 2.4 times it in the others).
 
     Args:
         kg: of ``data``, from :func:`kgrl.graph.knowledge_graph`.
@@ -60,7 +62,7 @@ def kg_tastes(
             ``"zero"``, received with 0, as in :class:`kgrl.simulator.RatedFeedback`: then an item without any rating
             is one that everybody passed by, unless it is new.
         own: whether an item's own ratings count. ``False``: every item is told by the others like it, as if nobody had
-            rated it (cross-fitted in ten parts). What an agent then learns of old items beyond that is of a kind that
+            rated it (cross-fitted in ten parts), with the noise of such an item. What an agent then learns of old items beyond that is of a kind that
             carries over to new ones; from terms of their own there would be little left to learn.
         completeness: whether an item may be told by how much the KG has of it, beside what it has: by its number of
             entities per relation. Entries grow with fame, after release, as awards come: of an old item the KG says
