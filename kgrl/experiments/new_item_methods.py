@@ -65,8 +65,8 @@ for control, name in NAMES.items():
         register(Method(f"Fixed list by KG{name}", partial(list_by_kg, control), needs=("kg",)))
     register(Method(f"KGQR, new items{name}", kgqr(control), training=TRAINING, needs=("kg",)))
     register(Method(f"KGQR with prior{name}", kgqr(control, prior=True), training=TRAINING, needs=("kg",)))
-register(Method("KGQR with prior (cross-fitted)", kgqr("real", prior=True, own=False), training=TRAINING,
-                needs=("kg",)))
+    register(Method(f"KGQR with prior (cross-fitted){name}", kgqr(control, prior=True, own=False), training=TRAINING,
+                    needs=("kg",)))
 register(Method("KG prior (with completeness)", partial(prior_alone, "real", completeness=True), needs=("kg",)))
 register(Method("KG prior (with completeness) (shuffled KG)", partial(prior_alone, "shuffled", completeness=True),
                 needs=("kg",)))

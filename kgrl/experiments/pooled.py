@@ -53,8 +53,8 @@ def pooled_sheet(table: Table, group: str, splits: Sequence[Results]) -> Sheet:
     shares = {label: _shares(splits, bounds, method) for label, method in table.rows.items()}
     rows = []
     for label, method in table.rows.items():
-        rewards = [[cell.scores["reward"] for cell in each.of(method)] for each in splits]
-        texts = [f"{statistics.mean(seeds):.4f}" if seeds else MISSING for seeds in rewards]
+        by_split = [[cell.scores["reward"] for cell in each.of(method)] for each in splits]
+        texts = [f"{statistics.mean(seeds):.4f}" if seeds else MISSING for seeds in by_split]
         rows.append([label, *texts, _spread(shares[label]), str(len(shares[label]) or MISSING),
                      *_ahead(shares[label], shares.get(f"{label} (shuffled KG)", {}))])
     rows.append([])

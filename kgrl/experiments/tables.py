@@ -64,7 +64,8 @@ _NEW = _itself("Random", "Fixed list by KG", "Fixed list by KG (shuffled KG)", "
                "KG profile", "KG profile (shuffled KG)", "LinearUCB (KG vectors)", "DQN-R (KG vectors)",
                "KGQR, new items", "KGQR, new items (shuffled KG)", "KGQR, new items (no KG)", "KGQR with prior",
                "KGQR with prior (shuffled KG)", "KGQR with prior (no KG)",
-               "KGQR with prior (cross-fitted)", "KGQR with prior (relational)", "KGQR with prior (γ = 0.3)")
+               "KGQR with prior (cross-fitted)", "KGQR with prior (cross-fitted) (shuffled KG)",
+               "KGQR with prior (relational)", "KGQR with prior (γ = 0.3)")
 _NEW_WORLDS = (("ml-100k/heldout", ""), ("ml-100k/heldout", "-ever"), ("ml-100k/logged", ""),
                ("ml-100k/logged", "-ever"), ("ml-100k/logged", "-past-32"), ("book-crossing/logged", ""),
                ("book-crossing/logged", "-past-32"), ("book-crossing/kgqr", ""), ("book-crossing/taste", ""),
