@@ -62,8 +62,9 @@ def kg_tastes(
             ``"zero"``, received with 0, as in :class:`kgrl.simulator.RatedFeedback`: then an item without any rating
             is one that everybody passed by, unless it is new.
         own: whether an item's own ratings count. ``False``: every item is told by the others like it, as if nobody had
-            rated it (cross-fitted in ten parts), with the noise of such an item. What an agent then learns of old items beyond that is of a kind that
-            carries over to new ones; from terms of their own there would be little left to learn.
+            rated it (cross-fitted in ten parts), with the noise of such an item. What an agent then learns of old items
+            beyond that is of a kind that carries over to new ones; from terms of their own little would be left to
+            learn.
         completeness: whether an item may be told by how much the KG has of it, beside what it has: by its number of
             entities per relation. Entries grow with fame, after release, as awards come: of an old item the KG says
             more the better it was liked, and of a new one little. So by default the regression knows these numbers, so
