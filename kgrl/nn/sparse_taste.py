@@ -69,7 +69,8 @@ class SparseTasteTerms(NamedTuple):
         column = column + place.div(max(steps, 1), rounding_mode="floor") * size  # each session's are its own
         covariance = _products(place, column, value, num_sessions, steps)
         covariance.diagonal(dim1=1, dim2=2).add_(self.noise[ids])  # at a −1 there is nothing else, and no surprise
-        dual = torch.linalg.solve(covariance, surprise.unsqueeze(2)).flatten()
+        # in double: items with the same entities and little noise make a matrix that single precision calls singular
+        dual = torch.linalg.solve(covariance.double(), surprise.double().unsqueeze(2)).to(value.dtype).flatten()
         mean = value.new_zeros(num_sessions * size)
         return mean.index_add_(0, column, value * dual[place]).view(num_sessions, size)
 

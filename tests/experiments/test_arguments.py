@@ -73,7 +73,8 @@ def test_worlds():
                 "logged, planted"),
     ("ml-10k/taste", "`dataset` must be a known name, got 'ml-10k'"),
     ("ml-100k/tast", "did you mean 'taste'?"),
-    ("ml-100k/taste/eta-0", "`world` must be a known name, got 'taste/eta-0'"),
+    ("ml-100k/taste/eta-0", "`world` must be a world's name, perhaps followed by -users-SEED"),
+    ("ml-100k/tast-new-0", "did you mean 'taste'?"),
     ("", "must be DATASET/WORLD"),
     ("ml-100k/planted", "must be a world that ml-100k has, got 'planted'; only synthetic has planted tastes"),
 ])

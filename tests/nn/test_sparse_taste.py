@@ -94,3 +94,9 @@ def test_terms_that_are_none(changed, text) -> None:
 def test_feedback_of_another_shape() -> None:
     with pytest.raises(ValueError, match=r"`feedback` must be of shape \[1, 2\], got \[1, 3\]"):
         some_terms().infer(torch.tensor([[0, 1]]), torch.ones(1, 3))
+
+
+def test_items_that_are_alike_and_of_next_to_no_noise_can_be_inferred_from() -> None:
+    terms = SparseTasteTerms(torch.zeros(3), torch.tensor([[1.0], [1.0], [2.0]]).to_sparse_csr(), torch.full((3,), 1e-9))
+    mean = terms.infer(torch.tensor([[0, 1]]), torch.tensor([[1.0, 1.0]]))
+    torch.testing.assert_close(mean, torch.tensor([[2 / (2 + 1e-9)]]))
