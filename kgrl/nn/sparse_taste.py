@@ -67,10 +67,10 @@ class SparseTasteTerms(NamedTuple):
         surprise = (feedback.to(self.expected.dtype) - self.expected[ids]).masked_fill(~present, 0)
         place, column, value = self._entries(sequences)
         column = column + place.div(max(steps, 1), rounding_mode="floor") * size  # each session's are its own
-        covariance = _products(place, column, value, num_sessions, steps)
+        # in double: of items with the same entities and little noise, single precision makes a singular matrix
+        covariance = _products(place, column, value, num_sessions, steps).double()
         covariance.diagonal(dim1=1, dim2=2).add_(self.noise[ids])  # at a −1 there is nothing else, and no surprise
-        # in double: items with the same entities and little noise make a matrix that single precision calls singular
-        dual = torch.linalg.solve(covariance.double(), surprise.double().unsqueeze(2)).to(value.dtype).flatten()
+        dual = torch.linalg.solve(covariance, surprise.double().unsqueeze(2)).to(value.dtype).flatten()
         mean = value.new_zeros(num_sessions * size)
         return mean.index_add_(0, column, value * dual[place]).view(num_sessions, size)
 

@@ -97,6 +97,7 @@ def test_feedback_of_another_shape() -> None:
 
 
 def test_items_that_are_alike_and_of_next_to_no_noise_can_be_inferred_from() -> None:
-    terms = SparseTasteTerms(torch.zeros(3), torch.tensor([[1.0], [1.0], [2.0]]).to_sparse_csr(), torch.full((3,), 1e-9))
+    loading = torch.tensor([[1.0], [1.0], [2.0]]).to_sparse_csr()
+    terms = SparseTasteTerms(torch.zeros(3), loading, torch.full((3,), 1e-9))
     mean = terms.infer(torch.tensor([[0, 1]]), torch.tensor([[1.0, 1.0]]))
     torch.testing.assert_close(mean, torch.tensor([[2 / (2 + 1e-9)]]))
