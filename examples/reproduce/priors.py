@@ -6,8 +6,9 @@
 No agent learns here. First, sessions in the world of logged ratings (α = 0): the linear-Gaussian recommender over the
 training users' ratings alone (``item_tastes``), and over the same through the KG (``kg_tastes``). Then the error of the
 ratings that test users gave to items with one to four training ratings, in [−1, 1]: expected of the item by its own
-ratings (``factor_tastes``), and by those and the KG; with the ratio of squared errors to the variance that the model
-states, which is 1 where that is honest. Test users choose nothing here. Prints Markdown.
+ratings (``factor_tastes``), and by those, how many they are, and the KG (``kg_tastes`` with ``popularity=True`` and
+``noise="held-out"``); with the ratio of squared errors to the variance that the model states, which is 1 where that is
+honest. Test users choose nothing here. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,10 +61,17 @@ def main() -> None:
         fill(args.results, {f"priors-{args.dataset}": text})
 
 
-def models(setting: Setting, alone: Callable[..., TasteTerms], unrated: str, dim: int) -> dict[str, TasteTerms]:
-    """Terms of the items by the training users' ratings, alone and through the KG or its shuffled control."""
-    through = {f"{name} KG": kg_tastes(setting.kg_of(control), setting.data, setting.train, dim, unrated=unrated)
-               for name, control in (("with the", "real"), ("with a shuffled", "shuffled"))}
+NEXT: dict[str, Any] = {"noise": "held-out", "popularity": True}
+"""Options of terms for people's next ratings."""
+
+
+def models(
+    setting: Setting, alone: Callable[..., TasteTerms], unrated: str, dim: int, **options: Any
+) -> dict[str, TasteTerms]:
+    """Terms of the items by the training users' ratings, alone and through the KG or one of its controls."""
+    made = partial(kg_tastes, data=setting.data, users=setting.train, dim=dim, unrated=unrated, **options)
+    through = {f"{name} KG": made(setting.kg_of(control))
+               for name, control in (("with the", "real"), ("with a shuffled", "shuffled"), ("with no", "none"))}
     return {"ratings alone": alone(setting.data, setting.train, dim), **through}
 
 
@@ -93,7 +103,7 @@ def few_ratings(settings: list[Setting]) -> Sheet:
             count = torch.bincount(item, minlength=setting.data["item"].num_nodes)
             _, asked, value = ratings_of(setting.data, setting.test)
             few = (count[asked] >= low) & (count[asked] < high)
-            for name, terms in models(setting, factor_tastes, "unknown", 8).items():
+            for name, terms in models(setting, factor_tastes, "unknown", 8, **NEXT).items():
                 squared = (value[few] - terms.expected[asked[few]]).square()
                 variance = terms.noise + terms.loading.square().sum(1)
                 errors.setdefault(name, []).append(squared)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix, hstack
@@ -14,18 +12,18 @@ from kgrl.graph import checked_graph
 from kgrl.nn.taste import TasteTerms
 from kgrl.options import expected, one_of
 from kgrl.pretrain.factor_tastes import factor_tastes
-from kgrl.pretrain.feature_terms import through_features
+from kgrl.pretrain.feature_terms import Features, through_features
 from kgrl.pretrain.item_features import ItemFeatures, item_features
 from kgrl.pretrain.items import ratings_of
 from kgrl.pretrain.tastes import item_tastes
 
-UNRATED: dict[str, Callable[..., TasteTerms]] = {"unknown": factor_tastes, "zero": item_tastes}
-"""What an item not rated by a user is, and the model of the ratings in which it is that."""
+UNRATED = ("unknown", "zero")
+"""What an item that a user did not rate is."""
 
 
 def kg_tastes(
     kg: Data, data: HeteroData, users: Tensor, dim: int = 8, *, unrated: str = "unknown", own: bool = True,
-    completeness: bool = False, seed: int = 0,
+    completeness: bool = False, popularity: bool = False, noise: str = "fitted", seed: int = 0,
 ) -> TasteTerms:
     r"""What is expected of every item before any interaction, items that nobody has rated included.
 
@@ -48,9 +46,18 @@ def kg_tastes(
 
     So an item with many ratings follows its own, an item with none its entities, and where the KG says nothing the
     result is that of the ratings alone. An item without ratings has the mean noise, and what is not known of its terms
-    on top. That is as honest as the ratings' model is of rated items: the factorization's noise is measured on the
-    ratings fitted to, which is more than a world of its kind of predictions has and less than people's next ratings do
-    (of MovieLens-100K's new films, squared errors are half the variance in the one, 2.4 times it in the others).
+    on top.
+
+    With ``unrated="zero"`` the estimates are those of a closed form, which has not drawn them towards anything. What is
+    left open, :math:`s_i = \sigma_i^2 / (\sigma_i^2 + n_i \tau)`, is then taken off them, too, whether the KG says
+    something or not; and as such feedback varies the more the better an item is liked, the noise of an item without
+    ratings follows its mean:
+
+    .. math:: \mathbf z_i = \mathbf a + (1 - s_i)(\hat{\mathbf z}_i - \mathbf a) + s_i \boldsymbol\pi_i
+
+    For what people rate next take ``noise="held-out"`` and ``popularity=True``: of the ratings of MovieLens-100K's
+    films that have one to four, errors are then smaller, and as large as stated
+    (``examples/reproduce/priors.py``). The defaults are those for worlds of a factorization's own predictions.
 
     Args:
         kg: of ``data``, from :func:`kgrl.graph.knowledge_graph`.
@@ -70,19 +77,26 @@ def kg_tastes(
             more the better it was liked, and of a new one little. So by default the regression knows these numbers, so
             as not to put them down to entities, and does not use them. ``True`` where old and new entries are equally
             complete.
+        popularity: whether an item that was rated is told by how often, too (the logarithm and its square): people rate
+            what they like, so a film of few ratings is less good than its entities make it look. For
+            ``unrated="unknown"``; with ``"zero"`` the mean feedback holds it already.
+        noise: see :func:`kgrl.pretrain.factor_tastes`; ``"held-out"`` is for ``unrated="unknown"``.
         seed: of the ratings' model, of the traces' estimates and of the parts.
 
     Returns:
         Terms of all N items, on the device of ``users``.
 
     Raises:
-        ValueError: a KG of other items than ``data``, an unknown ``unrated``, or what the ratings' model refuses.
+        ValueError: a KG of other items than ``data``, an unknown ``unrated``, ``popularity`` or ``noise`` that do not
+            go with it, or what the ratings' model refuses.
     """
-    one_of("unrated", unrated, UNRATED)
+    zeros = one_of("unrated", unrated, UNRATED) == "zero"
+    if zeros and (popularity or noise != "fitted"):
+        raise ValueError(expected("unrated", "'unknown' with popularity=True or noise='held-out'", unrated))
     _check_items(kg, int(data["item"].num_nodes))
     seen = observations(data, users, unrated)
-    return through_kg(kg, UNRATED[unrated](data, users, dim, seed=seed), seen, own=own,
-                      completeness=completeness, seed=seed)
+    base = item_tastes(data, users, dim, seed) if zeros else factor_tastes(data, users, dim, noise=noise, seed=seed)
+    return through_kg(kg, base, seen, own=own, completeness=completeness, zeros=zeros, popularity=popularity, seed=seed)
 
 
 def observations(data: HeteroData, users: Tensor, unrated: str) -> Tensor:
@@ -103,7 +117,8 @@ def observations(data: HeteroData, users: Tensor, unrated: str) -> Tensor:
 
 
 def through_kg(
-    kg: Data, base: TasteTerms, seen: Tensor, *, own: bool = True, completeness: bool = False, seed: int = 0
+    kg: Data, base: TasteTerms, seen: Tensor, *, own: bool = True, completeness: bool = False, zeros: bool = False,
+    popularity: bool = False, seed: int = 0,
 ) -> TasteTerms:
     """Terms of all items from the terms of those that were seen; see :func:`kg_tastes`.
 
@@ -112,15 +127,16 @@ def through_kg(
         base: of the N items; what it says of items never seen does not matter.
         seen: ``[N]``, how often each was; 0: all that is known of it comes through the KG.
         own: whether what was seen of an item itself counts.
-        completeness: whether how much the KG has of an item counts, see :func:`kg_tastes`.
+        completeness, popularity: whether how much the KG has of an item counts, and how often it was seen.
+        zeros: whether most of what was seen is 0.
         seed: of the traces' estimates and of the parts.
 
     Raises:
         ValueError: a KG of another number of items, ``seen`` of another shape, or no item was seen.
     """
     _check_items(kg, len(base.expected))
-    matrix, relation, told = _design(kg, completeness)
-    return through_features(matrix, relation, base, seen, told=told, own=own, seed=seed)
+    return through_features(_features(kg, completeness), base, seen, own=own, zeros=zeros, popularity=popularity,
+                            seed=seed)
 
 
 def _check_items(kg: Data, num_items: int) -> None:
@@ -129,8 +145,8 @@ def _check_items(kg: Data, num_items: int) -> None:
                                   "knowledge_graph(data) makes it"))
 
 
-def _design(kg: Data, completeness: bool) -> tuple[csr_matrix, np.ndarray, np.ndarray]:
-    """Features to regress on, the relation of each, and which may tell of an item.
+def _features(kg: Data, completeness: bool) -> Features:
+    """What to regress on.
 
     Beside the items' entities: how common these are, and how many there are.
     """
@@ -139,7 +155,7 @@ def _design(kg: Data, completeness: bool) -> tuple[csr_matrix, np.ndarray, np.nd
     blocks = [features.matrix, csr_matrix(common), csr_matrix(number)]
     first = int(features.relation.max(initial=-1)) + 1
     relation = np.concatenate([features.relation, np.repeat([first, first + 1], [common.shape[1], number.shape[1]])])
-    return hstack(blocks).tocsr(), relation, (relation <= first) | completeness
+    return Features(hstack(blocks).tocsr(), relation, (relation <= first) | completeness)
 
 
 def _commonness(features: ItemFeatures) -> tuple[np.ndarray, np.ndarray]:

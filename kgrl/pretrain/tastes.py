@@ -11,10 +11,8 @@ from torch_geometric.data import HeteroData
 
 from kgrl.nn.taste import TasteTerms
 from kgrl.options import at_least
+from kgrl.pretrain.feature_terms import LEAST_NOISE
 from kgrl.pretrain.items import ratings_of
-
-LEAST_NOISE = 1e-3
-"""Noise variance of an item at least; ratings are in [−1, 1]. An item that nobody rated would have none."""
 
 
 def item_tastes(data: HeteroData, users: Tensor, dim: int = 8, seed: int = 0) -> TasteTerms:

@@ -94,6 +94,27 @@ def test_predicts_what_is_missing_better_than_if_it_were_0() -> None:
     assert errors[factor_tastes] < 0.7 * fixed < fixed < errors[item_tastes]
 
 
+def test_held_out_noise_is_that_of_ratings_not_seen() -> None:
+    """Ratings are of one taste and mostly of chance: the next ones' errors are about as large as is stated."""
+    generator = torch.Generator().manual_seed(0)
+    truth = 0.2 * torch.randn(600, 1, generator=generator) @ torch.randn(1, ITEMS, generator=generator)
+    matrix = (truth + 0.3 * torch.randn(600, ITEMS, generator=generator)).clamp(-1, 1)
+    data, users = data_of(matrix), torch.arange(300)
+    one, two = (factor_tastes(data, users, 4, factors=6, epochs=20, noise=noise) for noise in ("fitted", "held-out"))
+    assert torch.equal(one.expected, two.expected)
+    assert torch.equal(one.loading, two.loading)
+    fitted, held_out = (float(((matrix[300:] - terms.expected).square() / (terms.noise + terms.loading.square().sum(1))
+                               ).mean()) for terms in (one, two))
+    assert 0.75 < held_out < 1.25 < fitted
+
+
+def test_held_out_noise_needs_ratings() -> None:
+    matrix = torch.full((1, ITEMS), torch.nan)
+    matrix[0, :9] = 0.5
+    with pytest.raises(ValueError, match="`users` must be users with at least 10 ratings"):
+        factor_tastes(data_of(matrix), torch.tensor([0]), noise="held-out")
+
+
 def test_an_item_that_nobody_rated_is_the_mean_item() -> None:
     """The others are what they would be without it; the noise holds by how much items differ."""
     matrix, users = some_ratings(), torch.arange(20)

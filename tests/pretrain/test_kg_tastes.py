@@ -18,7 +18,7 @@ from kgrl.graph import knowledge_graph, shuffled, without_edges
 from kgrl.nn import TasteState, TasteTerms
 from kgrl.pretrain import factor_tastes, item_features, item_tastes, kg_tastes, relation_regression
 from kgrl.pretrain.item_features import ItemFeatures
-from kgrl.pretrain.kg_tastes import UNRATED, _design, observations, through_kg
+from kgrl.pretrain.kg_tastes import _features, observations, through_kg
 from kgrl.rollout import rollout
 from kgrl.simulator import RatedFeedback, Simulator
 from tests.pretrain.test_item_features import random_graph
@@ -143,7 +143,7 @@ def test_a_new_items_noise_is_what_is_not_known_of_it(monkeypatch) -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_blocks_of_their_own_say_how_common_the_entities_are_and_how_many(seed: int) -> None:
     kg = random_graph(seed)
-    (matrix, relation, told), features = _design(kg, completeness=False), item_features(kg)
+    (matrix, relation, told), features = _features(kg, completeness=False), item_features(kg)
     known, every = features.matrix.shape[1], item_features(kg, least=1)
     np.testing.assert_array_equal(matrix[:, :known].toarray(), features.matrix.toarray())
     common = commonness(every)
@@ -155,7 +155,7 @@ def test_blocks_of_their_own_say_how_common_the_entities_are_and_how_many(seed: 
     wanted = np.stack([(column - column.mean()) / column.std() for column in columns], 1)
     np.testing.assert_allclose(matrix[:, up_to:].toarray(), wanted, atol=1e-12)
     assert told.tolist() == [True] * up_to + [False] * wanted.shape[1]
-    assert _design(kg, completeness=True)[2].all()
+    assert _features(kg, completeness=True).told.all()
     assert len(set(relation[known:up_to])) == len(set(relation[up_to:])) == 1
 
 
@@ -179,18 +179,63 @@ def test_how_much_the_kg_has_of_an_item_tells_nothing_unless_asked() -> None:
     assert abs(told(completeness=False)) < 0.3
 
 
-@pytest.mark.parametrize("unrated", ["unknown", "zero"])
-def test_equals_the_model_of_the_ratings_where_the_kg_says_nothing(unrated: str) -> None:
+@pytest.mark.parametrize("noise", ["fitted", "held-out"])
+def test_equals_the_model_of_the_ratings_where_the_kg_says_nothing(noise: str) -> None:
     data = as_released(world().data, NEW)
     kg = without_edges(knowledge_graph(data))
-    found = kg_tastes(kg, data, train(), 2, unrated=unrated, seed=3)
-    wanted = UNRATED[unrated](data, train(), 2, seed=3)
+    found = kg_tastes(kg, data, train(), 2, noise=noise, seed=3)
+    wanted = factor_tastes(data, train(), 2, noise=noise, seed=3)
     rated = torch.ones(ITEMS, dtype=torch.bool).index_fill(0, NEW, False)
-    for ours, theirs in zip(found, wanted, strict=True):
-        assert torch.equal(ours[rated], theirs[rated])
-        if unrated == "unknown":  # to the other model, an item without ratings is one that everybody passed by
-            assert torch.equal(ours, theirs)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(found, wanted, strict=True))
     torch.testing.assert_close(found.expected[NEW], found.expected[rated].mean().expand(len(NEW)))
+
+
+def test_terms_of_a_closed_form_are_drawn_to_the_mean_item_where_the_kg_says_nothing() -> None:
+    data = as_released(world().data, NEW)
+    kg = without_edges(knowledge_graph(data))
+    found, own = kg_tastes(kg, data, train(), 2, unrated="zero"), item_tastes(data, train(), 2)
+    rated = torch.ones(ITEMS, dtype=torch.bool).index_fill(0, NEW, False)
+    mean, spread = own.expected[rated].mean(), (found.expected - own.expected[rated].mean()) / (
+        own.expected - own.expected[rated].mean())
+    assert torch.equal(found.noise[rated], own.noise[rated])
+    assert bool(((spread[rated] > 0.9) & (spread[rated] < 1)).all())  # of a hundred ratings each, little is left open
+    torch.testing.assert_close(found.expected[NEW], mean.expand(len(NEW)))
+
+
+def test_where_most_feedback_is_0_a_new_items_noise_follows_its_mean() -> None:
+    """Exact where the variance of what was seen is 0.1 and 0.4 times the mean."""
+    kg, base, seen = knowledge_graph(world().data), some_terms(), some_counts()
+    weight = base.loading / 20
+    base = TasteTerms(base.expected, weight, 0.1 + 0.4 * base.expected.clamp(min=0) - weight.square().sum(1))
+    plain, found = (through_kg(kg, base, seen, zeros=zeros) for zeros in (False, True))
+    unsure = plain.noise[NEW] - base.noise[seen > 0].mean()
+    wanted = 0.1 + 0.4 * found.expected[NEW].clamp(min=0) - found.loading[NEW].square().sum(1) + unsure
+    torch.testing.assert_close(found.noise[NEW], wanted)
+    assert torch.equal(found.noise[seen > 0], base.noise[seen > 0])
+
+
+def test_where_few_rate_what_is_not_good_few_ratings_tell() -> None:
+    """The mean is the logarithm of the number of ratings; of some items one rating of much noise is known."""
+    generator = torch.Generator().manual_seed(0)
+    seen = torch.randint(1, 200, (ITEMS,), generator=generator)
+    truth = 0.3 * seen.add(1).log()
+    noise = torch.full((ITEMS,), 1.0)
+    base = TasteTerms(truth + torch.randn(ITEMS, generator=generator) * (noise / seen).sqrt(), torch.zeros(ITEMS, 2),
+                      noise)
+    kg = knowledge_graph(world().data)
+    error = [(through_kg(kg, base, seen, zeros=True, popularity=told).expected - truth)[seen < 30].square().mean()
+             for told in (False, True)]
+    assert error[1] < error[0] / 4
+    new = seen.index_fill(0, NEW, 0)
+    one, two = (through_kg(kg, base, new, popularity=told) for told in (False, True))
+    assert all(torch.equal(a[NEW], b[NEW]) for a, b in zip(one, two, strict=True))  # nobody could rate a new one
+
+
+@pytest.mark.parametrize("option", [{"popularity": True}, {"noise": "held-out"}])
+def test_what_people_rate_next_is_not_for_zeros(option: dict[str, Any]) -> None:
+    data = world().data
+    with pytest.raises(ValueError, match="`unrated` must be 'unknown' with"):
+        kg_tastes(knowledge_graph(data), data, train(), unrated="zero", **option)
 
 
 def test_a_kg_without_shared_entities_says_no_more_than_none() -> None:
