@@ -69,6 +69,17 @@ def between(name: str, value: Any, low: float, high: float) -> float:
     return float(value)
 
 
+def flag(name: str, value: Any) -> bool:
+    """``value`` if it is ``True`` or ``False``: "false" and 0 would be taken for what they are not.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(expected(name, "True or False", value))
+    return value
+
+
 def resolve(
     name: str, value: str | type[T] | T, choices: Mapping[str, Callable[..., T]], base: type[T], **kwargs: Any
 ) -> T:

@@ -32,11 +32,10 @@ def checked_tastes(
             taste state.
     """
     if tastes is None:
-        count = TASTE_CHANNELS if taste_channels is None else at_least("taste_channels", taste_channels, 0)
-        return None, 0 if preset == "paper" else count
-    if preset == "paper" or taste_channels == 0:
-        why = 'as preset="paper" has no taste state' if preset == "paper" else "as taste_channels=0 is no taste state"
-        raise ValueError(expected("tastes", f"left out, {why}", "some"))
+        usual = 0 if preset == "paper" else TASTE_CHANNELS
+        return None, usual if taste_channels is None else at_least("taste_channels", taste_channels, 0)
+    if taste_channels == 0:
+        raise ValueError(expected("tastes", "left out, as taste_channels=0 is no taste state", "some"))
     return checked_start(tastes, taste_channels or 0, num_items)
 
 
