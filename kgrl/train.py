@@ -21,6 +21,10 @@ from kgrl.options import a_tensor, at_least, expected, one_of
 from kgrl.rollout import rollout
 from kgrl.seeding import generator_for
 
+PRECISIONS = ("32-true", "bf16-mixed")
+"""What networks may be computed in. ``"16-mixed"`` needs gradients scaled, which agents do not do; in ``"16-true"`` and
+the like, sessions themselves would be rounded."""
+
 EVALUATION_SEED = 20_000
 """Added to a run's seed for its evaluations: the same draws at every one, and none of training's."""
 
@@ -29,7 +33,7 @@ def fit(
     agent: nn.Module, simulator: Any, users: Tensor, *, interactions: int, eval_users: Tensor | None = None,
     evaluate_every: int = 1_024, sessions: int = 32, checkpoint: str | os.PathLike[str] | None = None,
     loggers: Any = None, watch: Callable[[Mapping[str, float]], None] | None = None,
-    precision: Any = "32-true", progress: bool | None = None, pretrain_interactions: int = 0,
+    precision: str = "32-true", progress: bool | None = None, pretrain_interactions: int = 0,
     evaluate_first: bool = False, keep: str = "last", seed: int = 0,
 ) -> list[dict[str, float]]:
     """Trains an agent in a simulator, and watches it on other users.
@@ -56,7 +60,8 @@ def fit(
         loggers: Fabric loggers (e.g. ``CSVLogger``, ``TensorBoardLogger`` of ``lightning_fabric.loggers``), one or a
             list, that get the curve. A resumed run logs its earlier evaluations again (and shows them to ``watch``).
         watch: called with each evaluation's row as it is made, e.g. to print it.
-        precision: Fabric's, e.g. ``"bf16-mixed"``.
+        precision: ``"32-true"`` or ``"bf16-mixed"``, in which the agent's networks are computed (``torch.autocast``);
+            the world, its bounds and the metrics never are.
         progress: whether to show a bar with the latest validation reward and the time left; ``None``: at a terminal.
         pretrain_interactions: the first so many of ``interactions`` (up to a rollout's end) are with items drawn at
             random, and go to ``agent.pretrain`` in place of ``learn``.
@@ -86,6 +91,7 @@ def fit(
         raise ValueError(expected("users" if not len(users) else "eval_users", "at least one user id", []))
     if one_of("keep", keep, ("last", "best")) == "best" and eval_users is None:
         raise ValueError(expected("eval_users", "given for keep='best'", None, "the best is that of an evaluation"))
+    one_of("precision", precision, PRECISIONS)
     fabric = Fabric(accelerator=simulator.device.type, devices=1, precision=precision, loggers=loggers)
     run = Run(generator_for(simulator.device, seed))
     folder = None if checkpoint is None else Path(checkpoint)

@@ -11,6 +11,7 @@ from torch import Tensor
 from kgrl.agents.linear_ucb import LEAST_REGULARISATION, Known, LinearUCB
 from kgrl.nn.taste import TasteTerms
 from kgrl.options import at_least, between
+from kgrl.precision import full_precision
 from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
 
@@ -93,6 +94,7 @@ class HLinearUCB(LinearUCB):
         return self._solution().terms.loading[:, self.vectors.size(1) :]
 
     @torch.no_grad()
+    @full_precision
     def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
         """The users' turn, then the items', on finished sessions.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kgrl.precision import full_precision
 from kgrl.sessions import Sessions
 
 
@@ -22,6 +23,7 @@ def decided_steps(sessions: Sessions) -> Tensor:
     return taken_steps(sessions) & ~sessions.log_prob[:, : sessions.step].isnan()
 
 
+@full_precision
 def returns(
     sessions: Sessions, gamma: float, baseline: bool = False, standardise: bool = False, counted: Tensor | None = None
 ) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kgrl.options import at_least, expected
+from kgrl.precision import full_precision
 
 CHUNK, CPU_CHUNK = 2**25, 2**20
 """Feedbacks held at once wherever every item of many users has to be looked at; on the CPU, what its cache holds."""
@@ -65,6 +66,7 @@ class FeedbackModel(nn.Module):
         positive = feedback > self.threshold
         return Reaction(feedback, positive, positive.to(torch.int8).mul_(2).sub_(1))
 
+    @full_precision
     def num_relevant(self, users: Tensor) -> Tensor:
         """``[B]``, how many of all items ``users [B]`` would receive positively (#preferences of KGQR eq. 19)."""
         missing = users[self.relevant[users] < 0].unique()
@@ -77,11 +79,13 @@ class FeedbackModel(nn.Module):
         rows = self.rows(users) if items is None else self.rows(users).index_select(1, items)
         return (rows > self.threshold).sum(1, dtype=torch.int32)  # thrice as fast as into int64
 
+    @full_precision
     def mean_feedback(self, users: Tensor) -> Tensor:
         """``[N]``, each item's feedback averaged over ``users``."""
         return torch.stack([self.rows(part).sum(0) for part in self.chunks(users)]).sum(0) / len(users)
 
     @torch.no_grad()
+    @full_precision
     def checked(self) -> FeedbackModel:
         """Itself, if what it says of its first users can be feedback.
 

@@ -12,6 +12,7 @@ from torch_geometric.data import HeteroData
 
 from kgrl.factorization import Factors, training_epochs
 from kgrl.options import a_tensor, at_least, between, expected, one_of
+from kgrl.precision import full_precision
 from kgrl.seeding import generator_for
 from kgrl.simulator.feedback import FeedbackModel
 from kgrl.simulator.ratings import Ratings, normalised_ratings
@@ -92,6 +93,7 @@ class PredictedFeedback(FeedbackModel):
         return cls(factors, threshold)
 
     @classmethod
+    @full_precision
     def fit(
         cls, data: HeteroData, dim: int = 20, seed: int = 0, preset: str | None = None, holdout: float = 0.1,
         weight_decays: tuple[float, ...] = WEIGHT_DECAYS, device: torch.device | str = "cpu",

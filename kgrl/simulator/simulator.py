@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kgrl.options import at_least, between, expected
+from kgrl.precision import full_precision
 from kgrl.sessions import Sessions
 from kgrl.simulator.bounds import Bounds, distinct_items, measure_bounds
 from kgrl.simulator.checks import check_feedback, check_items, check_sessions
@@ -29,6 +30,8 @@ class Simulator(nn.Module):
 
     where :math:`r_{ij}` is the feedback model's instinctive feedback and :math:`c_p, c_n` count the consecutive
     positive and negative feedbacks right before the step. Nothing is recommended twice in a session.
+
+    Nothing of it is computed in mixed precision: that would be another world.
 
     Paper is silent: on which popular item opens a training session (here one of the first 100 of ``first``, so that
     sessions differ), and on a session with fewer than T items left (here it ends early; metrics still divide by T).
@@ -109,6 +112,7 @@ class Simulator(nn.Module):
         return pool[torch.randint(len(pool), (len(sessions),), generator=generator, device=self.device)]
 
     @torch.no_grad()
+    @full_precision
     def step(self, sessions: Sessions, items: Tensor) -> Sessions:
         """Shows ``items [B]``, one a session, and records how they are received.
 
@@ -154,6 +158,7 @@ class Simulator(nn.Module):
             check_sessions(sessions, self.num_items, self.pool)
         return sessions
 
+    @full_precision
     def num_relevant(self, users: Tensor) -> Tensor:
         """``[B]``, how many of the items ``users [B]`` would receive positively: of all, or of the simulator's."""
         users = users.to(self.device)
@@ -174,6 +179,7 @@ class Simulator(nn.Module):
         drawn = distinct_items(len(users), min(self.horizon, total), total, generator)
         return self.play(users, drawn if self.pool is None else self.pool.items[drawn])
 
+    @full_precision
     def bounds(self, users: Tensor, train_users: Tensor, popular: Tensor | None = None, seed: int = 0) -> Bounds:
         """Scores that need no learning, for ``users``, to read any score of theirs against.
 
