@@ -13,6 +13,9 @@ from torch import Tensor
 from kgrl.options import expected
 from kgrl.raw_ids import RawIds, places
 
+UNDEFINED = -2
+"""Stands for an item where an agent's values are not finite: it has nothing to say, and a simulator refuses it."""
+
 
 @dataclass
 class Sessions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -54,8 +55,8 @@ def fit(
         eval_users: whom the curve is measured on, all of them at each evaluation; ``None``: no evaluation.
         evaluate_every: interactions between evaluations; at least one rollout lies between two.
         sessions: sessions a rollout, at once.
-        checkpoint: a folder, written after every round that is evaluated (and at the end); a run that finds one there
-            goes on from it, and ends, on the CPU with the same number of threads, with the very numbers of an
+        checkpoint: a folder, written at the start, after every round that is evaluated and at the end; a run that finds
+            one there goes on from it, and ends, on the CPU with the same number of threads, with the very numbers of an
             uninterrupted run.
         loggers: Fabric loggers (e.g. ``CSVLogger``, ``TensorBoardLogger`` of ``lightning_fabric.loggers``), one or a
             list, that get the curve. A resumed run logs its earlier evaluations again (and shows them to ``watch``).
@@ -78,7 +79,8 @@ def fit(
 
     Raises:
         ValueError: no users, ``keep="best"`` without ``eval_users``, a rollout in which nothing was recommended, an
-            option below its minimum, or a checkpoint of another data set, of other options or of more interactions.
+            option out of range or unknown, a loss or values of the agent that are not finite, or a checkpoint of
+            another data set, of other options or of more interactions.
     """
     horizon = simulator.horizon
     at_least("interactions", interactions, horizon)
@@ -103,9 +105,12 @@ def fit(
                                       f"{folder} has had", interactions, "use another folder for a shorter run"))
         for row in run.curve:
             _tell(row, fabric, watch)
-    elif evaluate_first and eval_users is not None:
-        _evaluate(run, agent, simulator, eval_users, seed, fabric, keep)
-        _tell(run.curve[-1], fabric, watch)
+    else:
+        if evaluate_first and eval_users is not None:
+            _evaluate(run, agent, simulator, eval_users, seed, fabric, keep)
+            _tell(run.curve[-1], fabric, watch)
+        if folder is not None:  # what the same agent begins with again, if it is interrupted before the next one
+            run.save(folder, agent, identity)
     bar = tqdm(total=interactions, initial=run.interactions, disable=None if progress is None else not progress,
                unit=" interactions", desc="training")
     with bar:
@@ -142,6 +147,8 @@ def _round(agent: Any, simulator: Any, users: Tensor, run: Run, pretraining: boo
     run.sessions += len(users)
     run.interactions += shown
     report = {name: float(value) for name, value in (report or {}).items()}
+    if not math.isfinite(report.get("loss", 0.0)):
+        raise ValueError(expected("loss", "finite", report["loss"], "`learn` of the agent has diverged"))
     run.gradient_steps += int(report.pop("gradient_steps", 0))
     return report
 

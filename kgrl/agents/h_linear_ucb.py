@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kgrl.agents.finite import finite_report
 from kgrl.agents.linear_ucb import LEAST_REGULARISATION, Known, LinearUCB
 from kgrl.nn.taste import TasteTerms
 from kgrl.options import at_least, between
@@ -101,6 +102,9 @@ class HLinearUCB(LinearUCB):
         Returns:
             ``loss``, the mean squared error of the feedback between the turns, and ``gradient_steps``, of which there
             are none.
+
+        Raises:
+            ValueError: what it learned is not finite.
         """
         ids, taken = sessions.shown.clamp(min=0), sessions.shown >= 0
         feedback, known = sessions.feedback[:, : sessions.step], self.vectors.size(1)
@@ -112,7 +116,8 @@ class HLinearUCB(LinearUCB):
         self.products.index_add_(0, ids.flatten(), (mine * rest.unsqueeze(2)).flatten(0, 1))
         self.moments.index_add_(0, ids.flatten(), (mine.unsqueeze(3) * mine.unsqueeze(2)).flatten(0, 1))
         self.version += 1
-        return {"loss": error.square().mean().item() if len(error) else 0.0, "gradient_steps": 0}
+        loss = error.square().sum() / max(len(error), 1)
+        return finite_report(("loss",), loss.unsqueeze(0), (self.products, self.moments)) | {"gradient_steps": 0}
 
     def _terms(self) -> TasteTerms:
         return self._solution().terms

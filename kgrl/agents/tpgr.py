@@ -15,7 +15,7 @@ from kgrl.agents.catalogue import UNTRAINED, Catalogue, matched
 from kgrl.agents.finite import finite_report
 from kgrl.agents.new_nodes import heard_graph
 from kgrl.agents.optimizer_state import load_optimizer_tensors, optimizer_tensors
-from kgrl.agents.picking import of_known_items
+from kgrl.agents.picking import check_values, of_known_items
 from kgrl.agents.returns import decided_steps, returns, taken_steps
 from kgrl.agents.session_state import Follower
 from kgrl.agents.state_parts import build_state, checked_tastes
@@ -30,10 +30,10 @@ from kgrl.nn.item_scores import ItemScores
 from kgrl.nn.taste import TasteTerms
 from kgrl.nn.tree_levels import Levels
 from kgrl.nn.tree_policy import TreePolicy
-from kgrl.options import at_least, between, expected, flag, one_of, single
+from kgrl.options import LARGEST, at_least, between, expected, flag, one_of, single
 from kgrl.pretrain.items import item_vectors
 from kgrl.seeding import fenced, given_or_new
-from kgrl.sessions import Sessions
+from kgrl.sessions import UNDEFINED, Sessions
 from kgrl.tree.cluster_tree import ClusterTree
 
 PRESETS = ("default", "paper")
@@ -127,7 +127,7 @@ class TPGR(Versioned):
             "taste_channels": count,
             "sharpness": between("sharpness", sharpness, 0, float("inf")), "bins": at_least("bins", bins, 1),
             "hidden": list(hidden), "horizon": at_least("horizon", horizon, 1),
-            "eta": between("eta", eta, 0, float("inf")), "gamma": between("gamma", gamma, 0, 1),
+            "eta": between("eta", eta, 0, LARGEST / horizon), "gamma": between("gamma", gamma, 0, 1),
             "lr": between("lr", lr, 0, 1), "weight_decay": between("weight_decay", weight_decay, 0, 1),
             "entropy": between("entropy", entropy, 0, float("inf")),
             "pretrain_lr": between("pretrain_lr", pretrain_lr, 0, 1), "frozen": flag("frozen", frozen),
@@ -203,7 +203,10 @@ class TPGR(Versioned):
             walk = self.policy.greedy(states, gone, levels)
         if sessions.step < sessions.items.size(1):
             sessions.log_prob[:, sessions.step] = walk.log_prob
-        return walk.items
+        broken = walk.log_prob.isnan()
+        if gone is not None and gone.size(1) >= self.policy.index.num_left:  # where all are gone, it is no number, too
+            broken &= walk.items >= 0
+        return walk.items.masked_fill(broken, UNDEFINED)
 
     def _scores(self) -> ItemScores | None:
         """The feedback that the taste state expects of each item."""
@@ -221,12 +224,14 @@ class TPGR(Versioned):
             beam: see :meth:`kgrl.nn.TreePolicy.topk`.
 
         Raises:
-            ValueError: an item id the agent does not know.
+            ValueError: an item id the agent does not know, or values that are not finite: it has diverged.
         """
         past = of_known_items(past, self.num_items).to(self.device)
         with torch.no_grad():
             states = self.state(past)[past.begin + past.length, torch.arange(len(past), device=self.device)]
-            return self.policy.topk(states, k, past.items, beam, self._scores()).items
+            found = self.policy.topk(states, k, past.items, beam, self._scores())
+        check_values(found.log_prob)
+        return found.items
 
     # ----------------------------------------------------------------------------------------------------- learning
 

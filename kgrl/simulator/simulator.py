@@ -7,9 +7,9 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from kgrl.options import at_least, between, expected
+from kgrl.options import LARGEST, at_least, between, expected
 from kgrl.precision import full_precision
-from kgrl.sessions import Sessions
+from kgrl.sessions import UNDEFINED, Sessions
 from kgrl.simulator.bounds import Bounds, distinct_items, measure_bounds
 from kgrl.simulator.checks import check_feedback, check_items, check_sessions
 from kgrl.simulator.feedback import FeedbackModel
@@ -64,8 +64,8 @@ class Simulator(nn.Module):
         if not isinstance(feedback, FeedbackModel):
             raise TypeError(expected("feedback", "a FeedbackModel", feedback, "e.g. PredictedFeedback.fit(data)"))
         self.feedback = feedback.checked()
-        self.eta = between("eta", eta, 0, float("inf"))
         self.horizon = at_least("horizon", horizon, 1)
+        self.eta = between("eta", eta, 0, LARGEST / self.horizon)
         device = next((t.device for t in chain(feedback.parameters(), feedback.buffers())), None)
         self.pool = None if items is None else Pool(items, feedback).to(device)
         self.past = None if past is None else checked_past(past, feedback, self.pool).to(device)
@@ -73,7 +73,7 @@ class Simulator(nn.Module):
             check_ids("first", first, feedback.num_items)
             first = first if self.pool is None else self.pool.ranked("first", first)
         # empty stands for None: a buffer follows `.to(device)`, and tells which device that is
-        ranking = torch.empty(0, dtype=torch.long) if first is None else first.clone()
+        ranking = torch.empty(0, dtype=torch.long, device=device) if first is None else first.clone()
         self.register_buffer("first", ranking.to(device))
 
     @property
@@ -143,6 +143,9 @@ class Simulator(nn.Module):
         feedback = feedback.masked_fill(ended, 0)
         if feedback.device.type == "cpu":
             check_feedback(feedback, sessions.users, items)
+        else:  # left to the check at the end, by a NaN, and not to the agent's kernels
+            undefined = items == UNDEFINED
+            feedback, items = feedback.masked_fill(undefined, torch.nan), items.masked_fill(undefined, -1)
         reward = feedback
         if self.eta:
             up, down = sessions.streak_counts()
