@@ -19,6 +19,7 @@ from kgrl.checkpoint import Run
 from kgrl.evaluate import METRICS, evaluate
 from kgrl.files import digest
 from kgrl.options import a_tensor, at_least, expected, one_of
+from kgrl.raw_ids import as_tensor
 from kgrl.rollout import rollout
 from kgrl.seeding import generator_for
 
@@ -47,8 +48,8 @@ def fit(
         agent: has ``act(sessions, explore, generator)`` and ``learn(sessions, generator)``, which may return numbers
             by name for the curve (``"gradient_steps"`` are added up); on the simulator's device. Optional
             ``training_state`` (tensors by name) and ``load_training_state`` make an interrupted run go on exactly;
-            ``options`` (a dictionary) and ``data_digest`` (a text), of what it was made with, keep it from going on
-            with other ones.
+            ``options`` (a dictionary), ``data_digest`` (a text) and ``catalogue`` (with the items' raw ids in
+            ``item``), of what it was made with, keep it from going on with other ones.
         simulator: the world, see :class:`kgrl.simulator.Simulator`.
         users: ``[U]``, training users.
         interactions: items shown in training, all told; not exceeded (the last rollout may be smaller).
@@ -207,11 +208,13 @@ def _identity(
     agent: nn.Module, simulator: nn.Module, users: Tensor, eval_users: Tensor | None, *options: Any
 ) -> dict[str, Any]:
     """What a run's numbers depend on; a checkpoint made under anything else is refused."""
+    catalogue = getattr(agent, "catalogue", None)
     names = ("evaluate_every", "sessions", "precision", "pretrain_interactions", "keep", "seed")
     return {
         "agent": type(agent).__name__,
         "agent options": json.loads(json.dumps(getattr(agent, "options", None), default=repr)),
         "agent data": getattr(agent, "data_digest", None),
+        "agent items": None if catalogue is None else digest(as_tensor(catalogue.item)),
         "world": digest(*_settings(simulator)),
         "training users": digest(users),
         "evaluation users": None if eval_users is None else digest(eval_users),

@@ -75,7 +75,7 @@ def test_a_world_is_where_its_data_are(make: str, tmp_path) -> None:
     assert bounds.num_relevant.tolist() == world.num_relevant(TRAIN).tolist()
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", [name for name in AGENTS if name != "KGProfile"])  # its sparse matrices have no modes
 def test_an_agent_decides_and_learns_where_it_is(name: str) -> None:
     agent, world = AGENTS[name](), Simulator(RatedFeedback(data()), eta=0.1, horizon=HORIZON)
     other = copy.deepcopy(agent)

@@ -89,6 +89,27 @@ def test_a_finished_run_is_not_trained_again(world, tmp_path):
     assert not again.learned
 
 
+def test_a_checkpoint_of_other_items_is_refused(world, tmp_path):
+    """Of as many items in the same graph, one of them another one: a weight would be of what it was not learned for."""
+    given = {"users": torch.arange(20), "interactions": 60, "sessions": 5, "checkpoint": tmp_path}
+    ids = [f"film {number}" for number in range(40)]
+    fit(small_agent(ids=ids), world, **given)
+    with pytest.raises(ValueError, match="belongs to another run; these differ:\n  agent items: checkpoint '.*\nUse"):
+        fit(small_agent(ids=[*ids[:-1], "another film"]), world, **given)
+    fit(small_agent(ids=ids), world, **given)
+
+
+def test_a_checkpoint_that_does_not_know_its_items_goes_on(world, tmp_path, monkeypatch):
+    """Those written before they were in it."""
+    given = {"users": torch.arange(20), "interactions": 60, "sessions": 5, "checkpoint": tmp_path}
+    with monkeypatch.context() as patch:
+        save = Run.save
+        patch.setattr(Run, "save", lambda run, folder, agent, options: save(
+            run, folder, agent, {name: value for name, value in options.items() if name != "agent items"}))
+        fit(small_agent(ids=[f"film {number}" for number in range(40)]), world, **given)
+    fit(small_agent(ids=[f"film {number}" for number in range(40)]), world, **given)
+
+
 def test_a_checkpoint_that_is_further_on_is_refused(world, tmp_path):
     given = {"users": torch.arange(20), "sessions": 5, "checkpoint": tmp_path}
     fit(Notebook(), world, interactions=60, **given)
