@@ -49,7 +49,7 @@ class MoreOfTheSame(nn.Module):
         feedback = sessions.feedback[:, : sessions.step].unsqueeze(2)       # [B, t, 1]
         taste = (self.vectors[shown] * feedback).sum(1)                     # [B, d]
         scores = self.prior + self.near * taste @ self.vectors.T            # [B, N]
-        scores.scatter_(1, shown.clamp(min=0), -torch.inf)                  # nothing twice
+        scores = scores.masked_fill(~sessions.unshown(len(self.prior)), -torch.inf)     # nothing twice
         best, item = scores.max(1)
         return item.masked_fill(best == -torch.inf, -1)                     # −1: nothing is left
 

@@ -17,6 +17,8 @@ KIND = "kgrl training run"
 FILE = "checkpoint.safetensors"
 ONCE = {"keep": "last"}
 """What was the only choice before there was an option; older checkpoints do not name it."""
+LATER = ("agent items",)
+"""What older checkpoints do not know, and cannot be held to."""
 
 
 @dataclass
@@ -79,7 +81,8 @@ class Run:
         if not (folder / FILE).exists():
             return False
         tensors, metadata = load_tensors(folder / FILE, KIND)
-        _same_options(folder / FILE, {**ONCE, **metadata["options"]}, {**ONCE, **options})
+        known = {**ONCE, **{name: options.get(name) for name in LATER}}
+        _same_options(folder / FILE, {**known, **metadata["options"]}, {**known, **options})
         agent.load_state_dict(below("agent.", tensors))
         if hasattr(agent, "load_training_state"):
             agent.load_training_state(below("training.", tensors))

@@ -16,6 +16,9 @@ from torch import Tensor
 
 T = TypeVar("T")
 
+LARGEST = torch.finfo(torch.float).max
+"""Networks and worlds compute in single precision: a larger number is infinite there."""
+
 
 def expected(name: str, what: str, got: object, hint: str = "") -> str:
     """The text of every option error: "``name`` must be *what*, got *got*; *hint*"."""
@@ -60,13 +63,25 @@ def between(name: str, value: Any, low: float, high: float) -> float:
 
     Raises:
         TypeError: it is not a number.
-        ValueError: it is NaN, infinite or outside the range.
+        ValueError: it is NaN, infinite (in single precision, too) or outside the range.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(expected(name, "a number", value))
-    if not math.isfinite(value) or not low <= float(value) <= high:
-        raise ValueError(expected(name, f"a finite number in [{low}, {high}]", value))
+    if not math.isfinite(value) or not low <= float(value) <= min(high, LARGEST):
+        hint = f"what is above {LARGEST:.1e} is infinite in single precision" if high > LARGEST < value else ""
+        raise ValueError(expected(name, f"a finite number in [{low}, {high}]", value, hint))
     return float(value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """``value`` if it is ``True`` or ``False``: "false" and 0 would be taken for what they are not.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(expected(name, "True or False", value))
+    return value
 
 
 def resolve(
@@ -126,6 +141,12 @@ def dense_vectors(name: str, vectors: Tensor) -> Tensor:
     """
     if a_tensor(name, vectors).layout != torch.strided or vectors.dim() != 2 or not vectors.numel():
         raise ValueError(expected(name, "dense [N, d]", f"{vectors.layout} {list(vectors.shape)}"))
-    if not vectors.isfinite().all():
-        raise ValueError(expected(name, "finite numbers", "NaN or infinity"))
+    if not representable(vectors):
+        raise ValueError(expected(name, "finite numbers, and their squares, too, in single precision",
+                                  "NaN, infinity or too large a number"))
     return vectors
+
+
+def representable(vectors: Tensor) -> bool:
+    """Whether ``vectors [N, d]`` are finite in single precision, and their products are."""
+    return bool(torch.linalg.vector_norm(vectors.detach().float(), dim=-1).isfinite().all())

@@ -36,3 +36,8 @@ def fenced(seed: int | None = None) -> Iterator[None]:
 def generator_for(device: torch.device | str, seed: int) -> torch.Generator:
     """A new ``torch.Generator`` on ``device``, seeded."""
     return torch.Generator(device).manual_seed(seed)
+
+
+def given_or_new(generator: torch.Generator | None, device: torch.device | str, seed: int = 0) -> torch.Generator:
+    """``generator``; where there is none, a new one: nothing is ever drawn from the global random states."""
+    return generator_for(device, seed) if generator is None else generator

@@ -13,6 +13,9 @@ from torch import Tensor
 from kgrl.options import expected
 from kgrl.raw_ids import RawIds, places
 
+UNDEFINED = -2
+"""Stands for an item where an agent's values are not finite: it has nothing to say, and a simulator refuses it."""
+
 
 @dataclass
 class Sessions:
@@ -131,6 +134,22 @@ class Sessions:
     def shown(self) -> Tensor:
         """``[B, step]``, the items so far, the past's too, padded with −1: what may not be recommended again."""
         return self.items[:, : self.step]
+
+    def unshown(self, num_items: int) -> Tensor:
+        """``[B, N]``, whether each item may still be recommended: it has not been shown in the session, nor before it.
+
+        ``scores.masked_fill(~sessions.unshown(num_items), -torch.inf).argmax(1)`` is the best item that is left.
+
+        Args:
+            num_items: N.
+
+        Raises:
+            ValueError: an item of N or above was shown (on the CPU; elsewhere, looking would stall the device).
+        """
+        if self.device.type == "cpu" and self.shown.numel() and (most := int(self.shown.max())) >= num_items:
+            raise ValueError(expected("num_items", f"above {most}, which was shown", num_items))
+        left = torch.ones(len(self), num_items + 1, dtype=torch.bool, device=self.device)  # the first stands for −1
+        return left.scatter_(1, self.shown + 1, False)[:, 1:]
 
     @property
     def liked(self) -> Tensor:

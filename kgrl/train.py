@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -18,8 +19,13 @@ from kgrl.checkpoint import Run
 from kgrl.evaluate import METRICS, evaluate
 from kgrl.files import digest
 from kgrl.options import a_tensor, at_least, expected, one_of
+from kgrl.raw_ids import as_tensor
 from kgrl.rollout import rollout
 from kgrl.seeding import generator_for
+
+PRECISIONS = ("32-true", "bf16-mixed")
+"""What networks may be computed in. ``"16-mixed"`` needs gradients scaled, which agents do not do; in ``"16-true"`` and
+the like, sessions themselves would be rounded."""
 
 EVALUATION_SEED = 20_000
 """Added to a run's seed for its evaluations: the same draws at every one, and none of training's."""
@@ -29,7 +35,7 @@ def fit(
     agent: nn.Module, simulator: Any, users: Tensor, *, interactions: int, eval_users: Tensor | None = None,
     evaluate_every: int = 1_024, sessions: int = 32, checkpoint: str | os.PathLike[str] | None = None,
     loggers: Any = None, watch: Callable[[Mapping[str, float]], None] | None = None,
-    precision: Any = "32-true", progress: bool | None = None, pretrain_interactions: int = 0,
+    precision: str = "32-true", progress: bool | None = None, pretrain_interactions: int = 0,
     evaluate_first: bool = False, keep: str = "last", seed: int = 0,
 ) -> list[dict[str, float]]:
     """Trains an agent in a simulator, and watches it on other users.
@@ -42,21 +48,22 @@ def fit(
         agent: has ``act(sessions, explore, generator)`` and ``learn(sessions, generator)``, which may return numbers
             by name for the curve (``"gradient_steps"`` are added up); on the simulator's device. Optional
             ``training_state`` (tensors by name) and ``load_training_state`` make an interrupted run go on exactly;
-            ``options`` (a dictionary) and ``data_digest`` (a text), of what it was made with, keep it from going on
-            with other ones.
+            ``options`` (a dictionary), ``data_digest`` (a text) and ``catalogue`` (with the items' raw ids in
+            ``item``), of what it was made with, keep it from going on with other ones.
         simulator: the world, see :class:`kgrl.simulator.Simulator`.
         users: ``[U]``, training users.
         interactions: items shown in training, all told; not exceeded (the last rollout may be smaller).
         eval_users: whom the curve is measured on, all of them at each evaluation; ``None``: no evaluation.
         evaluate_every: interactions between evaluations; at least one rollout lies between two.
         sessions: sessions a rollout, at once.
-        checkpoint: a folder, written after every round that is evaluated (and at the end); a run that finds one there
-            goes on from it, and ends, on the CPU with the same number of threads, with the very numbers of an
+        checkpoint: a folder, written at the start, after every round that is evaluated and at the end; a run that finds
+            one there goes on from it, and ends, on the CPU with the same number of threads, with the very numbers of an
             uninterrupted run.
         loggers: Fabric loggers (e.g. ``CSVLogger``, ``TensorBoardLogger`` of ``lightning_fabric.loggers``), one or a
             list, that get the curve. A resumed run logs its earlier evaluations again (and shows them to ``watch``).
         watch: called with each evaluation's row as it is made, e.g. to print it.
-        precision: Fabric's, e.g. ``"bf16-mixed"``.
+        precision: ``"32-true"`` or ``"bf16-mixed"``, in which the agent's networks are computed (``torch.autocast``);
+            the world, its bounds and the metrics never are.
         progress: whether to show a bar with the latest validation reward and the time left; ``None``: at a terminal.
         pretrain_interactions: the first so many of ``interactions`` (up to a rollout's end) are with items drawn at
             random, and go to ``agent.pretrain`` in place of ``learn``.
@@ -73,7 +80,8 @@ def fit(
 
     Raises:
         ValueError: no users, ``keep="best"`` without ``eval_users``, a rollout in which nothing was recommended, an
-            option below its minimum, or a checkpoint of another data set, of other options or of more interactions.
+            option out of range or unknown, a loss or values of the agent that are not finite, or a checkpoint of
+            another data set, of other options or of more interactions.
     """
     horizon = simulator.horizon
     at_least("interactions", interactions, horizon)
@@ -86,6 +94,7 @@ def fit(
         raise ValueError(expected("users" if not len(users) else "eval_users", "at least one user id", []))
     if one_of("keep", keep, ("last", "best")) == "best" and eval_users is None:
         raise ValueError(expected("eval_users", "given for keep='best'", None, "the best is that of an evaluation"))
+    one_of("precision", precision, PRECISIONS)
     fabric = Fabric(accelerator=simulator.device.type, devices=1, precision=precision, loggers=loggers)
     run = Run(generator_for(simulator.device, seed))
     folder = None if checkpoint is None else Path(checkpoint)
@@ -97,9 +106,12 @@ def fit(
                                       f"{folder} has had", interactions, "use another folder for a shorter run"))
         for row in run.curve:
             _tell(row, fabric, watch)
-    elif evaluate_first and eval_users is not None:
-        _evaluate(run, agent, simulator, eval_users, seed, fabric, keep)
-        _tell(run.curve[-1], fabric, watch)
+    else:
+        if evaluate_first and eval_users is not None:
+            _evaluate(run, agent, simulator, eval_users, seed, fabric, keep)
+            _tell(run.curve[-1], fabric, watch)
+        if folder is not None:  # what the same agent begins with again, if it is interrupted before the next one
+            run.save(folder, agent, identity)
     bar = tqdm(total=interactions, initial=run.interactions, disable=None if progress is None else not progress,
                unit=" interactions", desc="training")
     with bar:
@@ -136,6 +148,8 @@ def _round(agent: Any, simulator: Any, users: Tensor, run: Run, pretraining: boo
     run.sessions += len(users)
     run.interactions += shown
     report = {name: float(value) for name, value in (report or {}).items()}
+    if not math.isfinite(report.get("loss", 0.0)):
+        raise ValueError(expected("loss", "finite", report["loss"], "`learn` of the agent has diverged"))
     run.gradient_steps += int(report.pop("gradient_steps", 0))
     return report
 
@@ -194,11 +208,13 @@ def _identity(
     agent: nn.Module, simulator: nn.Module, users: Tensor, eval_users: Tensor | None, *options: Any
 ) -> dict[str, Any]:
     """What a run's numbers depend on; a checkpoint made under anything else is refused."""
+    catalogue = getattr(agent, "catalogue", None)
     names = ("evaluate_every", "sessions", "precision", "pretrain_interactions", "keep", "seed")
     return {
         "agent": type(agent).__name__,
         "agent options": json.loads(json.dumps(getattr(agent, "options", None), default=repr)),
         "agent data": getattr(agent, "data_digest", None),
+        "agent items": None if catalogue is None else digest(as_tensor(catalogue.item)),
         "world": digest(*_settings(simulator)),
         "training users": digest(users),
         "evaluation users": None if eval_users is None else digest(eval_users),

@@ -47,9 +47,12 @@ class Notebook(nn.Module):
         self.types.add((torch.ones(2, 2) @ torch.ones(2, 2)).dtype)
 
 
-def small_agent(edges: int = 40, kind: type[KGQR] = KGQR, **options) -> KGQR:
+def small_agent(
+    edges: int = 40, kind: type[KGQR] = KGQR, ids: list[str] | None = None, **options
+) -> KGQR:
     """Over a KG in which each item points at one of four entities."""
     graph = torch.stack([torch.arange(edges), 40 + torch.arange(edges) % 4])
+    named = {} if ids is None else {"item_id": ids, "entity_id": [*ids, *"abcd"]}
     given = {"dim": 6, "state_channels": 6, "hidden_channels": 6, "gradient_steps": 2, "batch_size": 16,
              "backfill": ("random", 10)}
-    return kind(knowledge_graph(graph, num_nodes=44, num_items=40), **(given | options))
+    return kind(knowledge_graph(graph, num_nodes=44, num_items=40, **named), **(given | options))

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from kgrl.evaluate import evaluate
+from kgrl.rollout import rollout
 from kgrl.simulator import Simulator
+from kgrl.train import fit
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -90,3 +92,15 @@ def test_candidates_belong_to_their_sessions(ran: dict[str, Any]) -> None:
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
 def test_links_lead_somewhere(link: str) -> None:
     assert (ROOT / link).exists()
+
+
+def test_the_agent_of_ones_own_can_be_given_to_fit(ran: dict[str, Any]) -> None:
+    """Where a training session opens with an item that the world drew, which may not be shown again."""
+    class Learner(ran["MostLiked"]):  # type: ignore[misc]
+        def learn(self, sessions: Any, generator: Any = None) -> None: ...
+
+    agent, world = Learner(ran["popular"]), ran["world"]
+    assert len(world.first), "else nothing is drawn"
+    fit(agent, world, ran["train"], interactions=10 * world.horizon, sessions=10, seed=0)
+    alone = Simulator(world.feedback, horizon=4)
+    assert rollout(agent, alone, ran["test"]).items.tolist() == [ran["popular"][:4].tolist()] * len(ran["test"])

@@ -89,6 +89,27 @@ def test_a_finished_run_is_not_trained_again(world, tmp_path):
     assert not again.learned
 
 
+def test_a_checkpoint_of_other_items_is_refused(world, tmp_path):
+    """Of as many items in the same graph, one of them another one: a weight would be of what it was not learned for."""
+    given = {"users": torch.arange(20), "interactions": 60, "sessions": 5, "checkpoint": tmp_path}
+    ids = [f"film {number}" for number in range(40)]
+    fit(small_agent(ids=ids), world, **given)
+    with pytest.raises(ValueError, match="belongs to another run; these differ:\n  agent items: checkpoint '.*\nUse"):
+        fit(small_agent(ids=[*ids[:-1], "another film"]), world, **given)
+    fit(small_agent(ids=ids), world, **given)
+
+
+def test_a_checkpoint_that_does_not_know_its_items_goes_on(world, tmp_path, monkeypatch):
+    """Those written before they were in it."""
+    given = {"users": torch.arange(20), "interactions": 60, "sessions": 5, "checkpoint": tmp_path}
+    with monkeypatch.context() as patch:
+        save = Run.save
+        patch.setattr(Run, "save", lambda run, folder, agent, options: save(
+            run, folder, agent, {name: value for name, value in options.items() if name != "agent items"}))
+        fit(small_agent(ids=[f"film {number}" for number in range(40)]), world, **given)
+    fit(small_agent(ids=[f"film {number}" for number in range(40)]), world, **given)
+
+
 def test_a_checkpoint_that_is_further_on_is_refused(world, tmp_path):
     given = {"users": torch.arange(20), "sessions": 5, "checkpoint": tmp_path}
     fit(Notebook(), world, interactions=60, **given)
@@ -105,7 +126,37 @@ def test_a_checkpoint_is_written_after_every_evaluation(world, tmp_path, monkeyp
 
     monkeypatch.setattr(Run, "save", noted)
     fit(Notebook(), world, torch.arange(20), interactions=150, evaluate_every=60, sessions=5, checkpoint=tmp_path)
-    assert saved == [60, 120, 150]
+    assert saved == [0, 60, 120, 150]
+
+
+def test_interrupted_before_its_first_evaluation_the_same_agent_begins_anew(world, tmp_path):
+    """What it has learned by then is in no checkpoint: it goes on from what it began with, to the same end."""
+    given = {"users": torch.arange(20), "eval_users": torch.arange(20, 30), "evaluate_every": 60, "sessions": 5,
+             "interactions": 120}
+    agent, other, learn, calls = small_agent(), small_agent(), KGQR.learn, []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return learn(agent, *args)
+
+    agent.learn = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        fit(agent, world, checkpoint=tmp_path, **given)
+    del agent.learn
+    assert any(not torch.equal(agent.state_dict()[name], value) for name, value in other.state_dict().items())
+    assert rewards(fit(agent, world, checkpoint=tmp_path, **given)) == rewards(fit(other, world, **given))
+    assert all(torch.equal(agent.state_dict()[name], value) for name, value in other.state_dict().items())
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_evaluation_before_training_is_made_once(world, tmp_path, first):
+    given = {"users": torch.arange(20), "eval_users": torch.arange(20, 30), "interactions": 60, "sessions": 5,
+             "evaluate_every": 30, "evaluate_first": first, "checkpoint": tmp_path}
+    whole = [row["interactions"] for row in fit(Notebook(), world, **given)]
+    assert whole == [0] * first + [30, 60]
+    assert [row["interactions"] for row in fit(Notebook(), world, **given)] == whole
 
 
 def test_a_longer_run_goes_on_from_a_shorter_one(world, tmp_path):

@@ -319,3 +319,17 @@ def test_a_past_stays_in_parts_and_copies() -> None:
     assert [half.begin for half in halves] == [3, 3]
     assert same(Sessions.cat(halves), sessions)
     assert Sessions.cat(halves).begin == 3
+
+
+def test_unshown_is_what_is_left_session_by_session() -> None:
+    """By sets, of sessions with a past, one of which has ended."""
+    sessions = Sessions.empty(torch.arange(3), 3, begin=2)
+    sessions.items = torch.tensor([[-1, 4, 0, 2, -1], [3, 1, 5, -1, -1], [-1, -1, 1, 0, -1]])
+    sessions.step = 4
+    left = sessions.unshown(6)
+    assert left.dtype == torch.bool
+    for row, shown in zip(left.tolist(), sessions.shown.tolist(), strict=True):
+        assert [item for item, free in enumerate(row) if free] == sorted(set(range(6)) - set(shown))
+    assert Sessions.empty(torch.arange(2), 3).unshown(4).all()
+    with pytest.raises(ValueError, match="`num_items` must be above 5, which was shown, got 5"):
+        sessions.unshown(5)

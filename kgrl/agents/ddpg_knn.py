@@ -13,6 +13,7 @@ from kgrl.agents.nearest import FaissIndex, nearest
 from kgrl.agents.off_policy import Outlook
 from kgrl.agents.picking import best, in_parts
 from kgrl.options import at_least, between, one_of
+from kgrl.sessions import UNDEFINED
 
 SEARCHES = ("exact", "faiss")
 
@@ -77,7 +78,8 @@ class DDPGKNN(DDPG):
         rows = torch.arange(len(places), device=places.device).repeat_interleave(self.k)
         values = seen.values(self.pool.items(places.clamp(min=0)).flatten(), rows).view_as(places)
         top = best(values.masked_fill(places < 0, -torch.inf), count)
-        return F.pad(places, (1, 0), value=-1).gather(1, top + 1)  # a column for "none"
+        columns = F.pad(F.pad(places, (1, 0), value=-1), (1, 0), value=UNDEFINED)  # for what is none of them
+        return columns.gather(1, top + 2)
 
     def _by_distance(self, places: Tensor, actions: Tensor) -> Tensor:
         """``places [B, k′]``, nearest first, −1 last."""

@@ -19,7 +19,7 @@ from kgrl.agents.versioned import Versioned
 from kgrl.files import digest, load_tensors, save_tensors
 from kgrl.nn.next_item import NextItem
 from kgrl.nn.ranking_loss import LOSSES
-from kgrl.options import a_tensor, at_least, between, expected, one_of
+from kgrl.options import a_tensor, at_least, between, expected, flag, one_of
 from kgrl.pretrain.items import item_vectors
 from kgrl.pretrain.sequences import LikedSequences
 from kgrl.seeding import fenced
@@ -92,11 +92,11 @@ class GRU4Rec(Versioned, Scorer):
         if a_tensor("likes", likes).dim() != 1 or likes.dtype != torch.long or not len(likes) or likes.min() < 0:
             came = f"{likes.dtype} {list(likes.shape)}" + (f" from {int(likes.min())}" if likes.numel() else "")
             raise ValueError(expected("likes", "an int64 tensor [N] of counts, N > 0", came))
-        self.ordered, inf = bool(ordered), float("inf")
+        self.ordered, inf = flag("ordered", ordered), float("inf")
         self.options: dict[str, Any] = {
             "dim": at_least("dim", dim, 1),
             "state_channels": at_least("state_channels", dim if state_channels is None else state_channels, 1),
-            "tied": bool(tied), "loss": one_of("loss", loss, LOSSES),
+            "tied": flag("tied", tied), "loss": one_of("loss", loss, LOSSES),
             "regularisation": between("regularisation", regularisation, 0, inf),
             "prior": between("prior", prior, 0, inf),
             "negatives": at_least("negatives", negatives, 0), "alpha": between("alpha", alpha, 0, inf),
@@ -137,7 +137,7 @@ class GRU4Rec(Versioned, Scorer):
             what = f"training users who rated something above {data.rating_scale[2]}"
             raise ValueError(expected("users", what, f"{len(users)} who did not"))
         agent = cls(sequences.likes(), sequences.ordered, seed=seed, **options)
-        if pretrained:
+        if flag("pretrained", pretrained):
             vectors = item_vectors(data, users, "mf", dim=agent.options["dim"], seed=seed)
             with torch.no_grad():
                 agent.network.embedding.copy_(vectors)

@@ -8,9 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kgrl.agents.finite import finite_report
 from kgrl.agents.linear_ucb import LEAST_REGULARISATION, Known, LinearUCB
 from kgrl.nn.taste import TasteTerms
 from kgrl.options import at_least, between
+from kgrl.precision import full_precision
 from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
 
@@ -93,12 +95,16 @@ class HLinearUCB(LinearUCB):
         return self._solution().terms.loading[:, self.vectors.size(1) :]
 
     @torch.no_grad()
+    @full_precision
     def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
         """The users' turn, then the items', on finished sessions.
 
         Returns:
             ``loss``, the mean squared error of the feedback between the turns, and ``gradient_steps``, of which there
             are none.
+
+        Raises:
+            ValueError: what it learned is not finite.
         """
         ids, taken = sessions.shown.clamp(min=0), sessions.shown >= 0
         feedback, known = sessions.feedback[:, : sessions.step], self.vectors.size(1)
@@ -110,7 +116,8 @@ class HLinearUCB(LinearUCB):
         self.products.index_add_(0, ids.flatten(), (mine * rest.unsqueeze(2)).flatten(0, 1))
         self.moments.index_add_(0, ids.flatten(), (mine.unsqueeze(3) * mine.unsqueeze(2)).flatten(0, 1))
         self.version += 1
-        return {"loss": error.square().mean().item() if len(error) else 0.0, "gradient_steps": 0}
+        loss = error.square().sum() / max(len(error), 1)
+        return finite_report(("loss",), loss.unsqueeze(0), (self.products, self.moments)) | {"gradient_steps": 0}
 
     def _terms(self) -> TasteTerms:
         return self._solution().terms

@@ -15,7 +15,7 @@ from kgrl.agents.catalogue import UNTRAINED, Catalogue, matched
 from kgrl.agents.kgqr_file import CONVOLVES, constructor_options, moved_tensors
 from kgrl.agents.new_nodes import heard_graph
 from kgrl.agents.off_policy import OffPolicyAgent, Outlook
-from kgrl.agents.picking import of_known_items
+from kgrl.agents.picking import check_values, defined, of_known_items
 from kgrl.agents.q_network import QNetwork
 from kgrl.agents.ragged import ragged_argmax, ragged_topk
 from kgrl.agents.warm_start import checked_start
@@ -25,9 +25,9 @@ from kgrl.files import digest, load_tensors, restore, save_tensors
 from kgrl.graph import checked_graph, kg_digest
 from kgrl.nn.encoder import KGEncoder
 from kgrl.nn.taste import TasteTerms
-from kgrl.options import a_tensor, at_least, between, expected, one_of, single
-from kgrl.seeding import fenced, generator_for
-from kgrl.sessions import Sessions
+from kgrl.options import a_tensor, at_least, between, expected, one_of, representable, single
+from kgrl.seeding import fenced, generator_for, given_or_new
+from kgrl.sessions import UNDEFINED, Sessions
 
 VARIANTS = ("KGQR", "KGQR-CS", "KGQR-GCN-CS", "KGQR-KG")
 """Table 5: the whole method; without candidate selection; and without convolution; and without any KG."""
@@ -153,6 +153,7 @@ class KGQR(OffPolicyAgent):
         self.candidates.restrict(items)
         return self
 
+    @torch.no_grad()
     def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
         """``[B]``, the next item of every session; −1 where nothing is left to recommend.
 
@@ -162,7 +163,7 @@ class KGQR(OffPolicyAgent):
             generator: of the candidates' sample and of ε, on the sessions' device; default a new one with seed 0.
         """
         seen, explores = self._look(sessions), explore and any(self.epsilon)
-        generator = generator_for(self.device, 0) if generator is None else generator
+        generator = given_or_new(generator, self.device)
         if isinstance(self.candidates, FixedCandidates):
             best = self._highest(seen, sessions.shown, 1).squeeze(1)
             if not explores:
@@ -176,6 +177,7 @@ class KGQR(OffPolicyAgent):
             values = torch.where(random[batch], draws, values)
         return _best(items, batch, values, len(sessions))
 
+    @torch.no_grad()
     def recommend(self, past: Sessions, k: int = 10, seed: int = 0) -> Tensor:
         """``[B, k]``, the k best candidates of each real user, best first, padded with −1 where there are fewer.
 
@@ -185,13 +187,14 @@ class KGQR(OffPolicyAgent):
             seed: of the candidates' sample.
 
         Raises:
-            ValueError: an item id the agent does not know.
+            ValueError: an item id the agent does not know, or values that are not finite: it has diverged.
         """
         past = of_known_items(past, self.num_items).to(self.device)
         seen = self._look(past)
         if isinstance(self.candidates, FixedCandidates):
-            return self._highest(seen, past.shown, at_least("k", k, 1))
+            return defined(self._highest(seen, past.shown, at_least("k", k, 1)))
         items, batch, values = self._values(seen, past, generator_for(self.device, seed))
+        check_values(values)
         return F.pad(items, (0, 1), value=-1)[ragged_topk(values, batch, len(past), at_least("k", k, 1))]
 
     def _following(
@@ -285,7 +288,7 @@ def _network(
             hint = "kgrl.pretrain.item_vectors(data, users, kind='mf') makes them"
             raise ValueError(expected("embedding", "the items' vectors from ratings for variant KGQR-KG", None, hint))
         embedding = torch.empty(need, dim).uniform_(-1, 1).mul_(dim**-0.5)
-    if embedding.dim() != 2 or len(embedding) < need or not embedding.isfinite().all():
+    if embedding.dim() != 2 or len(embedding) < need or not representable(embedding):
         came = f"{list(embedding.shape)}"
         raise ValueError(expected("embedding", f"finite vectors [{need}, d], one an entity of the KG", came))
     channels = embedding.size(1)
@@ -310,4 +313,5 @@ def _candidates(kg: Data, popular: Tensor | None, options: Mapping[str, Any]) ->
 def _best(items: Tensor, batch: Tensor, values: Tensor, sessions: int) -> Tensor:
     """``[sessions]``, each session's candidate of the highest value; −1 where it has none."""
     best = ragged_argmax(values, batch, sessions)
-    return F.pad(items, (0, 1), value=-1)[best]  # position −1 is the padding: no candidate
+    # positions −2 and −1 are the padding: no number, no candidate
+    return F.pad(F.pad(items, (0, 1), value=UNDEFINED), (0, 1), value=-1)[best]

@@ -17,7 +17,7 @@ from kgrl.agents.session_state import Follower
 from kgrl.agents.versioned import Versioned
 from kgrl.files import digest, load_tensors, restore, save_tensors
 from kgrl.nn.taste import Belief, TasteTerms
-from kgrl.options import between, dense_vectors
+from kgrl.options import between, dense_vectors, flag
 from kgrl.sessions import Sessions
 
 LEAST_REGULARISATION = 1e-3
@@ -71,7 +71,7 @@ class LinearUCB(Versioned, Scorer):
         self.options: dict[str, Any] = {
             "alpha": between("alpha", alpha, 0, float("inf")),
             "regularisation": between("regularisation", regularisation, LEAST_REGULARISATION, float("inf")),
-            "greedy_evaluation": bool(greedy_evaluation),
+            "greedy_evaluation": flag("greedy_evaluation", greedy_evaluation),
         }
         self.register_buffer("vectors", dense_vectors("vectors", vectors).detach().to(torch.float, copy=True))
         self._follower = Follower()

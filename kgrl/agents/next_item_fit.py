@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kgrl.agents.finite import finite_report
 from kgrl.nn.next_item import NextItem
 from kgrl.nn.ranking_loss import LOSSES
 from kgrl.pretrain.sequences import LikedSequences
@@ -41,6 +42,7 @@ def fit_next_item(network: NextItem, sequences: LikedSequences, options: Mapping
                 adam.zero_grad(set_to_none=True)
                 loss.backward()
                 adam.step()
+        finite_report(("loss",), loss.detach().unsqueeze(0), network.parameters())
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.masked_fill_(parameter.abs() < LEAST_WEIGHT, 0)

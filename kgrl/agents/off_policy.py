@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kgrl.agents.dense_q import DenseQ
+from kgrl.agents.finite import finite_report
 from kgrl.agents.optimizer_state import load_optimizer_tensors, optimizer_tensors
 from kgrl.agents.picking import best, in_parts, without_shown
 from kgrl.agents.q_network import ItemView, QNetwork
@@ -20,7 +21,8 @@ from kgrl.agents.running_state import RunningState
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.files import below
 from kgrl.nn.dueling import DuelingHead
-from kgrl.options import at_least, between, expected, one_of
+from kgrl.options import at_least, between, expected, flag, one_of
+from kgrl.seeding import given_or_new
 from kgrl.sessions import Sessions
 
 SETTLING = 8
@@ -122,7 +124,8 @@ class OffPolicyAgent(nn.Module):
         self.options: dict[str, Any] = {
             **own,
             "state_channels": at_least("state_channels", state_channels, 1),
-            "hidden_channels": at_least("hidden_channels", hidden_channels, 1), "streak_state": bool(streak_state),
+            "hidden_channels": at_least("hidden_channels", hidden_channels, 1),
+            "streak_state": flag("streak_state", streak_state),
             "horizon": at_least("horizon", horizon, 1),
             "taste_channels": at_least("taste_channels", taste_channels, 0),
             "gamma": between("gamma", gamma, 0, 1), "lr": between("lr", lr, 0, 1),
@@ -196,25 +199,31 @@ class OffPolicyAgent(nn.Module):
 
         The first time after a warm start, what all items' rewards have in common is fitted by least squares before.
 
+        Args:
+            sessions: finished.
+            generator: of the replayed steps, on the agent's device; default a new one, seeded by ``seed`` and the
+                number of gradient steps made so far.
+
         Returns:
             ``loss``, ``q`` (of the items shown) and what else the method has, means over the gradient steps, and
             ``gradient_steps``.
 
         Raises:
             ValueError: the state has the streak in it, and the sessions are of another horizon than the agent was made
-                for.
+                for; or a loss, Q-value or weight is not finite: the agent has diverged.
         """
         if self.options["streak_state"] and sessions.horizon != self.options["horizon"]:
             raise ValueError(expected("sessions", f"of horizon {self.options['horizon']}", sessions.horizon,
                                       f"make the agent with horizon={sessions.horizon}"))
+        generator = given_or_new(generator, self.device, self.options["seed"] + self.steps_taken)
         self.replay.add(sessions)
         if self.gradient_steps and self.network.head.silent:
             self._settle(self.replay.sample(SETTLING * self.batch_size, generator))
         total = torch.zeros(len(self.REPORT), device=self.device)
         for _ in range(self.gradient_steps):
             total += self._gradient_step(self.replay.sample(self.batch_size, generator), generator)
-        means = (total / max(self.gradient_steps, 1)).tolist()
-        return {**dict(zip(self.REPORT, means, strict=True)), "gradient_steps": self.gradient_steps}
+        means = total / max(self.gradient_steps, 1)
+        return finite_report(self.REPORT, means, self.parameters()) | {"gradient_steps": self.gradient_steps}
 
     @torch.no_grad()
     def _settle(self, batch: Transitions) -> None:
@@ -300,7 +309,7 @@ class OffPolicyAgent(nn.Module):
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
         """Goes on from :meth:`training_state`."""
         load_optimizer_tensors(self.optimizer, below("optimizer.", state))
-        self.replay.load_state_dict(below("replay.", state))
+        self.replay.load_state_dict({name: part.to(self.device) for name, part in below("replay.", state).items()})
         self.steps_taken = int(state["steps_taken"])
 
     def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:

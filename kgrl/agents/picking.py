@@ -8,9 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kgrl.agents.finite import HINT
 from kgrl.options import at_least, expected
-from kgrl.sessions import Sessions
+from kgrl.sessions import UNDEFINED, Sessions
 
+NOT_FINITE = expected("the agent's values", "finite", "NaN or infinity", HINT)
 _CELLS = 2**22  # of the sessions × items scores that are laid out at once
 
 
@@ -21,9 +23,9 @@ def without_shown(scores: Tensor, shown: Tensor) -> Tensor:
 
 
 def best_item(scores: Tensor) -> Tensor:
-    """``[B]``, the item of the highest score; −1 where all are −∞."""
+    """``[B]``, the item of the highest score; −1 where all are −∞, ``UNDEFINED`` where one is NaN or ∞."""
     best, item = scores.max(1)
-    return item.masked_fill(best == -torch.inf, -1)
+    return item.masked_fill(best == -torch.inf, -1).masked_fill_(~(best < torch.inf), UNDEFINED)
 
 
 def best_items(scores: Tensor, k: int) -> Tensor:
@@ -32,10 +34,12 @@ def best_items(scores: Tensor, k: int) -> Tensor:
     Of equal scores the item of the lower id comes first, as :func:`best_item` has it, whatever the device.
 
     Raises:
-        ValueError: ``k`` below 1.
+        ValueError: ``k`` below 1, or a score that is NaN or ∞.
     """
     count = min(at_least("k", k, 1), scores.size(1))
-    least = scores.topk(count, dim=1, sorted=False).values.amin(1, keepdim=True)
+    highest = scores.topk(count, dim=1, sorted=False).values
+    check_values(highest)
+    least = highest.amin(1, keepdim=True)
     above, level = scores > least, scores == least  # of those at the level, the first fill up
     chosen = above | (level & (level.cumsum(1) <= count - above.sum(1, keepdim=True)))
     items = chosen.nonzero()[:, 1].view(-1, count)
@@ -47,6 +51,22 @@ def best_items(scores: Tensor, k: int) -> Tensor:
 def best(scores: Tensor, count: int) -> Tensor:
     """``[B, count]``, as :func:`best_items`; of one item it is faster."""
     return best_item(scores).unsqueeze(1) if count == 1 else best_items(scores, count)
+
+
+def check_values(values: Tensor) -> None:
+    """Refuses an agent's ``values``, of any shape, if one of them is NaN or ∞; −∞ stands for what may not be shown.
+
+    It looks at the device, so it is for what a user asks for, not for a rollout: there, ``UNDEFINED`` is the answer.
+    """
+    if not bool((values < torch.inf).all()):
+        raise ValueError(NOT_FINITE)
+
+
+def defined(items: Tensor) -> Tensor:
+    """``items``, if none of them is ``UNDEFINED``; otherwise the error of :func:`check_values`."""
+    if bool((items == UNDEFINED).any()):
+        raise ValueError(NOT_FINITE)
+    return items
 
 
 def in_parts(rank: Callable[..., Tensor], num_items: int, *given: Tensor) -> Tensor:

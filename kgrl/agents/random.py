@@ -10,7 +10,7 @@ from kgrl.agents.ragged import ragged_argmax, ragged_topk
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.options import at_least, expected
-from kgrl.seeding import generator_for
+from kgrl.seeding import generator_for, given_or_new
 from kgrl.sessions import Sessions
 
 
@@ -57,7 +57,7 @@ class Random(nn.Module):
             explore: makes no difference.
             generator: on the sessions' device; default a new one with seed 0.
         """
-        generator = generator_for(sessions.device, 0) if generator is None else generator
+        generator = given_or_new(generator, sessions.device)
         if self.pool is not None:
             return self.pool.draw(sessions.shown, generator)
         items, batch, draws = self._draws(sessions, generator)

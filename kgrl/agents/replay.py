@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kgrl.options import at_least, expected
+from kgrl.seeding import given_or_new
 from kgrl.sessions import Sessions
 
 _FIELDS = {"items": -1, "positive": False, "feedback": 0.0, "rewards": 0.0, "streak": 0, "length": 0}
@@ -103,7 +104,7 @@ class EpisodeReplay:
         if not self.size:
             raise RuntimeError("the replay is empty; add the sessions of a rollout before sampling")
         device = self._ring["items"].device
-        rows, steps = self._draw(count, generator, device)
+        rows, steps = self._draw(count, given_or_new(generator, device), device)
         stored = {name: column[rows] for name, column in self._ring.items()}
         items, length = stored["items"].long(), stored["length"].long()
         whole = Sessions.empty(torch.full_like(rows, -1), items.size(1) - self._begin, self._begin)
@@ -123,7 +124,7 @@ class EpisodeReplay:
         )
 
     def _draw(
-        self, count: int, generator: torch.Generator | None, device: torch.device
+        self, count: int, generator: torch.Generator, device: torch.device
     ) -> tuple[Tensor, Tensor]:
         """Rows and steps, uniform over all steps taken: sessions that ended early weigh less."""
         ends = self._ring["length"][: self.size].long().cumsum(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kgrl.precision import full_precision
 from kgrl.sessions import Sessions
 
 
@@ -14,7 +15,18 @@ def taken_steps(sessions: Sessions) -> Tensor:
     return (steps >= 0) & (steps < sessions.length.unsqueeze(1))
 
 
-def returns(sessions: Sessions, gamma: float, baseline: bool = False, standardise: bool = False) -> Tensor:
+def decided_steps(sessions: Sessions) -> Tensor:
+    """``[B, step]``, whether each step was taken by the agent, and not by the protocol that opens a session for it.
+
+    An agent writes the log-probability of what it decides; where it was not asked, NaN is left.
+    """
+    return taken_steps(sessions) & ~sessions.log_prob[:, : sessions.step].isnan()
+
+
+@full_precision
+def returns(
+    sessions: Sessions, gamma: float, baseline: bool = False, standardise: bool = False, counted: Tensor | None = None
+) -> Tensor:
     r"""``[B, step]``, the discounted return from each step on; 0 after a session's end.
 
     .. math:: R_t = \sum_{t' \ge t} \gamma^{t' - t} r_{t'}
@@ -24,11 +36,14 @@ def returns(sessions: Sessions, gamma: float, baseline: bool = False, standardis
         gamma: discount γ in [0, 1].
         baseline: whether the mean over the sessions still there is taken off at each step.
         standardise: whether mean and standard deviation over all steps are made 0 and 1.
+        counted: ``[B, step]``, the steps whose returns are wanted; others are 0, and no part of any mean. ``None``: all
+            that were taken.
     """
     taken, steps = taken_steps(sessions), torch.arange(sessions.step, device=sessions.device)
     later = (steps.unsqueeze(0) - steps.unsqueeze(1)).clamp(min=0)  # [from, to]
     discount = (gamma ** later.to(sessions.rewards.dtype)).triu()
     found = (sessions.rewards[:, : sessions.step] * taken) @ discount.T
+    taken = taken if counted is None else counted
     rounding = 1e-5 * found.abs().amax().clamp(min=1e-3)  # what is all alike but for this has no spread
     if baseline:
         found = found - (found * taken).sum(0) / taken.sum(0).clamp(min=1)

@@ -9,13 +9,15 @@ from torch import Tensor, nn
 
 from kgrl.agents.picking import best_item, best_items, of_known_items
 from kgrl.candidates.fixed import checked_pool
+from kgrl.precision import full_precision
 from kgrl.sessions import Sessions
 
 
 class Scorer(nn.Module):
     """Recommends the item of the highest score.
 
-    A subclass has :attr:`num_items` and defines :meth:`_scores`.
+    A subclass has :attr:`num_items` and defines :meth:`_scores`. As nothing is learned by gradient that mixed precision
+    could make faster, nothing is computed in it.
     """
 
     _outside: Tensor | None
@@ -48,11 +50,13 @@ class Scorer(nn.Module):
         return self
 
     @torch.no_grad()
+    @full_precision
     def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
         """``[B]``, the item of the highest score; −1 where all have been shown."""
         return best_item(self._allowed(self._scores(sessions, explore)))
 
     @torch.no_grad()
+    @full_precision
     def recommend(self, past: Sessions, k: int = 10) -> Tensor:
         """``[B, k]``, the k best items of each real user, best first, padded with −1 where there are fewer.
 

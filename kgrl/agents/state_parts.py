@@ -14,7 +14,7 @@ from kgrl.agents.session_state import SessionState
 from kgrl.agents.warm_start import checked_start
 from kgrl.nn.encoder import KGEncoder
 from kgrl.nn.taste import TasteTerms
-from kgrl.options import at_least, expected
+from kgrl.options import at_least, expected, representable
 from kgrl.pretrain.items import item_vectors
 from kgrl.pretrain.tastes import item_tastes
 
@@ -32,11 +32,10 @@ def checked_tastes(
             taste state.
     """
     if tastes is None:
-        count = TASTE_CHANNELS if taste_channels is None else at_least("taste_channels", taste_channels, 0)
-        return None, 0 if preset == "paper" else count
-    if preset == "paper" or taste_channels == 0:
-        why = 'as preset="paper" has no taste state' if preset == "paper" else "as taste_channels=0 is no taste state"
-        raise ValueError(expected("tastes", f"left out, {why}", "some"))
+        usual = 0 if preset == "paper" else TASTE_CHANNELS
+        return None, usual if taste_channels is None else at_least("taste_channels", taste_channels, 0)
+    if taste_channels == 0:
+        raise ValueError(expected("tastes", "left out, as taste_channels=0 is no taste state", "some"))
     return checked_start(tastes, taste_channels or 0, num_items)
 
 
@@ -47,7 +46,7 @@ def build_state(
     """Embeddings and tastes as given or by matrix factorization, everything else uniformly at random."""
     dim, channels = options["item_channels"], options["state_channels"]
     need = int(data["item"].num_nodes if kg is None else kg.num_nodes)
-    if embedding is not None and (embedding.dim() != 2 or len(embedding) != need or not embedding.isfinite().all()):
+    if embedding is not None and (embedding.dim() != 2 or len(embedding) != need or not representable(embedding)):
         raise ValueError(expected("embedding", f"finite vectors [{need}, d], one an {'entity' if kg else 'item'}",
                                   list(embedding.shape)))
     if kg is not None:

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch_geometric.data import Data, HeteroData
 
 from kgrl.agents.catalogue import UNTRAINED, Catalogue, matched
+from kgrl.agents.finite import finite_report
 from kgrl.agents.new_nodes import heard_graph
 from kgrl.agents.optimizer_state import load_optimizer_tensors, optimizer_tensors
-from kgrl.agents.picking import of_known_items
-from kgrl.agents.returns import returns, taken_steps
+from kgrl.agents.picking import check_values, of_known_items
+from kgrl.agents.returns import decided_steps, returns, taken_steps
 from kgrl.agents.session_state import Follower
 from kgrl.agents.state_parts import build_state, checked_tastes
 from kgrl.agents.tpgr_file import TASTES, extended_tree, moved_tensors, surroundings
@@ -29,17 +30,21 @@ from kgrl.nn.item_scores import ItemScores
 from kgrl.nn.taste import TasteTerms
 from kgrl.nn.tree_levels import Levels
 from kgrl.nn.tree_policy import TreePolicy
-from kgrl.options import at_least, between, expected, one_of, single
+from kgrl.options import LARGEST, at_least, between, expected, flag, one_of, single
 from kgrl.pretrain.items import item_vectors
-from kgrl.seeding import fenced
-from kgrl.sessions import Sessions
+from kgrl.seeding import fenced, given_or_new
+from kgrl.sessions import UNDEFINED, Sessions
 from kgrl.tree.cluster_tree import ClusterTree
 
 PRESETS = ("default", "paper")
 """``"paper"``: REINFORCE as printed: no baseline, returns as they are, no entropy bonus, no taste state."""
 STATES = ("sru", "kg")
 OPTIMIZERS = ("optimizer", "pretrain_optimizer")
-PAPER = {"baseline": False, "standardise": False, "entropy": 0.0, "taste_channels": 0, "clip": None}
+CHOICES: dict[str, dict[str, Any]] = {
+    "default": {"baseline": True, "standardise": True, "entropy": 0.01},
+    "paper": {"baseline": False, "standardise": False, "entropy": 0.0},
+}
+"""What an option is by preset, where it is not given (the taste state's length: see ``checked_tastes``)."""
 
 
 class TPGR(Versioned):
@@ -66,12 +71,13 @@ class TPGR(Versioned):
             start from and for the tree where none is given.
         tree: over the items; ``None``: the one attached to ``data``, or else one of rating vectors by PCA, depth 2.
         state: ``"sru"``: the paper's; ``"kg"``: KGQR's state encoder over the data's KG.
-        preset: one of :data:`PRESETS`.
+        preset: one of :data:`PRESETS`: what ``baseline``, ``standardise``, ``entropy`` and ``taste_channels`` are where
+            they are not given.
         embedding: ``[N, d]`` (``"kg"``: ``[E, d]``), to start from; ``None``: matrix factorization's item vectors of
             the training users (``"kg"``: uniform random).
         item_channels: length of the item embeddings where none are given.
         state_channels: size of the recurrent state.
-        taste_channels: length of the taste state; 0 for none; ``None``: that of ``tastes``, or 12.
+        taste_channels: length of the taste state; 0 for none; ``None``: that of ``tastes``, or 12 (``"paper"``: 0).
         tastes: of the items, what the taste state starts from, see :class:`kgrl.agents.KGQR`, e.g. from
             :func:`kgrl.pretrain.kg_tastes`, which knows of items that nobody has rated; ``None``:
             :func:`kgrl.pretrain.item_tastes` of the training users' ratings.
@@ -83,12 +89,12 @@ class TPGR(Versioned):
         eta: the simulator's, for the range of the one-hot reward.
         gamma: discount γ in [0, 1].
         lr, weight_decay: of Adam; ``weight_decay`` is the L2 term.
-        entropy: weight of the entropy bonus.
+        entropy: weight of the entropy bonus; ``None``: 0.01 (``"paper"``: 0).
         pretrain_lr: of Adam in :meth:`pretrain`.
         frozen: whether the recurrent state and the item embeddings stay what :meth:`pretrain` made of them, as in the
             authors' code.
-        baseline: whether the mean return of a step over the batch is taken off.
-        standardise: whether returns are divided by their standard deviation over the batch.
+        baseline: whether the mean return of a step over the batch is taken off; ``None``: yes (``"paper"``: no).
+        standardise: whether returns are divided by their standard deviation over the batch; ``None``: likewise.
         clip: PPO's ε (Schulman et al., 2017); ``None``: plain policy gradient.
         epochs: passes over each batch; more than one wants ``clip``.
         minibatches: parts that a pass splits the batch's sessions into, one gradient step each.
@@ -104,28 +110,32 @@ class TPGR(Versioned):
         preset: str = "default", embedding: Tensor | None = None, item_channels: int = 16, state_channels: int = 16,
         taste_channels: int | None = None, tastes: TasteTerms | None = None, sharpness: float = 30.0, bins: int = 10,
         hidden: Sequence[int] = (), horizon: int = 32, eta: float = 0.0, gamma: float = 0.3, lr: float = 1e-3,
-        weight_decay: float = 0.0, entropy: float = 0.01, pretrain_lr: float = 1e-3, frozen: bool = False,
-        baseline: bool = True, standardise: bool = True, clip: float | None = None, epochs: int = 1,
+        weight_decay: float = 0.0, entropy: float | None = None, pretrain_lr: float = 1e-3, frozen: bool = False,
+        baseline: bool | None = None, standardise: bool | None = None, clip: float | None = None, epochs: int = 1,
         minibatches: int = 1, seed: int = 0,
     ) -> None:
         super().__init__()
+        chosen = CHOICES[one_of("preset", preset, PRESETS)]
+        baseline, standardise, entropy = (
+            chosen[name] if given is None else given
+            for name, given in (("baseline", baseline), ("standardise", standardise), ("entropy", entropy)))
         start, count = checked_tastes(tastes, taste_channels, int(data["item"].num_nodes), preset)
         self.options: dict[str, Any] = {
-            "state": one_of("state", state, STATES), "preset": one_of("preset", preset, PRESETS),
+            "state": one_of("state", state, STATES), "preset": preset,
             "item_channels": at_least("item_channels", item_channels, 1),
             "state_channels": at_least("state_channels", state_channels, 1),
             "taste_channels": count,
             "sharpness": between("sharpness", sharpness, 0, float("inf")), "bins": at_least("bins", bins, 1),
             "hidden": list(hidden), "horizon": at_least("horizon", horizon, 1),
-            "eta": between("eta", eta, 0, float("inf")), "gamma": between("gamma", gamma, 0, 1),
+            "eta": between("eta", eta, 0, LARGEST / horizon), "gamma": between("gamma", gamma, 0, 1),
             "lr": between("lr", lr, 0, 1), "weight_decay": between("weight_decay", weight_decay, 0, 1),
             "entropy": between("entropy", entropy, 0, float("inf")),
-            "pretrain_lr": between("pretrain_lr", pretrain_lr, 0, 1), "frozen": bool(frozen),
-            "baseline": bool(baseline), "standardise": bool(standardise),
+            "pretrain_lr": between("pretrain_lr", pretrain_lr, 0, 1), "frozen": flag("frozen", frozen),
+            "baseline": flag("baseline", baseline), "standardise": flag("standardise", standardise),
             "clip": None if clip is None else between("clip", clip, 0, 1),
             "epochs": at_least("epochs", epochs, 1), "minibatches": at_least("minibatches", minibatches, 1),
             "seed": at_least("seed", seed, 0),
-        } | (PAPER if preset == "paper" else {})
+        }
         self.tree = _tree(data, users, tree)
         self.num_items = len(self.tree.paths)
         kg = knowledge_graph(data) if self.options["state"] == "kg" else None
@@ -178,7 +188,7 @@ class TPGR(Versioned):
         Args:
             sessions: the sessions so far.
             explore: drawn from the policy rather than the likeliest child at every node.
-            generator: of the draws, on the sessions' device.
+            generator: of the draws, on the sessions' device; default a new one, seeded by the step.
         """
         states = self._follower.states(self.state, sessions, self.version)
         gone = sessions.shown if sessions.step else None
@@ -186,13 +196,17 @@ class TPGR(Versioned):
             self._levels = (self.version, explore), self.policy.prepare(self._scores(), merge=not explore)
         levels = self._levels[1]
         if explore:
+            generator = given_or_new(generator, self.device, sessions.step)
             walk = self.policy.sample(states, gone, generator, levels)
             self._trail.note(sessions, states, walk, self.version)
         else:
             walk = self.policy.greedy(states, gone, levels)
         if sessions.step < sessions.items.size(1):
             sessions.log_prob[:, sessions.step] = walk.log_prob
-        return walk.items
+        broken = walk.log_prob.isnan()
+        if gone is not None and gone.size(1) >= self.policy.index.num_left:  # where all are gone, it is no number, too
+            broken &= walk.items >= 0
+        return walk.items.masked_fill(broken, UNDEFINED)
 
     def _scores(self) -> ItemScores | None:
         """The feedback that the taste state expects of each item."""
@@ -210,28 +224,42 @@ class TPGR(Versioned):
             beam: see :meth:`kgrl.nn.TreePolicy.topk`.
 
         Raises:
-            ValueError: an item id the agent does not know.
+            ValueError: an item id the agent does not know, or values that are not finite: it has diverged.
         """
         past = of_known_items(past, self.num_items).to(self.device)
         with torch.no_grad():
             states = self.state(past)[past.begin + past.length, torch.arange(len(past), device=self.device)]
-            return self.policy.topk(states, k, past.items, beam, self._scores()).items
+            found = self.policy.topk(states, k, past.items, beam, self._scores())
+        check_values(found.log_prob)
+        return found.items
 
     # ----------------------------------------------------------------------------------------------------- learning
 
     def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
         """One policy update (Algorithm 1) on finished sessions, or ``epochs`` × ``minibatches`` of them.
 
+        Only what the agent decided is learned from: not the item that a cold-start protocol opened a session with.
+
+        Args:
+            sessions: finished.
+            generator: of the minibatches, on the agent's device; default a new one, seeded by ``seed`` and by how often
+                it has changed.
+
         Returns:
             ``loss``, ``entropy``, means over the gradient steps, and ``gradient_steps``.
 
         Raises:
-            ValueError: the sessions are of another horizon than the agent was made for.
+            ValueError: the sessions are of another horizon than the agent was made for, or it decided nothing in them;
+                or a loss or weight that is not finite: it has diverged.
         """
         if sessions.horizon != self.options["horizon"]:
             raise ValueError(expected("sessions", f"of horizon {self.options['horizon']}", sessions.horizon,
                                       f"make the agent with horizon={sessions.horizon}"))
-        advantages = returns(sessions, *(self.options[name] for name in ("gamma", "baseline", "standardise")))
+        if not bool((decided := decided_steps(sessions)).any()):
+            raise ValueError(expected("sessions", "of steps that the agent decided", "none, by their `log_prob`",
+                                      "roll out with explore=True; an opening item of the simulator is not its own"))
+        generator = given_or_new(generator, self.device, self.options["seed"] + self.version)
+        advantages = returns(sessions, *(self.options[name] for name in ("gamma", "baseline", "standardise")), decided)
         total, steps = torch.zeros(2, device=self.device), 0
         kept = self._trail.take(sessions, self.version)
         for _ in range(self.options["epochs"]):
@@ -243,8 +271,7 @@ class TPGR(Versioned):
                     some, weight, known = sessions.rows(part), advantages[part], kept and kept.rows(part)
                 total += self._gradient_step(some, weight, known)
                 steps += 1
-        loss, entropy = (total / steps).tolist()
-        return {"loss": loss, "entropy": entropy, "gradient_steps": steps}
+        return finite_report(("loss", "entropy"), total / steps, self._learned()) | {"gradient_steps": steps}
 
     def pretrain(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
         r"""Teaches the recurrent state to remember: one gradient step on the error of recalled rewards.
@@ -259,7 +286,11 @@ class TPGR(Versioned):
 
         Returns:
             ``loss``, the mean squared error, and ``gradient_steps``.
+
+        Raises:
+            ValueError: a loss or weight that is not finite: it has diverged.
         """
+        generator = given_or_new(generator, self.device, self.options["seed"] + self.version)
         hidden = self.state(sessions)[1 + sessions.begin :, :, : self.state.history.channels]  # [T, B, h]
         shown, rewards = (part[:, sessions.begin : sessions.step].t() for part in (sessions.items, sessions.rewards))
         steps = torch.arange(len(shown), device=self.device).unsqueeze(1)
@@ -275,12 +306,16 @@ class TPGR(Versioned):
         loss.backward()
         self.pretrain_optimizer.step()
         self.version += 1
-        return {"loss": loss.item(), "gradient_steps": 1}
+        return finite_report(("loss",), loss.detach().unsqueeze(0), self._learned()) | {"gradient_steps": 1}
+
+    def _learned(self) -> list[Tensor]:
+        """What gradient steps change."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
     def _gradient_step(self, sessions: Sessions, advantages: Tensor, kept: Kept | None = None) -> Tensor:
         """Returns loss and entropy; ``kept``: what is known from the rollout."""
         begin, frozen = sessions.begin, self.options["frozen"]
-        taken, drawn = taken_steps(sessions)[:, begin:].t(), sessions.log_prob[:, begin : sessions.step].t()
+        decided, drawn = decided_steps(sessions)[:, begin:].t(), sessions.log_prob[:, begin : sessions.step].t()
         if kept is not None and frozen:
             states = kept.states
         else:
@@ -290,9 +325,9 @@ class TPGR(Versioned):
             states, sessions.shown[:, begin:], self._scores(), kept.choices if kept is not None else None,
             sessions.shown[:, :begin])
         gain = self._gain(log_prob, drawn, advantages[:, begin:].t())
-        count = taken.sum()
-        loss = -torch.where(taken, gain, 0.0).sum() / count
-        bonus = torch.where(taken, entropy, 0.0).sum() / count
+        count = decided.sum().clamp(min=1)  # in a part of the sessions there may be none
+        loss = -torch.where(decided, gain, 0.0).sum() / count
+        bonus = torch.where(decided, entropy, 0.0).sum() / count
         objective = loss - self.options["entropy"] * bonus
         self.optimizer.zero_grad(set_to_none=True)
         objective.backward()

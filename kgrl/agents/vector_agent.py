@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from kgrl.agents.off_policy import OffPolicyAgent, Outlook
-from kgrl.agents.picking import of_known_items
+from kgrl.agents.picking import defined, of_known_items
 from kgrl.agents.warm_start import saved_tastes
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.files import digest, load_tensors, restore, save_tensors
 from kgrl.options import at_least, dense_vectors
-from kgrl.seeding import generator_for
+from kgrl.seeding import given_or_new
 from kgrl.sessions import Sessions
 
 
@@ -59,7 +59,7 @@ class VectorAgent(OffPolicyAgent):
             explore: whether to explore.
             generator: of what exploring draws, on the sessions' device; default a new one with seed 0.
         """
-        generator = generator_for(self.device, 0) if generator is None else generator
+        generator = given_or_new(generator, self.device)
         gone = self.pool.places(sessions.shown)
         items = self.pool.items(self._ranked(self._look(sessions), gone, 1, generator if explore else None).squeeze(1))
         if not explore or not any(self.epsilon):
@@ -75,11 +75,11 @@ class VectorAgent(OffPolicyAgent):
             k: how many.
 
         Raises:
-            ValueError: an item id the agent does not know.
+            ValueError: an item id the agent does not know, or values that are not finite: it has diverged.
         """
         past = of_known_items(past, self.num_items).to(self.device)
         gone = self.pool.places(past.shown)
-        return self.pool.items(self._ranked(self._look(past), gone, at_least("k", k, 1), None))
+        return defined(self.pool.items(self._ranked(self._look(past), gone, at_least("k", k, 1), None)))
 
     def _ranked(self, seen: Outlook, gone: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
         """``[B, count]``, the places of each session's best items, best first, −1 where there are fewer.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kgrl.candidates.draws import unshown_items
@@ -66,8 +65,10 @@ class FixedCandidates(nn.Module):
         return items if self._place is None else self._place[items]
 
     def items(self, places: Tensor) -> Tensor:
-        """The items at these places; −1 for −1."""
-        return places if self.candidates is None else F.pad(self.candidates, (0, 1), value=-1)[places]
+        """The items at these places; what is below 0, and so no place, as it is."""
+        if self.candidates is None:
+            return places
+        return torch.where(places < 0, places, self.candidates[places.clamp(min=0)])
 
     def of(self, table: Tensor) -> Tensor:
         """``[P, …]``, the candidates' rows of a table ``[N, …]`` of the items."""

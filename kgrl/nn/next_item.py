@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from kgrl.nn.state import GRUState
-from kgrl.options import at_least, between, expected
+from kgrl.options import at_least, between, expected, flag
 
 
 class NextItem(torch.nn.Module):
@@ -52,7 +52,7 @@ class NextItem(torch.nn.Module):
         at_least("dim", dim, 1)
         if at_least("state_channels", state_channels, 1) != dim and tied:
             raise ValueError(expected("state_channels", f"dim = {dim} where `tied`", state_channels))
-        self.tied, self.dropout = bool(tied), between("dropout", dropout, 0, 1)
+        self.tied, self.dropout = flag("tied", tied), between("dropout", dropout, 0, 1)
         self.embedding = Parameter(torch.empty(num_items, dim))
         self.gru = GRUState(dim, state_channels)
         self.output = None if tied else Parameter(torch.empty(num_items, state_channels))

@@ -94,7 +94,8 @@ def sparse_rows(start: Tensor, column: Tensor, value: Tensor, num_columns: int) 
     """A matrix in the layout torch.sparse_csr, without PyTorch's warning that it is in beta."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(start, column, value, (len(start) - 1, num_columns), check_invariants=False)
+        return torch.sparse_csr_tensor(start, column, value, (len(start) - 1, num_columns), device=value.device,
+                                       check_invariants=False)
 
 
 def _products(place: Tensor, column: Tensor, value: Tensor, num_sessions: int, steps: int) -> Tensor:

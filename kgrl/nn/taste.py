@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import Linear, Parameter
 
 from kgrl.options import at_least, expected
+from kgrl.precision import full_precision
 
 
 class Belief(NamedTuple):
@@ -51,6 +52,7 @@ class TasteTerms(NamedTuple):
             raise ValueError(expected(name, "of noise above 0", float(self.noise.min())))
         return self
 
+    @full_precision
     def infer(self, sequences: Tensor, feedback: Tensor) -> Tensor:
         r"""``[B, k]``, :math:`\mathbb E[\mathbf p]` after whole sequences; their order does not matter.
 
@@ -62,21 +64,29 @@ class TasteTerms(NamedTuple):
             ValueError: feedback of another shape.
         """
         ids, present = sequences.clamp(min=0), sequences >= 0
-        feedback = _received(feedback, sequences, "sequences").to(self.loading.dtype)
+        given, kind = torch.promote_types(self.loading.dtype, self.noise.dtype), self._kind
+        terms = TasteTerms(*(part.to(kind) for part in self))
+        feedback = _received(feedback, sequences, "sequences").to(kind)
         # embedding, as its gradient adds in a fixed order, which that of x[index] does not
-        deviation = F.embedding(ids, self.noise.rsqrt().unsqueeze(1)) * present.unsqueeze(2)
-        loading = F.embedding(ids, self.loading) * deviation
-        surprise = (feedback - F.embedding(ids, self.expected.unsqueeze(1)).squeeze(2)) * deviation.squeeze(2)
-        prior = torch.eye(self.loading.size(1), device=ids.device, dtype=loading.dtype)
+        deviation = F.embedding(ids, terms.noise.rsqrt().unsqueeze(1)) * present.unsqueeze(2)
+        loading = F.embedding(ids, terms.loading) * deviation
+        surprise = (feedback - F.embedding(ids, terms.expected.unsqueeze(1)).squeeze(2)) * deviation.squeeze(2)
+        prior = torch.eye(loading.size(2), device=ids.device, dtype=kind)
         precision = torch.baddbmm(prior, loading.mT, loading)
-        return torch.linalg.solve(precision, (loading.mT @ surprise.unsqueeze(2)).squeeze(2))
+        return torch.linalg.solve(precision, (loading.mT @ surprise.unsqueeze(2)).squeeze(2)).to(given)
+
+    @property
+    def _kind(self) -> torch.dtype:
+        """What the inference is computed in: single precision at least, as its systems can be near singular."""
+        return torch.promote_types(torch.promote_types(self.loading.dtype, self.noise.dtype), torch.float)
 
     def prior(self, num_sessions: int) -> Belief:
         """The belief before any feedback."""
         size = self.loading.size(1)
-        prior = torch.eye(size, device=self.loading.device, dtype=self.loading.dtype)
+        prior = torch.eye(size, device=self.loading.device, dtype=self._kind)
         return Belief(prior.new_zeros(num_sessions, size), prior.expand(num_sessions, -1, -1))
 
+    @full_precision
     def update(self, belief: Belief, items: Tensor, feedback: Tensor) -> Belief:
         r"""One feedback later: a rank-one update, so that a session of T steps costs T·k² rather than T²·k².
 
@@ -88,10 +98,11 @@ class TasteTerms(NamedTuple):
         Raises:
             ValueError: feedback of another shape.
         """
-        ids, feedback = items.clamp(min=0), _received(feedback, items, "items").to(self.loading.dtype)
-        loading = F.embedding(ids, self.loading) * (items >= 0).unsqueeze(1)
+        ids, kind = items.clamp(min=0), self._kind
+        feedback = _received(feedback, items, "items").to(kind)
+        loading = F.embedding(ids, self.loading).to(kind) * (items >= 0).unsqueeze(1)
         spread = torch.bmm(belief.covariance, loading.unsqueeze(2))
-        rest = self.noise.index_select(0, ids) + (loading * spread.squeeze(2)).sum(1)
+        rest = self.noise.index_select(0, ids).to(kind) + (loading * spread.squeeze(2)).sum(1)
         gain = spread.squeeze(2) / rest.unsqueeze(1)
         surprise = feedback - self.expected.index_select(0, ids) - (loading * belief.mean).sum(1)
         return Belief(

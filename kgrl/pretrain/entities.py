@@ -15,7 +15,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from kgrl.files import digest, load_tensors, save_tensors
-from kgrl.options import at_least, between, expected
+from kgrl.options import at_least, between, expected, flag
 from kgrl.pretrain.triples import LinkScores, hold_out, training_triples
 from kgrl.seeding import fenced, generator_for
 
@@ -113,7 +113,7 @@ def pretrain_entities(
         "lr": between("lr", lr, 0, 1e3),
         "negatives": at_least("negatives", negatives, 1),
         "seed": at_least("seed", seed, 0),
-        "evaluate": bool(evaluate),
+        "evaluate": flag("evaluate", evaluate),
     }
     triples, home = training_triples(kg), kg.edge_index.device
     target = torch.device(device) if device is not None else home

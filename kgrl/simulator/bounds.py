@@ -78,7 +78,7 @@ def measure_bounds(world: World, users: Tensor, train_users: Tensor, popular: Te
     users, train_users = users.to(world.device), train_users.to(world.device)
     items = None if world.pool is None else world.pool.mixed(generator_for("cpu", seed))
     size = min(world.horizon, world.num_items if items is None else len(items))
-    best = [_of(items, world.feedback.rows(part)).topk(size) for part in world.feedback.chunks(users)]
+    best = [_of(items, world.feedback.checked_rows(part)).topk(size) for part in world.feedback.chunks(users)]
     fixed = _of(items, world.feedback.mean_feedback(train_users)).argsort(descending=True, stable=True)[:size]
     found = {ALL_KNOWING: torch.cat([part.indices for part in best]), BEST_FIXED: fixed.expand(len(users), -1)}
     lists = {name: places if items is None else items[places] for name, places in found.items()}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kgrl.options import expected
-from kgrl.sessions import Sessions
+from kgrl.sessions import UNDEFINED, Sessions
 from kgrl.simulator.pool import Pool
 
 
@@ -17,6 +17,8 @@ def check_feedback(feedback: Tensor, users: Tensor, items: Tensor) -> None:
     fine = feedback.abs() <= 1  # not so of a NaN
     if not fine.all():
         first = tuple(int(index) for index in (~fine).nonzero()[0])
+        if int(items[first]) < 0:  # a NaN that the simulator has put there
+            _refuse_undefined(f"user {int(users[first])}")
         raise ValueError(expected("feedback", "numbers in [-1, 1]", float(feedback[first]),
                                   f"user {int(users[first])}, item {int(items[first])}; scale the feedback model"))
 
@@ -53,6 +55,8 @@ def _explain(items: Tensor, sessions: Sessions, step: int, num_items: int, pool:
     """The error of the first session whose item of this step is bad."""
     row = int(_bad(items, sessions.items[:, :step], num_items, pool).nonzero()[0])
     item, where = int(items[row]), f"session {row} (user {int(sessions.users[row])}), step {step - sessions.begin}"
+    if item == UNDEFINED:
+        _refuse_undefined(where)
     if _unknown(items, num_items)[row]:
         what = f"an item id below {num_items}, or -1 where nothing is left"
         raise ValueError(expected("items", what, item, where))
@@ -60,3 +64,8 @@ def _explain(items: Tensor, sessions: Sessions, step: int, num_items: int, pool:
         what = f"one of the {len(pool)} `items` that the simulator shows"
         raise ValueError(expected("items", what, item, f"{where}; agent.restrict(items) keeps an agent to them"))
     raise ValueError(expected("items", "an item not yet shown in its session", item, where))
+
+
+def _refuse_undefined(where: str) -> NoReturn:
+    raise ValueError(expected("the agent's values", "finite", "NaN or infinity", f"{where}; the agent has diverged, or "
+                              "what it was given is too large for single precision"))

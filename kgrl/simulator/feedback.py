@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from itertools import chain
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from kgrl.options import at_least, expected
+from kgrl.options import LARGEST, at_least, between, expected
+from kgrl.precision import full_precision
 
 CHUNK, CPU_CHUNK = 2**25, 2**20
 """Feedbacks held at once wherever every item of many users has to be looked at; on the CPU, what its cache holds."""
 
 
 CHECKED = 4
-"""Users whose feedback is looked at before a model is used."""
+"""Users whose feedback is looked at, in both ways of asking, before a model is used."""
 
 
 class Reaction(NamedTuple):
@@ -36,6 +39,7 @@ class FeedbackModel(nn.Module):
         num_items: N.
         threshold: feedback above it is positive: a hit, and a step of a positive streak. Everything else is a step of a
             negative streak.
+        device: where the model's tensors are, if that is not where new ones are made.
 
     Shapes:
         - ``forward(users [K], items [K])`` → feedback ``[K]`` in [−1, 1].
@@ -44,12 +48,15 @@ class FeedbackModel(nn.Module):
 
     relevant: Tensor
 
-    def __init__(self, num_users: int, num_items: int, threshold: float = 0.0) -> None:
+    def __init__(
+        self, num_users: int, num_items: int, threshold: float = 0.0, device: torch.device | str | None = None
+    ) -> None:
         super().__init__()
         self.num_users = at_least("num_users", num_users, 1)
         self.num_items = at_least("num_items", num_items, 1)
-        self.threshold = float(threshold)
-        self.register_buffer("relevant", torch.full((num_users,), -1), persistent=False)  # −1 = not counted yet
+        self.threshold = between("threshold", threshold, -LARGEST, LARGEST)
+        counts = torch.full((num_users,), -1, device=device)  # −1 = not counted yet
+        self.register_buffer("relevant", counts, persistent=False)
         self.register_load_state_dict_post_hook(_forget_counts)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
@@ -65,6 +72,7 @@ class FeedbackModel(nn.Module):
         positive = feedback > self.threshold
         return Reaction(feedback, positive, positive.to(torch.int8).mul_(2).sub_(1))
 
+    @full_precision
     def num_relevant(self, users: Tensor) -> Tensor:
         """``[B]``, how many of all items ``users [B]`` would receive positively (#preferences of KGQR eq. 19)."""
         missing = users[self.relevant[users] < 0].unique()
@@ -74,21 +82,38 @@ class FeedbackModel(nn.Module):
 
     def count_relevant(self, users: Tensor, items: Tensor | None = None) -> Tensor:
         """:meth:`num_relevant` counted anew, for a chunk of users; among ``items [P]`` alone, where they are given."""
-        rows = self.rows(users) if items is None else self.rows(users).index_select(1, items)
+        rows = self.checked_rows(users)
+        rows = rows if items is None else rows.index_select(1, items)
         return (rows > self.threshold).sum(1, dtype=torch.int32)  # thrice as fast as into int64
 
+    @full_precision
     def mean_feedback(self, users: Tensor) -> Tensor:
         """``[N]``, each item's feedback averaged over ``users``."""
-        return torch.stack([self.rows(part).sum(0) for part in self.chunks(users)]).sum(0) / len(users)
+        return torch.stack([self.checked_rows(part).sum(0) for part in self.chunks(users)]).sum(0) / len(users)
+
+    def checked_rows(self, users: Tensor) -> Tensor:
+        """:meth:`rows`, if all of it is feedback: numbers of relevant items and bounds are made of nothing else.
+
+        Raises:
+            ValueError: it is of another shape, NaN or outside [−1, 1], as an unknown cell of a table may be.
+        """
+        return self._feedback("rows", self.rows(users), [len(users), self.num_items])
 
     @torch.no_grad()
+    @full_precision
     def checked(self) -> FeedbackModel:
         """Itself, if what it says of its first users can be feedback.
 
+        What it says of others is looked at when it is asked for.
+
         Raises:
             ValueError: it is of another shape or outside [−1, 1], or ``rows`` and ``forward`` differ: hits and the
-                number of relevant items would contradict each other.
+                number of relevant items would contradict each other; or its tensors are on several devices.
         """
+        where = {str(part.device) for part in chain(self.parameters(), self.buffers())}
+        if len(where) > 1:
+            raise ValueError(expected("feedback", "on one device", sorted(where),
+                                      "give its constructor `device`, or move the model with `.to(device)`"))
         size = min(CHECKED, self.num_users, self.num_items)
         users = torch.arange(size, device=self.relevant.device)
         items = users + (self.num_items - size)
@@ -103,9 +128,11 @@ class FeedbackModel(nn.Module):
         name = f"{type(self).__name__}.{name}"
         if list(values.shape) != shape:
             raise ValueError(expected(name, f"feedback of shape {shape} here", list(values.shape)))
-        if not (values.abs() <= 1).all():  # NaN is not, either
-            raise ValueError(expected(name, "feedback in [-1, 1]", [float(values.min()), float(values.max())],
-                                      "kgrl.simulator.normalise maps ratings there"))
+        low, high = (float(value) for value in values.aminmax())
+        if not (low >= -1 and high <= 1):  # NaN is not, either
+            hint = "what is not known needs a number, too, e.g. 0" if math.isnan(low) else (
+                "kgrl.simulator.normalise maps ratings there")
+            raise ValueError(expected(name, "feedback in [-1, 1]", [low, high], hint))
         return values
 
     def chunks(self, users: Tensor) -> tuple[Tensor, ...]:

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.factorization import Factors, training_epochs
-from kgrl.options import a_tensor, at_least, between, expected, one_of
+from kgrl.options import a_tensor, at_least, between, expected, one_of, representable
+from kgrl.precision import full_precision
 from kgrl.seeding import generator_for
 from kgrl.simulator.feedback import FeedbackModel
 from kgrl.simulator.ratings import Ratings, normalised_ratings
@@ -62,10 +63,17 @@ class PredictedFeedback(FeedbackModel):
         factors: the factorization; from here on it is the world and does not learn.
         threshold: feedback above it is positive; not positive is negative.
         fitting: how ``factors`` were fitted, where they were.
+
+    Raises:
+        ValueError: a threshold outside [−1, 1], or factors that are not finite.
     """
 
     def __init__(self, factors: Factors, threshold: float = 0.0, fitting: Fitting | None = None) -> None:
-        super().__init__(len(factors.user), len(factors.item), between("threshold", threshold, -1, 1))
+        super().__init__(
+            len(factors.user), len(factors.item), between("threshold", threshold, -1, 1), factors.user.device)
+        for name, values in factors.named_parameters():
+            if not representable(values):
+                raise ValueError(expected(f"factors.{name}", "finite, and its products, too", "NaN or infinity"))
         self.factors = factors.requires_grad_(False)
         self.fitting = fitting
 
@@ -92,6 +100,7 @@ class PredictedFeedback(FeedbackModel):
         return cls(factors, threshold)
 
     @classmethod
+    @full_precision
     def fit(
         cls, data: HeteroData, dim: int = 20, seed: int = 0, preset: str | None = None, holdout: float = 0.1,
         weight_decays: tuple[float, ...] = WEIGHT_DECAYS, device: torch.device | str = "cpu",
@@ -146,6 +155,10 @@ class PredictedFeedback(FeedbackModel):
 
     def rows(self, users: Tensor) -> Tensor:
         return self.factors.rows(users).clamp_(-1, 1)
+
+    def checked_rows(self, users: Tensor) -> Tensor:
+        """:meth:`rows`: all that they are made of was looked at once, and what comes of it is clamped."""
+        return self.rows(users)
 
     def extra_repr(self) -> str:
         return f"threshold={self.threshold:g}, fitting={self.fitting}"

@@ -42,7 +42,8 @@ class RatedFeedback(FeedbackModel):
             raise ValueError(expected("relevant_above", f"a rating in [{low}, {high})", relevant_above,
                                       "it is on the data's raw scale"))
         # through the same arithmetic as the ratings, so that a rating equal to it is not above it
-        super().__init__(ratings.num_users, ratings.num_items, float(normalise(relevant_above, low, high)))
+        super().__init__(ratings.num_users, ratings.num_items, float(normalise(relevant_above, low, high)),
+                         ratings.users.device)
         keys, order = (ratings.users * self.num_items + ratings.items).sort()
         twice = keys[1:] == keys[:-1]
         if twice.any():

@@ -27,7 +27,8 @@ class Ratings(NamedTuple):
 def normalise(raw: Tensor | float, low: float, high: float) -> Tensor:
     """Maps the raw scale onto [−1, 1]: ``low`` → −1, ``high`` → +1 (KGQR section 5.1.2)."""
     # in this order the middle of the scale is exactly 0: a streak goes by the sign
-    return (2 * torch.as_tensor(raw, dtype=torch.float) - (low + high)) / (high - low)
+    raw = torch.as_tensor(raw, dtype=torch.float, device=raw.device if isinstance(raw, Tensor) else "cpu")
+    return (2 * raw - (low + high)) / (high - low)
 
 
 def normalised_ratings(data: HeteroData) -> Ratings:

@@ -7,8 +7,9 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from kgrl.options import at_least, between, expected
-from kgrl.sessions import Sessions
+from kgrl.options import LARGEST, at_least, between, expected
+from kgrl.precision import full_precision
+from kgrl.sessions import UNDEFINED, Sessions
 from kgrl.simulator.bounds import Bounds, distinct_items, measure_bounds
 from kgrl.simulator.checks import check_feedback, check_items, check_sessions
 from kgrl.simulator.feedback import FeedbackModel
@@ -29,6 +30,8 @@ class Simulator(nn.Module):
 
     where :math:`r_{ij}` is the feedback model's instinctive feedback and :math:`c_p, c_n` count the consecutive
     positive and negative feedbacks right before the step. Nothing is recommended twice in a session.
+
+    Nothing of it is computed in mixed precision: that would be another world.
 
     Paper is silent: on which popular item opens a training session (here one of the first 100 of ``first``, so that
     sessions differ), and on a session with fewer than T items left (here it ends early; metrics still divide by T).
@@ -61,8 +64,8 @@ class Simulator(nn.Module):
         if not isinstance(feedback, FeedbackModel):
             raise TypeError(expected("feedback", "a FeedbackModel", feedback, "e.g. PredictedFeedback.fit(data)"))
         self.feedback = feedback.checked()
-        self.eta = between("eta", eta, 0, float("inf"))
         self.horizon = at_least("horizon", horizon, 1)
+        self.eta = between("eta", eta, 0, LARGEST / self.horizon)
         device = next((t.device for t in chain(feedback.parameters(), feedback.buffers())), None)
         self.pool = None if items is None else Pool(items, feedback).to(device)
         self.past = None if past is None else checked_past(past, feedback, self.pool).to(device)
@@ -70,7 +73,7 @@ class Simulator(nn.Module):
             check_ids("first", first, feedback.num_items)
             first = first if self.pool is None else self.pool.ranked("first", first)
         # empty stands for None: a buffer follows `.to(device)`, and tells which device that is
-        ranking = torch.empty(0, dtype=torch.long) if first is None else first.clone()
+        ranking = torch.empty(0, dtype=torch.long, device=device) if first is None else first.clone()
         self.register_buffer("first", ranking.to(device))
 
     @property
@@ -109,6 +112,7 @@ class Simulator(nn.Module):
         return pool[torch.randint(len(pool), (len(sessions),), generator=generator, device=self.device)]
 
     @torch.no_grad()
+    @full_precision
     def step(self, sessions: Sessions, items: Tensor) -> Sessions:
         """Shows ``items [B]``, one a session, and records how they are received.
 
@@ -139,6 +143,9 @@ class Simulator(nn.Module):
         feedback = feedback.masked_fill(ended, 0)
         if feedback.device.type == "cpu":
             check_feedback(feedback, sessions.users, items)
+        else:  # left to the check at the end, by a NaN, and not to the agent's kernels
+            undefined = items == UNDEFINED
+            feedback, items = feedback.masked_fill(undefined, torch.nan), items.masked_fill(undefined, -1)
         reward = feedback
         if self.eta:
             up, down = sessions.streak_counts()
@@ -154,6 +161,7 @@ class Simulator(nn.Module):
             check_sessions(sessions, self.num_items, self.pool)
         return sessions
 
+    @full_precision
     def num_relevant(self, users: Tensor) -> Tensor:
         """``[B]``, how many of the items ``users [B]`` would receive positively: of all, or of the simulator's."""
         users = users.to(self.device)
@@ -174,6 +182,7 @@ class Simulator(nn.Module):
         drawn = distinct_items(len(users), min(self.horizon, total), total, generator)
         return self.play(users, drawn if self.pool is None else self.pool.items[drawn])
 
+    @full_precision
     def bounds(self, users: Tensor, train_users: Tensor, popular: Tensor | None = None, seed: int = 0) -> Bounds:
         """Scores that need no learning, for ``users``, to read any score of theirs against.
 

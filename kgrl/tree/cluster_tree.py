@@ -63,7 +63,8 @@ class ClusterTree:
         _check_leaves(self.depth, self.children)
         if int(paths.min()) < 0 or int(paths.max()) >= self.children:
             raise ValueError(expected("paths", f"digits in [0, {children})", [int(paths.min()), int(paths.max())]))
-        self.positions = paths @ _radix(self.depth, self.children).to(paths.device)
+        # no product of matrices, which whole numbers have none of on a GPU
+        self.positions = (paths * _radix(self.depth, self.children).to(paths.device)).sum(1)
         self.leaves = paths.new_full((self.children**self.depth,), -1)
         self.leaves[self.positions] = torch.arange(self.num_items, device=paths.device)
         filled = int((self.leaves >= 0).sum())

@@ -167,3 +167,42 @@ def test_old_items_are_not_shown_in_a_session_with_a_past(name: str) -> None:
     assert not (sessions.shown == items.unsqueeze(1)).any()
     assert items.max() < ITEMS
     assert len(OLD) + len(NEW) == ITEMS
+
+
+@EVERY
+def test_without_a_generator_nothing_is_drawn_from_the_global_state(name: str) -> None:
+    """And what it draws is the same each time: acting, learning and recommending."""
+    found, there = [], world()
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        state, agent = torch.get_rng_state(), AGENTS[name]()
+        sessions = there.reset(TRAIN)
+        for _ in range(HORIZON):
+            there.step(sessions, agent.restrict(NEW).act(sessions, True))
+        report = agent.learn(sessions)
+        if name.startswith("TPGR"):
+            report |= agent.pretrain(sessions)
+        found.append((sessions.items, report, agent.recommend(sessions, k=3)))
+        assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1]
+    assert torch.equal(found[0][2], found[1][2])
+
+
+@EVERY
+def test_deciding_records_no_gradients(name: str) -> None:
+    agent, there, kept = AGENTS[name]().restrict(NEW), world(), []
+    if hasattr(agent, "averaged"):
+        agent.averaged = None  # it decides by what learns
+
+    def noted(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor)
+        return tensor
+
+    sessions = there.reset(TRAIN)
+    with torch.autograd.graph.saved_tensors_hooks(noted, lambda tensor: tensor):
+        for explore in (True, False):
+            items = agent.act(sessions, explore, generator())
+        agent.recommend(there.step(sessions, items), k=3)
+    assert not kept, "what backward would need"
+    assert not sessions.log_prob.requires_grad

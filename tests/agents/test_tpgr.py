@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch_geometric.data import HeteroData
 
+from kgrl.agents import TPGR
 from kgrl.agents.returns import returns
 from kgrl.evaluate import evaluate
 from kgrl.simulator import RatedFeedback, Simulator
@@ -69,9 +70,45 @@ def test_one_gradient_step_is_the_formula(data, world, options):
 
 
 def test_the_paper_preset_is_plain_reinforce(data):
-    agent = make(data, preset="paper")
+    agent = make(data, preset="paper", taste_channels=None)
     assert agent.state.taste is None
     assert (agent.options["baseline"], agent.options["standardise"], agent.options["entropy"]) == (False, False, 0.0)
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("entropy", 0.5), ("baseline", True), ("standardise", True), ("clip", 0.1), ("taste_channels", 3)])
+def test_an_option_that_is_given_holds_in_every_preset(data, name, value):
+    """And the others are what the preset has: the printed method with one thing added."""
+    plain = TPGR(data, torch.arange(USERS), preset="paper").options
+    assert TPGR(data, torch.arange(USERS), preset="paper", **{name: value}).options == {**plain, name: value}
+
+
+@pytest.mark.parametrize("options", [{}, {"clip": 0.2, "minibatches": 3}])
+def test_nothing_is_learned_from_an_item_that_the_protocol_chose(data, options):
+    """The gradient is that of the later steps alone, by hand: as if a session began with its second item."""
+    agent = make(data, entropy=0.1, **options)
+    agent.options["minibatches"] = 1
+    sessions = play(agent, Simulator(RatedFeedback(data), eta=0.1, horizon=6, first=torch.arange(ITEMS)))
+    assert sessions.log_prob[:, 0].isnan().all()
+    gain = torch.stack([sum(0.3**(later - step) * sessions.rewards[:, later] for later in range(step, 6))
+                        for step in range(1, 6)])
+    gain = gain - gain.mean(1, keepdim=True)
+    gain = gain / gain.square().mean().sqrt()
+    states, objective = agent.state(sessions)[:-1], torch.zeros(())
+    for step in range(1, 6):
+        found = agent.policy.log_prob_and_entropy(states[step], sessions.items[:, step], sessions.items[:, :step],
+                                                  agent._scores())
+        ratio = (found[0] - sessions.log_prob[:, step]).exp()
+        objective = objective - ((ratio if options else found[0]) * gain[step - 1] + 0.1 * found[1]).mean() / 5
+    expected = torch.autograd.grad(objective, parameters := agent.optimizer.param_groups[0]["params"])
+    agent.learn(sessions)
+    for parameter, gradient in zip(parameters, expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, atol=1e-6, rtol=1e-4)
+
+
+def test_what_it_did_not_decide_it_does_not_learn_from(data, world):
+    with pytest.raises(ValueError, match="`sessions` must be of steps that the agent decided, got 'none"):
+        make(data).learn(world.play_random(torch.arange(USERS), torch.Generator().manual_seed(0)))
 
 
 def test_minibatches_and_epochs_are_gradient_steps(data, world):

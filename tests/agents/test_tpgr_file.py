@@ -180,7 +180,6 @@ def test_another_catalogue_may_come_with_tastes_of_its_own(tmp_path) -> None:
 @pytest.mark.parametrize(("options", "text"), [
     ({"taste_channels": 3}, "`taste_channels` must be 2, the length of `tastes`, or left out, got 3"),
     ({"taste_channels": 0}, "`tastes` must be left out, as taste_channels=0 is no taste state"),
-    ({"taste_channels": None, "preset": "paper"}, '`tastes` must be left out, as preset="paper" has no taste state'),
     ({"taste_channels": 2, "tastes": tastes_of(OLD[:9])}, "`tastes` must be of 16 items, got 9"),
     ({"taste_channels": 2, "tastes": tastes_of(OLD)._replace(noise=torch.zeros(16))},
      "`tastes` must be of noise above 0"),

@@ -285,3 +285,30 @@ def test_feedback_in_another_precision() -> None:
     terms = single.project(items.float())
     belief = terms.update(terms.prior(4), SEQUENCES[:, 0], feedback[:, 0])
     assert belief.mean.dtype == torch.float
+
+
+@pytest.mark.parametrize("kind", [torch.half, torch.bfloat16])
+def test_in_half_precision_it_is_what_full_precision_makes_of_the_same_numbers(kind: torch.dtype) -> None:
+    """The inference itself loses nothing: only the layers' answers are rounded."""
+    layer, items, feedback = make()
+    half = copy.deepcopy(layer).to(kind)
+    terms = half.project(items.detach().to(kind))
+    exact = TasteTerms(*(part.detach().double() for part in terms)).infer(SEQUENCES, feedback.to(kind).double())
+    state = half(terms, SEQUENCES, feedback.to(kind))
+    assert state.dtype == kind
+    torch.testing.assert_close(state.double(), exact, atol=0.0, rtol=torch.finfo(kind).eps)
+    belief = terms.prior(len(SEQUENCES))
+    for step in range(SEQUENCES.size(1)):
+        belief = terms.update(belief, SEQUENCES[:, step], feedback[:, step].to(kind))
+    torch.testing.assert_close(belief.mean.double(), exact, atol=1e-5, rtol=1e-4)
+
+
+def test_mixed_precision_leaves_the_inference_as_it_is() -> None:
+    layer, items, feedback = make()
+    terms = TasteTerms(*(part.detach().float() for part in layer.project(items)))
+    belief = terms.update(terms.prior(4), SEQUENCES[:, 0], feedback[:, 0])
+    state = terms.infer(SEQUENCES, feedback)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(terms.infer(SEQUENCES, feedback), state)
+        mixed = terms.update(terms.prior(4), SEQUENCES[:, 0], feedback[:, 0])
+    assert all(torch.equal(part, other) for part, other in zip(mixed, belief, strict=True))

@@ -91,3 +91,58 @@ def test_a_simulator_refuses_what_is_no_feedback(rows, pairs, text) -> None:
     assert Simulator(Own(VALUES.__getitem__, lambda u, i: VALUES[u, i])).num_items == 5
     with pytest.raises(ValueError, match=text):
         Simulator(Own(rows, pairs))
+
+
+class Table(FeedbackModel):
+    """A table of one's own, as users have it."""
+
+    def __init__(self, table):
+        super().__init__(*table.shape)
+        self.register_buffer("table", table)
+
+    def rows(self, users):
+        return self.table[users]
+
+    def forward(self, users, items):
+        return self.table[users, items]
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), 3.0])
+@pytest.mark.parametrize("ask", [
+    lambda world, users: world.bounds(users, users), lambda world, users: world.num_relevant(users),
+    lambda world, users: world.feedback.mean_feedback(users),
+    lambda world, users: world.bounds(users[:5], users[5:]), lambda world, users: world.bounds(users[5:], users[:5]),
+    lambda world, users: world.play_random(users, torch.Generator().manual_seed(0)),
+], ids=["bounds", "relevant", "mean", "of trained on", "of scored", "sessions"])
+def test_of_no_user_a_number_is_made_of_what_is_no_feedback(wrong: float, ask) -> None:
+    """Also beyond the first users, whom a simulator looks at when it is made."""
+    table = VALUES.repeat(2, 1)
+    table[9, 2:] = wrong
+    world = Simulator(Table(table), horizon=4)
+    with pytest.raises(ValueError, match=r"must be (feedback|numbers) in \[-1, 1\], got"):
+        ask(world, torch.arange(12))
+    assert ask(Simulator(Table(VALUES.repeat(2, 1)), horizon=4), torch.arange(12)) is not None
+
+
+def test_unknown_cells_are_told_what_to_be() -> None:
+    table = VALUES.masked_fill(VALUES > 0.9, float("nan"))
+    with pytest.raises(ValueError, match="what is not known needs a number, too, e.g. 0"):
+        Simulator(Table(table)).num_relevant(torch.arange(6))
+
+
+@pytest.mark.parametrize(("user", "item"), [(torch.nan, 1.0), (1e30, 1.0), (1.0, torch.inf)])
+def test_factors_that_make_no_feedback_are_refused(user: float, item: float) -> None:
+    with pytest.raises(ValueError, match="`factors.(user|item)` must be finite"):
+        PredictedFeedback.from_embeddings(torch.full((3, 2), user), torch.full((4, 2), item))
+
+
+def test_a_model_that_is_in_two_places_is_refused() -> None:
+    model = Table(VALUES)
+    model.register_buffer("elsewhere", torch.empty(2, device="meta"))
+    with pytest.raises(ValueError, match=r"`feedback` must be on one device, got \['cpu', 'meta'\]; .*`device`"):
+        Simulator(model)
+
+
+def test_what_a_model_counts_is_where_its_tensors_are() -> None:
+    """On a GPU, where worlds are fitted and made; here, on the device that has shapes alone."""
+    assert FeedbackModel(3, 2, device="meta").relevant.device.type == "meta"

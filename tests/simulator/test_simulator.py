@@ -103,7 +103,7 @@ def test_item_shown_twice_names_session_and_step(device: torch.device) -> None:
             simulator.step(sessions, torch.tensor(items, device=device))
 
 
-@pytest.mark.parametrize("item", [ITEMS, -2])
+@pytest.mark.parametrize("item", [ITEMS, -3])
 def test_unknown_item_names_session_and_step(device: torch.device, item: int) -> None:
     simulator = Simulator(TableFeedback(table(0)), horizon=2).to(device)
     sessions = simulator.reset(torch.tensor([0, 3]))
