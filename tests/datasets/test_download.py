@@ -85,7 +85,7 @@ def test_part_is_not_trusted_without_a_checksum(url, tmp_path):
 def test_wrong_checksum_leaves_nothing(url, tmp_path):
     with pytest.raises(ValueError, match=f"expected sha256 {'0' * 64}, got {SHA}"):
         download(f"{url}/file", tmp_path / "file", "0" * 64)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("[!.]*")) == []  # but for the lock
 
 
 def test_first_checksum_is_recorded_and_holds(url, tmp_path, monkeypatch):
@@ -148,7 +148,7 @@ def test_wheel_is_checked_and_reused(monkeypatch, tmp_path):
     fake_pip(monkeypatch, 0, b"other")
     with pytest.raises(ValueError, match=f"expected sha256 {SHA}"):
         download_wheel("x==1", "x.whl", SHA, tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("[!.]*")) == []  # but for the lock
     fake_pip(monkeypatch, 0, CONTENT)
     (tmp_path / "x.whl").write_bytes(b"spoilt")
     assert download_wheel("x==1", "x.whl", SHA, tmp_path).read_bytes() == CONTENT
