@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from kgrl.experiments.runner import BOUND, run_bounds, run_cell
 from kgrl.experiments.setting import Setting
 from kgrl.train import EVALUATION_SEED
 from kgrl.version import __version__
+from tests.fuzzing import FORKS, forked
 
 TRAINING = {"interactions": 64, "sessions": 4, "evaluate_every": 32}
 
@@ -250,3 +252,25 @@ def test_the_commit_is_that_of_the_source_tree(tmp_path, monkeypatch):
     assert runner._commit() == git("rev-parse", "--short", "HEAD") + "-dirty"
     monkeypatch.setenv("PATH", "")
     assert runner._commit() is None  # no git
+
+
+@FORKS
+def test_of_four_processes_one_runs_the_cell(setting, tmp_path):
+    ran = multiprocessing.get_context("fork").SimpleQueue()
+
+    def build(setting, seed):
+        ran.put("built")
+        return Counting(num_items=40)
+
+    method = Method("Counting", build, training=TRAINING)
+    outcomes = multiprocessing.get_context("fork").SimpleQueue()
+
+    def work():
+        outcomes.put(run_cell(setting, method, 0, tmp_path).scores["reward"])
+
+    for pid in [forked(work) for _ in range(4)]:
+        assert os.waitpid(pid, 0)[1] == 0
+    assert len({outcomes.get() for _ in range(4)}) == 1
+    assert ran.get() == "built"
+    assert ran.empty()
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["seed-0.json"]
