@@ -86,10 +86,11 @@ class Named(dict[str, T]):
                          "anew")
 
 
-def load_tensors(path: str | os.PathLike[str], kind: str) -> tuple[Named[Tensor], Named[Any]]:
+def load_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Reads what :func:`save_tensors` wrote: the tensors (on the CPU) and the metadata.
 
-    A file without a digest, which earlier versions wrote, is read with a warning.
+    A file without a digest, which earlier versions wrote, is read with a warning. Both dictionaries name the file where
+    they are asked for what is not in it.
 
     Args:
         path: the file.

@@ -11,7 +11,8 @@ from typing import ParamSpec, TypeVar
 
 from filelock import FileLock, Timeout
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @contextmanager

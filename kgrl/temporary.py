@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 BINARY = getattr(os, "O_BINARY", 0)
 
@@ -34,16 +33,15 @@ class Temporary:
     path: Path
 
     def __init__(self, target: Path) -> None:
-        try:
+        self.mode: int | None = None
+        with suppress(FileNotFoundError):
             self.mode = stat.S_IMODE(target.stat().st_mode)
-        except FileNotFoundError:
-            self.mode = None
         while True:
             self.path = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | BINARY
             self._handle = os.open(self.path, flags, 0o666 if self.mode is None else self.mode & 0o600)
             os.utime(self.path, (0, 0))
-            if fcntl is None:
+            if sys.platform == "win32":
                 os.close(self._handle)  # Windows does not rename what is open
                 return
             fcntl.flock(self._handle, fcntl.LOCK_EX)
@@ -65,13 +63,13 @@ class Temporary:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.path.unlink(missing_ok=True)
-        if fcntl is not None:
+        if sys.platform != "win32":
             os.close(self._handle)
 
 
 def remove_leftovers(target: Path) -> None:
     """Takes away the temporary files of ``target`` whose processes have died; those in use stay."""
-    if fcntl is None:
+    if sys.platform == "win32":
         return  # nothing tells there which are in use
     start = f".{target.name}."
     with suppress(FileNotFoundError), os.scandir(target.parent) as entries:

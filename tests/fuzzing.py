@@ -1,4 +1,4 @@
-"""How long the campaigns run: KGRL_FUZZ=10 makes ten times as many tries as the suite does. And: copies of a process."""
+"""How long the campaigns run (KGRL_FUZZ=10: ten times as many tries as in the suite), and copies of a process."""
 
 from __future__ import annotations
 
