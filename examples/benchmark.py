@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 import warnings
 from collections.abc import Callable
@@ -30,6 +29,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from kgrl.experiments.memory import peak_gib
 from kgrl.files import whole_file
 from kgrl.nn import ItemScores, TreePolicy
 from kgrl.simulator import RatedFeedback
@@ -202,10 +202,6 @@ def seconds_a_call(args: argparse.Namespace, call: Callable[[int], object]) -> f
 
     repeat()
     return median(repeat() for _ in range(REPEATS))
-
-
-def peak_gib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def table(rows: list[Row]) -> str:

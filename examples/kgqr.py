@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch_geometric.data import HeteroData
 
 from kgrl.agents import KGQR
@@ -32,8 +32,11 @@ from kgrl.datasets import MovieLens10M, as_released, node_names, popular_items, 
 from kgrl.evaluate import METRICS, Scores, evaluate, score
 from kgrl.experiments.arguments import agent_options, check_source, number_from, whole_from, world_name
 from kgrl.experiments.data_sets import DATASETS
+from kgrl.experiments.memory import peak_gib
 from kgrl.experiments.new_item_report import new_item_picks, new_item_scores, prior_of, priors_with_controls
 from kgrl.experiments.report import held, plot_curve, score_table, session_pages, share_of_way
+from kgrl.experiments.run_folder import own_folder, run_folder
+from kgrl.experiments.trial import tried
 from kgrl.files import whole_file
 from kgrl.graph import knowledge_graph, shuffled, without_edges
 from kgrl.options import expected
@@ -96,8 +99,9 @@ def options() -> argparse.Namespace:
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="any other option of KGQR, e.g. gamma=0.8")
     add("--sessions", type=whole_from(1), default=32, help="sessions a rollout")
     add("--seed", type=int, default=0, help="of the agent; the split and the world have seed 0")
-    add("--out", type=Path, default=Path("runs/kgqr"), help="folder of the results")
+    add("--out", type=Path, help="folder of the results; default: one below runs, named after the options")
     args = parser.parse_args()
+    args.out = args.out or run_folder(parser, args, "kgqr")
     args.world = args.world or {"book-crossing": "kgqr", "synthetic": "planted"}.get(args.dataset, "heldout")
     try:
         world_name(f"{args.dataset}/{args.world}")
@@ -119,6 +123,8 @@ def options() -> argparse.Namespace:
     given = agent_options(parser, args.set, KGQR, OWN)
     chosen |= {"lr": 1e-3} if args.start != "none" else {}  # higher ones forget the start
     args.agent = chosen | {"backfill": None if kind == "none" else (kind, int(count))} | given
+    tried(parser, lambda data: KGQR(knowledge_graph(data), aggregator=args.aggregator, seed=args.seed, **args.agent,
+                                    popular=popular_items(data, torch.arange(data["user"].num_nodes))))
     return args
 
 
@@ -142,7 +148,11 @@ def feedback_of(world: str, data: HeteroData) -> FeedbackModel:
 
 def main() -> None:
     args = options()
-    args.out.mkdir(parents=True, exist_ok=True)
+    with own_folder(args.out):
+        run(args)
+
+
+def run(args: argparse.Namespace) -> None:
     seconds: dict[str, float] = {}
 
     def timed(what: str, work: Callable[[], Any]) -> Any:
@@ -192,7 +202,7 @@ def main() -> None:
     scores |= {name: score(sessions, bounds.num_relevant) for name, sessions in bounds.lines.items()}
     print(f"\n{len(test)} test users; p: paired Wilcoxon test of KGQR against the row\n{score_table(scores, 'KGQR')}")
     pages = session_pages(scores["KGQR"].sessions, range(3), agent.candidates, node_names(data).__getitem__,
-                          relation_words(data).__getitem__)
+                          relation_words(data).__getitem__, threshold=feedback.threshold)
     on_new: dict[str, Scores] = {}
     page = f"# Sessions of test users\n\n{READING}\n\n{pages}"
     if new is not None:
@@ -223,7 +233,7 @@ def write(
     metrics = {
         "options": {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
         "seconds": seconds | {"training": curve[-1]["seconds"]},
-        "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "peak_memory_gib": peak_gib(),
         "held": {level: held(curve, float(level)) for level in ("1.5", "2.0", "2.2", "2.32", "2.43")},
         "test": {name: {metric: getattr(row, metric) for metric in METRICS} for name, row in scores.items()},
         "test_upper_bound": upper, "levels": levels, "curve": curve,

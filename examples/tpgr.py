@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,10 @@ from kgrl.datasets import (
 )
 from kgrl.evaluate import METRICS, evaluate, score
 from kgrl.experiments.arguments import agent_options, number_from, whole_from
-from kgrl.experiments.report import plot_curve, score_table, session_pages, tree_page
+from kgrl.experiments.memory import peak_gib
+from kgrl.experiments.report import plot_curve, rated_pairs, score_table, session_pages, tree_page
+from kgrl.experiments.run_folder import own_folder, run_folder
+from kgrl.experiments.trial import tried
 from kgrl.files import whole_file
 from kgrl.graph import knowledge_graph
 from kgrl.pretrain import item_vectors, pretrain_entities
@@ -80,12 +82,15 @@ def options() -> argparse.Namespace:
     add("--final", action="store_true", help="train on the validation users, too: for settings that are chosen")
     add("--split", type=int, default=0, help="seed of the split into training, validation and test users")
     add("--seed", type=int, default=0, help="of the agent")
-    add("--out", type=Path, default=Path("runs/tpgr"), help="folder of the results")
+    add("--out", type=Path, help="folder of the results; default: one below runs, named after the options")
     args = parser.parse_args()
+    args.out = args.out or run_folder(parser, args, "tpgr")
     if args.scale is not None and args.ratings is None:
         parser.error("--scale is that of the file of --ratings; a data set has a scale of its own")
     args.scale = args.scale or (0, 5, 3)
     args.agent = agent_options(parser, args.set, TPGR, OWN)
+    tried(parser, lambda data: agent_of(args, data, torch.arange(data["user"].num_nodes), ClusterTree.build(
+        torch.eye(data["item"].num_nodes), depth=args.depth)))
     return args
 
 
@@ -115,9 +120,18 @@ def vectors(args: argparse.Namespace, data: HeteroData, train: Tensor) -> Tensor
                              cache=args.data / args.dataset / "embeddings")[: kg.num_items]
 
 
+def agent_of(args: argparse.Namespace, data: HeteroData, users: Tensor, tree: ClusterTree) -> TPGR:
+    return TPGR(data, users, tree=tree, state=args.state, preset=args.preset, eta=args.alpha, seed=args.seed,
+                **args.agent)
+
+
 def main() -> None:
     args = options()
-    args.out.mkdir(parents=True, exist_ok=True)
+    with own_folder(args.out):
+        run(args)
+
+
+def run(args: argparse.Namespace) -> None:
     data, train, valid, test = load(args)
     train = torch.cat([train, valid]) if args.final else train
     print(f"{data['user'].num_nodes:,} users ({len(train)} training, {len(valid)} validation, {len(test)} test), "
@@ -132,8 +146,7 @@ def main() -> None:
     bounds = world.bounds(valid, train)
     watched = f"{len(valid)} validation users" + (", trained on, too" if args.final else "")
     print(f"{bounds}\n(on {watched})")
-    agent = TPGR(data, train, tree=tree, state=args.state, preset=args.preset, eta=args.alpha, seed=args.seed,
-                 **args.agent)
+    agent = agent_of(args, data, train, tree)
     every = max(args.interactions // 20, args.sessions * 32)
     curve = fit(agent, world, train, eval_users=valid, interactions=args.interactions, evaluate_every=every,
                 sessions=args.sessions, pretrain_interactions=args.pretrain, checkpoint=args.out, seed=args.seed,
@@ -155,13 +168,14 @@ def main() -> None:
         "test_per_user": {name: {metric: row.per_user[metric].tolist() for metric in ("reward", "f1")}
                           for name, row in scores.items()},
         "test_upper_bound": bounds.upper, "interactions_per_second": speed(curve[-1]),
-        "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "peak_memory_gib": peak_gib(),
     }
     name = node_names(data).__getitem__
     pages = {"metrics.json": json.dumps(metrics, indent=1) + "\n",
              "tree.md": f"# Cluster tree\n\n{tree_page(tree, name)}\n",
              "sessions.md": "# Sessions of test users\n\n" + session_pages(
-                 scores["TPGR"].sessions, range(min(3, len(test))), None, name)}
+                 scores["TPGR"].sessions, range(min(3, len(test))), None, name,
+                 threshold=world.feedback.threshold, rated=rated_pairs(data, test[:3]))}
     for page, text in pages.items():
         with whole_file(args.out / page) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kgrl.files import below, load_tensors, save_tensors
 from kgrl.options import expected
+from kgrl.temporary import remove_leftovers
 
 KIND = "kgrl training run"
 FILE = "checkpoint.safetensors"
@@ -76,8 +77,7 @@ class Run:
         Raises:
             ValueError: the checkpoint is damaged, or of another data set or other options, which are named.
         """
-        for leftover in folder.glob(f".{FILE}.*.tmp"):  # of a run killed while saving; a folder has one run at a time
-            leftover.unlink()
+        remove_leftovers(folder / FILE)  # of a run killed while saving
         if not (folder / FILE).exists():
             return False
         tensors, metadata = load_tensors(folder / FILE, KIND)

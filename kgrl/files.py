@@ -5,34 +5,48 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
+
+from kgrl.sealed import NOT_SEALED, Damaged, sealed_tensors, unsealed_tensors
+from kgrl.temporary import Temporary, remove_leftovers
+
+T = TypeVar("T")
 
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Gives a temporary path beside ``path`` to write to; puts it in place only if the block ends well.
 
-    A reader, or a run started after a crash at any moment, finds the old file or the new one, never a part of one.
+    A reader, or a run started after a crash at any moment, finds the old file or the new one, never a part of one. What
+    a killed process left of an earlier try is taken away. The new file has the old one's mode; of a symbolic link, the
+    file that it leads to is the one replaced.
+
+    Raises:
+        OSError: it cannot be written, as where no space is left, or was not; the text names ``path``.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb") as handle:
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
+    remove_leftovers(path)
+    with Temporary(path) as temporary:
+        try:
+            yield temporary.path
+            if temporary.untouched:
+                raise FileNotFoundError(f"{path} was to be written, and nothing was")
+            with open(temporary.path, "rb+") as handle:  # Windows syncs only what is open for writing
+                os.fsync(handle.fileno())
+        except OSError as error:
+            if error.filename is None and error.errno is not None:  # a failed write does not know its file
+                error.filename = str(path)
+            raise
+        os.replace(temporary.path, path)
         _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -52,15 +66,31 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def save_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Writes tensors and JSON-able metadata as one safetensors file, whole or not at all."""
+    """Writes tensors and JSON-able metadata as one safetensors file, whole or not at all, with a digest of it all."""
     # safetensors refuses tensors that share storage, and wants them contiguous and on the CPU
     plain = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+    content = sealed_tensors(plain, {key: json.dumps(value) for key, value in metadata.items()})
     with whole_file(path) as temporary:
-        temporary.write_bytes(save(plain, {key: json.dumps(value) for key, value in metadata.items()}))
+        temporary.write_bytes(content)
+
+
+class Named(dict[str, T]):
+    """What a file holds, by name: what is missing is told with the file."""
+
+    def __init__(self, values: Mapping[str, T], path: Path) -> None:
+        super().__init__(values)
+        self.path = path
+
+    def __missing__(self, name: str) -> T:
+        raise ValueError(f"{self.path} lacks {name!r}: another version of kgrl wrote it, or it was changed; make it "
+                         "anew")
 
 
 def load_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Reads what :func:`save_tensors` wrote: the tensors (on the CPU) and the metadata.
+
+    A file without a digest, which earlier versions wrote, is read with a warning. Both dictionaries name the file where
+    they are asked for what is not in it.
 
     Args:
         path: the file.
@@ -74,14 +104,17 @@ def load_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Ten
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; expected a {kind} file")
     try:
-        with safe_open(path, framework="pt") as handle:
-            metadata = {key: json.loads(value) for key, value in (handle.metadata() or {}).items()}
-            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (it is no dict)
-    except (SafetensorError, json.JSONDecodeError) as error:
+        tensors, texts, sealed = unsealed_tensors(path.read_bytes())
+        metadata = {key: json.loads(value) for key, value in texts.items()}
+    except Damaged as error:
+        raise ValueError(f"{path} {error}; delete or restore it") from error
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a whole safetensors file of kgrl ({error}); delete or restore it") from error
     if metadata.get("kind") != kind:
         raise ValueError(f"{path} must hold a {kind}, got {metadata.get('kind')!r}")
-    return tensors, metadata
+    if not sealed:
+        warnings.warn(f"{path} {NOT_SEALED}. It is read unchecked; save it again to have it checked", stacklevel=3)
+    return Named(tensors, path), Named(metadata, path)
 
 
 def restore(module: nn.Module, tensors: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:

@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from kgrl.checkpoint import Run
 from kgrl.evaluate import METRICS, evaluate
 from kgrl.files import digest
+from kgrl.locks import alone_in_its
 from kgrl.options import a_tensor, at_least, expected, one_of
 from kgrl.raw_ids import as_tensor
 from kgrl.rollout import rollout
@@ -31,6 +32,7 @@ EVALUATION_SEED = 20_000
 """Added to a run's seed for its evaluations: the same draws at every one, and none of training's."""
 
 
+@alone_in_its("checkpoint")
 def fit(
     agent: nn.Module, simulator: Any, users: Tensor, *, interactions: int, eval_users: Tensor | None = None,
     evaluate_every: int = 1_024, sessions: int = 32, checkpoint: str | os.PathLike[str] | None = None,
@@ -82,6 +84,7 @@ def fit(
         ValueError: no users, ``keep="best"`` without ``eval_users``, a rollout in which nothing was recommended, an
             option out of range or unknown, a loss or values of the agent that are not finite, or a checkpoint of
             another data set, of other options or of more interactions.
+        BlockingIOError: another process trains with the same ``checkpoint`` folder.
     """
     horizon = simulator.horizon
     at_least("interactions", interactions, horizon)

@@ -150,6 +150,12 @@ def test_tpgr_on_a_file_of_ratings_with_kgqrs_state(small_ml100k, tmp_path):
 @pytest.mark.parametrize(("command", "text"), [
     ("kgqr --set gamma", "`--set` must be NAME=VALUE"),
     ("kgqr --set gamma=abc", "`--set gamma` must be a number"),
+    ("kgqr --set gamma=1.5", "`gamma` must be"),
+    ("kgqr --aggregator foo", "`aggregator` must be a known name, got 'foo'"),
+    ("kgqr --set variant=3", "`variant`"),
+    ("tpgr --set gamma=1.5", "`gamma` must be"),
+    ("tpgr --depth 64", "`children ** depth` must be"),
+    ("pool NOWHERE", "NOWHERE/metrics.json cannot be read"),
     ("kgqr --set gama=0.8", "did you mean 'gamma'?"),
     ("kgqr --set seed=3", "does not give the agent itself, got 'seed'"),
     ("kgqr --set candidates=3", "does not give the agent itself, got 'candidates'"),
@@ -174,7 +180,8 @@ def test_tpgr_on_a_file_of_ratings_with_kgqrs_state(small_ml100k, tmp_path):
 def test_a_wrong_argument_ends_the_script_at_once(command, text, tmp_path, monkeypatch, capsys):
     name, *arguments = command.split()
     script = str(ROOT / "examples" / f"{name}.py")
-    monkeypatch.setattr(sys, "argv", [script, "--out", str(tmp_path / "out"), "--data", str(tmp_path), *arguments])
+    places = [] if name == "pool" else ["--out", str(tmp_path / "out"), "--data", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", [script, *places, *arguments])
     monkeypatch.setattr("kgrl.datasets.base.KGRecDataset.__init__", None)  # no data is to be made
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(script, run_name="__main__")
@@ -263,3 +270,35 @@ def test_pool(tmp_path):
     p = wilcoxon(by_user, alternative="greater").pvalue
     assert f"| list | 0.2500 | +0.4375 | {p:.2g} | 0.6875 | +0.0000 | 1 |" in said
     assert "2 runs, 3 users" in said
+
+
+def test_pool_of_another_scripts_run_is_refused(tmp_path, monkeypatch, capsys):
+    (tmp_path / "metrics.json").write_text(json.dumps({"test": {}}))  # as examples/kgqr.py writes it
+    script = str(ROOT / "examples" / "pool.py")
+    monkeypatch.setattr(sys, "argv", [script, str(tmp_path)])
+    with pytest.raises(SystemExit):
+        runpy.run_path(script, run_name="__main__")
+    assert "metrics.json must be of a run of examples/tpgr.py" in capsys.readouterr().err
+
+
+def test_a_folder_in_use_ends_the_script(tmp_path, monkeypatch):
+    held = f"import time\nfrom kgrl.locks import alone_in\nwith alone_in({str(tmp_path)!r}): print(1, flush=True); " \
+           "time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", held], stdout=subprocess.PIPE,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)}) as other:
+        assert other.stdout.readline()
+        script = str(ROOT / "examples" / "kgqr.py")
+        monkeypatch.setattr(sys, "argv", [script, "--out", str(tmp_path), "--dataset", "synthetic"])
+        with pytest.raises(SystemExit, match="is in use by another run"):
+            runpy.run_path(script, run_name="__main__")
+        other.kill()
+
+
+@pytest.mark.parametrize("script", ["timing", "data_statistics", "cold_start"])
+def test_only_with_results_a_script_writes_beside_the_page(script, tmp_path, monkeypatch):
+    page, path = tmp_path / "page.md", str(ROOT / "examples" / "reproduce" / f"{script}.py")
+    page.touch()
+    table = ["table3"] if script == "timing" else []
+    for given, home in (([], Path("runs")), (["--results", str(page)], tmp_path), (["--out", "own"], Path())):
+        monkeypatch.setattr(sys, "argv", [path, *table, *given])
+        assert runpy.run_path(path)["options"]().out.parent == home

@@ -34,8 +34,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "train": {"checkpoint", "rollout", "evaluate", "sessions"},
 }
 # leaves: everything may import these; each names the leaves it stands on itself
-LEAVES: dict[str, set[str]] = {"version": set(), "options": set(), "seeding": {"options"}, "files": {"options"},
-                                "significance": {"options"}, "raw_ids": {"options"}, "precision": set()}
+LEAVES: dict[str, set[str]] = {"version": set(), "options": set(), "seeding": {"options"},
+                                "files": {"options", "sealed", "temporary"}, "sealed": set(), "temporary": set(),
+                                "locks": set(), "significance": {"options"}, "raw_ids": {"options"},
+                                "precision": set()}
 MAY_IMPORT = {part: allowed | LEAVES.keys() for part, allowed in MAY_IMPORT.items()} | LEAVES
 MAY_IMPORT["factorization"] = set(LEAVES)
 MAY_IMPORT["experiments"] = set(MAY_IMPORT)

@@ -123,7 +123,7 @@ def test_wheel_metadata(wheel: Path) -> None:
     assert fields["License-Expression"] == "MIT"
     needed = {line.partition(">")[0] for line in fields.get_all("Requires-Dist", []) if "extra ==" not in line}
     assert needed == {
-        "lightning-fabric", "numpy", "pandas", "pykeen", "safetensors", "scikit-learn", "scipy", "torch",
+        "filelock", "lightning-fabric", "numpy", "pandas", "pykeen", "safetensors", "scikit-learn", "scipy", "torch",
         "torch-geometric", "tqdm",
     }  # fmt: skip
     assert {"scatter", "faiss", "examples", "test", "dev"} == set(fields.get_all("Provides-Extra", []))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ SMALLER = {
     "from kgrl.datasets import MovieLens100K,": "from kgrl.datasets import SyntheticKGRec,",
     'MovieLens100K("data/ml-100k")': 'SyntheticKGRec("data/synthetic", num_users=60, num_items=240)',
     'model="TransE", dim=50, seed=0': 'model="TransE", dim=50, seed=0, epochs=2',
-    "num_candidates=1000,": "num_candidates=1000, gradient_steps=4,",
-    "interactions=50_000, evaluate_every=1_024, sessions=64": "interactions=256, evaluate_every=256, sessions=8",
+    '"gradient_steps": 32': '"gradient_steps": 4',
+    "interactions=30_720, evaluate_every=1_024, sessions=32": "interactions=256, evaluate_every=256, sessions=8",
     "lr=1e-3, seed=0).restrict(old)": "lr=1e-3, gradient_steps=4, seed=0).restrict(old)",
     "interactions=20_480, seed=0": "interactions=256, sessions=8, seed=0",
     "RatedFeedback(data)": "RatedFeedback(data, relevant_above=0.0)",
@@ -59,6 +60,14 @@ def test_training_and_scores_are_there(ran: dict[str, Any]) -> None:
     assert [row["interactions"] for row in ran["curve"]] == [256]
     scores = ran["scores"]
     assert all(len(scores.per_user[name]) == len(ran["test"]) for name in ("reward", "precision", "recall", "f1"))
+
+
+def test_the_tours_settings_are_those_that_the_results_were_made_with(ran: dict[str, Any]) -> None:
+    script = runpy.run_path(str(ROOT / "examples" / "kgqr.py"))
+    chosen = dict(script["SETTINGS"]["ml-100k", "heldout"])
+    assert chosen.pop("interactions") == 30_720
+    kind, count = chosen.pop("backfill").split(":")
+    assert ran["settings"] | {"gradient_steps": 32} == chosen | {"backfill": (kind, int(count))}
 
 
 def test_new_items_are_served_and_were_not_seen(ran: dict[str, Any]) -> None:

@@ -72,8 +72,8 @@ def test_tune_run_render(script, tmp_path, monkeypatch):
     assert "old" not in text
     monkeypatch.setitem(TABLES, "tpgr-table2", replace(TABLES["tpgr-table2"], figure="Bars"))
     script(*render, "tpgr-table2", "--results", page)
-    assert ", logged world, α = 0](figures/tpgr-table2-synthetic-logged-eta-0.png)\n" in page.read_text()
-    assert (tmp_path / "figures" / "tpgr-table2-synthetic-logged-eta-0.png").read_bytes()[1:4] == b"PNG"
+    assert ", logged world, α = 0](figures/bars-synthetic-logged-eta-0.png)\n" in page.read_text()
+    assert (tmp_path / "figures" / "bars-synthetic-logged-eta-0.png").read_bytes()[1:4] == b"PNG"
     assert "synthetic" not in script(*render)  # two rows are not yet half of a table that nobody named
     rows = {name: TABLES["tpgr-table2"].rows[name] for name in (SHRUNKEN, "Random", "TPGR", "DQN-R")}
     monkeypatch.setitem(TABLES, "tpgr-table2", replace(TABLES["tpgr-table2"], rows=rows))

@@ -23,7 +23,7 @@ from kgrl.experiments.cold_results import Case, cold_sheet, measured
 from kgrl.experiments.cold_rows import ROWS, Row, plain_row
 from kgrl.experiments.cold_start import ColdStart, View
 from kgrl.experiments.data_sets import DATASETS
-from kgrl.experiments.page import fill
+from kgrl.experiments.page import fill, folder_beside
 from kgrl.experiments.sheet import write_sheet
 from kgrl.files import whole_file
 from kgrl.version import __version__
@@ -61,11 +61,13 @@ def options() -> argparse.Namespace:
     add("--shufflings", type=whole_from(1), default=3, help="KGs that a control is the mean of")
     add("--data", type=Path, default=HERE.parents[1] / "data", help="where data sets are kept")
     add("--source", type=Path, help="folder that already holds the raw files")
-    add("--out", type=Path, default=HERE / "cold-start", help="folder of the JSON files")
+    add("--out", type=Path, help="folder of the JSON files; default: `cold-start` beside --results, without it "
+        "runs/cold-start")
     add("--results", type=own_file, help="a Markdown file; what stands between its marks "
         "<!-- cold-start-DATASET-KNOWN --> is replaced")
     add("--tables", type=Path, help="folder for Markdown, LaTeX and CSV files")
     args = parser.parse_args()
+    args.out = args.out or folder_beside(args.results, "cold-start")
     check_source(parser, args.source, [args.dataset])
     return args
 

@@ -4,7 +4,7 @@
     python examples/reproduce/data_statistics.py --dataset book-crossing --source FOLDER
     python examples/reproduce/data_statistics.py --dataset netflix --source FOLDER --longest 30
 
-Prints a row beside the papers' own, as Markdown, and draws figures/tpgr-figure3-<data set>.png. What the data set
+Prints a row beside the papers' own, as Markdown, and draws tpgr-figure3-<data set>.png. What the data set
 cannot serve, without a KG or time stamps, is said. (Not called statistics.py: it would hide Python's module of that
 name from every script in this folder.)
 """
@@ -20,7 +20,7 @@ from torch_geometric.data import HeteroData
 
 from kgrl.experiments.arguments import check_source, own_file, whole_from
 from kgrl.experiments.data_sets import DATASETS
-from kgrl.experiments.page import fill, link
+from kgrl.experiments.page import fill, folder_beside, link
 from kgrl.experiments.setting import Unserved
 from kgrl.experiments.sheet import Sheet, write_sheet
 from kgrl.experiments.statistics import (
@@ -48,11 +48,13 @@ def options() -> argparse.Namespace:
     add("--data", type=Path, default=HERE.parents[1] / "data", help="where data sets are kept")
     add("--above", type=float, default=3.0, help="Figure 3: a rating above it is positive")
     add("--longest", type=whole_from(0), default=20, help="Figure 3: counts up to it")
-    add("--out", type=Path, default=HERE / "figures", help="folder of the figure")
+    add("--out", type=Path, help="folder of the figure; default: `figures` beside --results, "
+        "without it runs/figures")
     add("--results", type=own_file, help="a Markdown file; what stands between its marks "
         "<!-- statistics-DATASET --> is replaced")
     add("--tables", type=Path, help="folder for Markdown, LaTeX and CSV files")
     args = parser.parse_args()
+    args.out = args.out or folder_beside(args.results, "figures")
     check_source(parser, args.source, [args.dataset])
     return args
 

@@ -117,13 +117,13 @@ def written(args: argparse.Namespace, table: Table, group: str, made: Sheet) -> 
 def page(args: argparse.Namespace, table: Table, setting: str, results: Results) -> str:
     """A table in one setting as Markdown, its figure beside it; files where they are asked for."""
     made = sheet(table, results)
-    name = f"{table.name}-{setting.replace('/', '-')}"
+    name, picture = (f"{each}-{setting.replace('/', '-')}" for each in (table.name, table.picture))
     if args.out:
         write_sheet(made, args.out / name)
-        draw(table, results, args.out / f"{name}.png")
+        draw(table, results, args.out / f"{picture}.png")
     if args.results and table.figure:
-        draw(table, results, args.results.parent / "figures" / f"{name}.png")
-        made = replace(made, figure=f"figures/{name}.png")
+        draw(table, results, args.results.parent / "figures" / f"{picture}.png")
+        made = replace(made, figure=f"figures/{picture}.png")
     return f"{made.markdown()}\n"
 
 

@@ -6,7 +6,7 @@
     python examples/reproduce/timing.py scaling --methods TPGR DQN-R --sizes 1000 100000 --threads 2
 
 Plain networks with hidden layers of 32 and 16, synthetic items and states, nothing masked; see
-`kgrl.experiments.deciders`. Prints Markdown, and writes figures/timing-table3.json, timing-depth.json, or
+`kgrl.experiments.deciders`. Prints Markdown, and writes timing-table3.json, timing-depth.json, or
 timing-scaling.json and .png. Take a machine that does nothing else; on one core table3 takes half an hour, most of it
 DDPG-KNN, depth a quarter of an hour, most of it depth 1 (--items 1598: a minute), and scaling 10 minutes.
 """
@@ -23,12 +23,11 @@ import torch
 
 from kgrl.experiments.arguments import device_name, number_from, own_file, whole_from
 from kgrl.experiments.deciders import DECIDERS, make_decider
-from kgrl.experiments.page import fill, link
+from kgrl.experiments.page import fill, folder_beside, link
 from kgrl.experiments.sheet import Sheet, write_sheet
 from kgrl.experiments.timing import decision_times, fitted_exponent, plot_decision_times, training_step_seconds
 from kgrl.files import whole_file
 
-HERE = Path(__file__).resolve().parent
 PAPER_ITEMS = {10_677: "MovieLens", 17_770: "Netflix"}
 PAPER = {  # seconds per training step and per 10⁶ decisions, over each of these numbers of items
     "DQN-R": ((13.1, 15.3), (19.6, 34.6)), "DDPG-R": ((44.6, 58.6), (29.4, 49.6)),
@@ -64,11 +63,13 @@ def options() -> argparse.Namespace:
         add("--threads", type=whole_from(1), default=1)
         add("--device", type=device_name, default="cpu")
         add("--seed", type=int, default=0)
-        add("--out", type=Path, default=HERE / "figures", help="folder of the files")
+        add("--out", type=Path, help="folder of the files; default: `figures` beside --results, without it "
+            "runs/figures")
         add("--results", type=own_file, help="a Markdown file; what stands between its marks "
             f"<!-- timing-{name} --> is replaced")
         add("--tables", type=Path, help="folder for Markdown, LaTeX and CSV files")
     args = parser.parse_args()
+    args.out = args.out or folder_beside(args.results, "figures")
     for name in ("methods", "items", "sizes"):
         if name in args:
             setattr(args, name, list(dict.fromkeys(getattr(args, name))))  # each once

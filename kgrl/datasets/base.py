@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from abc import abstractmethod
@@ -9,19 +10,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch_geometric.data import HeteroData, InMemoryDataset
 
 from kgrl.datasets.audit import audit_links
 from kgrl.files import digest, whole_file
+from kgrl.sealed import Damaged, seal, unseal
 
-FORMAT = 2  # raised whenever what a processed file holds changes
+FORMAT = 3  # raised whenever what a processed file holds changes
 
 
 class KGRecDataset(InMemoryDataset):
     """A data set of ratings and a KG as PyG has it: ``root/raw`` → ``root/processed``, ``dataset[0]`` a ``HeteroData``.
 
     The processed file's name holds a digest of everything it was made from (format, options, raw files), so a file made
-    with other options or from another source is never taken for it; it is written whole or not at all.
+    with other options or from another source is never taken for it; it is written whole or not at all,
+    with a digest of its content, and what it holds is never run as code.
 
     Where there is a KG, :func:`~kgrl.datasets.audit.audit_links` is run on what was read and kept, in plain values, in
     ``data.provenance["links"]``; links that are not told apart from shuffled ones are warned of at every load.
@@ -53,7 +57,7 @@ class KGRecDataset(InMemoryDataset):
         self.source = None if source is None else Path(source).expanduser()
         self.options = options
         super().__init__(os.fspath(root), transform, pre_transform, force_reload=force_reload)
-        self.load(self.processed_paths[0], data_cls=HeteroData)
+        self.data, self.slices = _read(Path(self.processed_paths[0])), None
         self._warn_of_links()
 
     @abstractmethod
@@ -89,8 +93,10 @@ class KGRecDataset(InMemoryDataset):
             data.provenance["links"] = audit_links(data).plain()
         if self.pre_transform is not None:
             data = self.pre_transform(data)
+        content = io.BytesIO()
+        torch.save(data.to_dict(), content)
         with whole_file(self.processed_paths[0]) as temporary:
-            self.save([data], str(temporary))
+            temporary.write_bytes(seal(content.getvalue()))
 
     def _warn_of_links(self) -> None:
         """Says so where the links carry no meaning; where nothing can be told, the audit alone says that."""
@@ -109,6 +115,24 @@ class KGRecDataset(InMemoryDataset):
         # PyG warns when the options differ from those of the file that is there; here that file has another name
         if self.force_reload or not os.path.exists(self.processed_paths[0]):
             self.process()
+
+
+def _read(path: Path) -> HeteroData:
+    """The data in a processed file: tensors and plain values; nothing in a file is ever run.
+
+    Raises:
+        ValueError: it is damaged, or holds anything else.
+    """
+    hint = "delete it, and it is made anew; where that does not help, `pre_transform` makes what is no plain value"
+    try:
+        plain = torch.load(io.BytesIO(unseal(path.read_bytes())), map_location="cpu", weights_only=True)
+        return HeteroData.from_dict(plain)
+    except Damaged as error:
+        raise ValueError(f"{path} {error}; {hint}") from error
+    except Exception as error:  # whatever PyTorch and PyG make of a foreign content
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} holds something else than the tensors and plain values of a data set ({reason}); "
+                         f"{hint}") from error
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from kgrl.evaluate import METRICS
 from kgrl.experiments.method import slug
-from kgrl.files import whole_file
+from kgrl.files import digest, whole_file
 from kgrl.options import expected
+from kgrl.sealed import SEAL
 
 FORMAT = 1
 """Raised whenever the meaning of a cell file changes."""
@@ -66,12 +67,12 @@ class Cell:
 
     def write(self, folder: str | os.PathLike[str]) -> Path:
         """Writes it below ``folder``, whole or not at all; returns the file."""
-        fields = asdict(self) | {"per_user": {name: _packed(self.per_user[name]) for name in METRICS},
-                                 "curve": [_rounded(row) for row in self.curve]}
+        fields = {"kind": "kgrl cell", "format": FORMAT} | asdict(self) | {
+            "per_user": {name: _packed(self.per_user[name]) for name in METRICS},
+            "curve": [_rounded(row) for row in self.curve]}
         path = Path(folder) / self.path
         with whole_file(path) as temporary:
-            temporary.write_text(json.dumps({"kind": "kgrl cell", "format": FORMAT} | fields, indent=1) + "\n",
-                                 encoding="utf-8")
+            temporary.write_text(json.dumps(fields | {SEAL: _sealed(fields)}, indent=1) + "\n", encoding="utf-8")
         return path
 
     @classmethod
@@ -85,12 +86,14 @@ class Cell:
         path = Path(path)
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
+            if (found := fields.pop(SEAL, None)) is not None and found != _sealed(fields):  # earlier cells have none
+                raise ValueError("it is not what its digest was made of")
             if fields.pop("kind") != "kgrl cell" or fields.pop("format") != FORMAT:
                 raise ValueError(f"not a cell of format {FORMAT}")
             fields["per_user"] = {name: _unpacked(fields["per_user"][name]) for name in METRICS}
             cell = cls(**fields)
             cell._check(path)
-        except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, zlib.error) as error:
             hint = "delete it and run the cell again"
             raise ValueError(f"{path} is not a whole cell ({type(error).__name__}: {error}); {hint}") from error
         return cell
@@ -151,6 +154,11 @@ def same_agent(cell: Cell, other: Cell) -> None:
         differing = [name for name in own.keys() | others.keys() if own.get(name, "?") != others.get(name, "?")]
         raise ValueError(f"{cell.path} is of another agent than {other.path}; they differ in "
                          f"{', '.join(sorted(differing))}. Delete what is out of date and run it again.")
+
+
+def _sealed(fields: Mapping[str, Any]) -> str:
+    """The digest of all that is in a file beside it."""
+    return digest(json.loads(json.dumps(fields)))  # as a file has them, where numbers are no names
 
 
 def _packed(values: Tensor) -> str:

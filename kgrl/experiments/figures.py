@@ -18,13 +18,15 @@ COLOURS = [f"tab:{name}" for name in ("blue", "orange", "green", "red", "purple"
 
 
 def plot_curves(table: Table, results: Results, path: str | os.PathLike[str]) -> None:
-    """Reward against interactions, every row that has been run: mean over seeds, and the span between them.
+    """Reward against interactions, every row of ``table.curves`` that has been run: mean and span of the seeds.
 
     KGQR's Figure 3. On the validation users of the curves, the bounds on the same users as flat lines.
     """
     with canvas(path, _title(table, results), size=(11, 5), legend="beside") as (axes,):
         axes.set_prop_cycle(color=COLOURS * 2, linestyle=["-"] * 10 + ["--"] * 10)
         for label, method in table.rows.items():
+            if table.curves and label not in table.curves:
+                continue
             cells = [cell for cell in results.of(method) if cell.curve]
             if cells:
                 _curve(axes, label, cells)
@@ -47,7 +49,7 @@ def plot_rows(table: Table, results: Results, path: str | os.PathLike[str]) -> N
         for label, found in cells.items()}
     with canvas(path, _title(table, results), panels=len(panels), size=(5, 5)) as all_axes:
         for axes, (name, values) in zip(all_axes, panels.items(), strict=True):
-            _points(axes, name, values)
+            _points(axes, name, values, "-" if table.ordered else "none")
 
 
 def _title(table: Table, results: Results) -> str:
@@ -63,10 +65,11 @@ def _curve(axes: Any, label: str, cells: Sequence[Cell]) -> None:
         axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
 
 
-def _points(axes: Any, name: str, values: Mapping[str, Sequence[float]]) -> None:
+def _points(axes: Any, name: str, values: Mapping[str, Sequence[float]], line: str) -> None:
     there = {label: seeds for label, seeds in values.items() if seeds}
     spread = [statistics.stdev(seeds) if len(seeds) > 1 else 0.0 for seeds in there.values()]
-    axes.errorbar(list(there), [statistics.mean(seeds) for seeds in there.values()], yerr=spread, marker="o", capsize=3)
+    axes.errorbar(list(there), [statistics.mean(seeds) for seeds in there.values()], yerr=spread, marker="o", capsize=3,
+                  linestyle=line)
     axes.set(ylabel=name)
     axes.tick_params(axis="x", labelrotation=30)
 

@@ -34,6 +34,11 @@ def fill(path: str | os.PathLike[str], parts: Mapping[str, str]) -> None:
         temporary.write_text(page, encoding="utf-8")
 
 
+def folder_beside(results: Path | None, name: str) -> Path:
+    """Where a script's files go by default: beside the page that shows them, and without one below ``runs``."""
+    return (results.parent if results else Path("runs")) / name
+
+
 def link(path: Path, page: Path | None) -> str:
     """How a Markdown file, or without one the present folder, names another file."""
     return Path(os.path.relpath(path, page.parent if page else None)).as_posix()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch_geometric.data import HeteroData
 
 from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.candidates.roles import Role, role_of
@@ -75,7 +76,8 @@ def plot_curve(
 
 def session_pages(
     sessions: Sessions, rows: Iterable[int], candidates: KHopCandidates | None, name: Callable[[int], str],
-    relation: Callable[[str], Role] = role_of,
+    relation: Callable[[str], Role] = role_of, *, threshold: float | None = None,
+    rated: Container[tuple[int, int]] | None = None,
 ) -> str:
     """Markdown to read a few sessions by: each pick, its feedback, and the KG path that made it a candidate.
 
@@ -85,30 +87,42 @@ def session_pages(
         candidates: the rule that chose the candidates; it explains them. ``None``: nothing to explain.
         name: what a node of the KG is called, "" where it has no name: ``node_names(data).__getitem__``.
         relation: what one of its relations is called: ``relation_words(data).__getitem__``.
+        threshold: feedback above it is 👍, and each heading says so.
+        rated: (user, item) pairs that are logged, see :func:`rated_pairs`: no other has feedback to show. ``None``: the
+            simulator knows what everybody feels about everything.
     """
+    above = "" if threshold is None else f" (👍: feedback above {threshold:.2f})"
     pages = []
     for row in rows:
         session = sessions.rows(torch.tensor([row], device=sessions.device)).to("cpu")
         hits, steps = int(session.positive.sum()), int(session.length)
-        pages.append(f"## User {int(session.users)}: {hits} of {steps} liked\n")
+        pages.append(f"## User {int(session.users)}: {hits} of {steps} liked{above}\n")
         columns = ["step", "recommended", "feedback", *(["why it was a candidate"] if candidates else [])]
         pages.append(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
-        pages += [_line(session, step, candidates, name, relation) for step in range(steps)]
+        pages += [_line(session, step, candidates, name, relation, rated) for step in range(steps)]
         pages.append("")
     return "\n".join(pages)
 
 
 def _line(
     session: Sessions, step: int, candidates: KHopCandidates | None, name: Callable[[int], str],
-    relation: Callable[[str], Role],
+    relation: Callable[[str], Role], rated: Container[tuple[int, int]] | None,
 ) -> str:
     item = int(session.items[0, step])
     mark = "👍" if session.positive[0, step] else "👎"
-    cells = [str(step + 1), name(item), f"{mark} {float(session.feedback[0, step]):+.2f}"]
+    feedback = f"{mark} {round(float(session.feedback[0, step]), 2) + 0.0:+.2f}"  # no −0.00
+    cells = [str(step + 1), name(item),
+             feedback if rated is None or (int(session.users), item) in rated else "– (not rated)"]
     if candidates is not None:
         liked: Tensor = session.before(step).liked[0]
         cells.append(_why(candidates, item, liked[liked >= 0], name, relation))
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+def rated_pairs(data: HeteroData, users: Tensor) -> set[tuple[int, int]]:
+    """(user, item) of every rating of ``users``."""
+    pairs = data["user", "rates", "item"].edge_index
+    return set(map(tuple, pairs[:, torch.isin(pairs[0], users)].T.tolist()))
 
 
 def reasons(

@@ -21,6 +21,7 @@ from kgrl.experiments.cell import Cell, cell_path, same_run
 from kgrl.experiments.method import BOUND, Method, slug
 from kgrl.experiments.setting import Setting
 from kgrl.files import digest
+from kgrl.locks import one_at_a_time
 from kgrl.simulator.bounds import ALL_KNOWING, Bounds
 from kgrl.train import fit
 from kgrl.version import __version__
@@ -33,7 +34,8 @@ def run_cell(
 ) -> Cell:
     """One run: build the agent, train it, score it once on the test users, write the cell.
 
-    Where the cell's file is there already, it is read, checked to be of this run, and returned.
+    Where the cell's file is there already, it is read, checked to be of this run, and returned. While another process
+    runs it, this one waits for it.
 
     Args:
         setting: data, world and η.
@@ -52,10 +54,26 @@ def run_cell(
     training = dict(method.training if training is None else training)
     method.require(setting)
     path = Path(folder) / cell_path(setting.name, method.name, seed)
-    if path.exists():
+
+    def there() -> Cell | None:
+        if not path.exists():
+            return None
         cell = Cell.read(path)
         same_run(cell, options=options, training=training, data=setting.digest, code=method.code)
         return cell
+
+    if (cell := there()) is not None:
+        return cell
+    with one_at_a_time(path):
+        return there() or _run(setting, method, seed, path, folder, options, training, checkpoints, watch)
+
+
+def _run(
+    setting: Setting, method: Method, seed: int, path: Path, folder: str | os.PathLike[str],
+    options: Mapping[str, Any], training: Mapping[str, Any], checkpoints: str | os.PathLike[str] | None,
+    watch: Callable[[Mapping[str, float]], None] | None,
+) -> Cell:
+    """The run of a cell that is not there yet, and nobody else's at the moment."""
     started = time.perf_counter()
     agent: Any = method.build(setting, seed, **options).to(setting.device)
     if setting.old is not None:
@@ -87,11 +105,21 @@ def run_bounds(setting: Setting, folder: str | os.PathLike[str]) -> list[Cell]:
     See :class:`kgrl.simulator.Bounds`. Their curves are one row, the score on the validation users of every curve. The
     upper bound's cell has the same reward for every user, and the all-knowing's hits.
     """
+    if (found := _bounds_there(setting, folder)) is not None:
+        return found
+    with one_at_a_time(Path(folder) / setting.name / slug(BOUND)):
+        return _bounds_there(setting, folder) or _run_bounds(setting, folder)
+
+
+def _bounds_there(setting: Setting, folder: str | os.PathLike[str]) -> list[Cell] | None:
+    """The cells of a setting's bounds, if all of them are there."""
     found = [Cell.read(path) for path in sorted((Path(folder) / setting.name).glob(f"{slug(BOUND)}-*/seed-0.json"))]
     for cell in found:
         same_run(cell, options={}, training={}, data=setting.digest)
-    if any(cell.method == f"{BOUND}upper" for cell in found):  # it is written last
-        return found
+    return found if any(cell.method == f"{BOUND}upper" for cell in found) else None  # it is written last
+
+
+def _run_bounds(setting: Setting, folder: str | os.PathLike[str]) -> list[Cell]:
     popular = setting.popular if setting.new is None else None  # nobody has liked a new item yet
     test = setting.test_simulator.bounds(setting.test, setting.train, popular=popular)
     curve = setting.simulator.bounds(setting.curve_users, setting.train, popular=setting.popular)

@@ -13,6 +13,7 @@ from kgrl.evaluate import evaluate
 from kgrl.experiments.method import Method
 from kgrl.experiments.setting import Setting
 from kgrl.files import whole_file
+from kgrl.locks import one_at_a_time
 from kgrl.options import expected
 from kgrl.train import fit
 
@@ -84,7 +85,7 @@ class Tuned:
         if self.path.exists():
             try:
                 self.found = json.loads(self.path.read_text(encoding="utf-8"))
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"{path} is no file of search results ({error}); delete or restore it") from error
             if not _is_found(self.found):
                 raise ValueError(f"{path} is no file of search results (world: method: options); delete or restore it")
@@ -120,11 +121,12 @@ class Tuned:
         if method.search_name != method.name:
             raise ValueError(expected("method", "one with a search of its own", method.name,
                                       f"search for {method.tuned_as!r}"))
-        self.found = Tuned(self.path).found
-        self.found.setdefault(world, {})[method.search_name] = dict(result)
-        ordered = {world: dict(sorted(methods.items())) for world, methods in sorted(self.found.items())}
-        with whole_file(self.path) as temporary:
-            temporary.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
+        with one_at_a_time(self.path):
+            self.found = Tuned(self.path).found
+            self.found.setdefault(world, {})[method.search_name] = dict(result)
+            ordered = {world: dict(sorted(methods.items())) for world, methods in sorted(self.found.items())}
+            with whole_file(self.path) as temporary:
+                temporary.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
 
 
 def world_of(setting: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kgrl.experiments import paper
+from kgrl.experiments.method import slug
 from kgrl.experiments.paper import Figures
 from kgrl.options import one_of
 
@@ -31,6 +32,8 @@ class Table:
         rewards: levels of reward; given, it tells the interactions that they take rather than the scores.
         note: what is to be said below it.
         figure: what its figure is called where that belongs beside the table.
+        curves: labels of the rows that its figure of curves has; default: all.
+        ordered: whether the rows are values of one quantity in its order, so that a line may join them.
         pooled: whether it has one sheet for several splits, see :func:`kgrl.experiments.pooled.pooled_sheet`.
     """
 
@@ -48,7 +51,14 @@ class Table:
     rewards: tuple[float, ...] = ()
     note: str = ""
     figure: str = ""
+    curves: tuple[str, ...] = ()
+    ordered: bool = False
     pooled: bool = False
+
+    @property
+    def picture(self) -> str:
+        """What the file of its figure is called: after the figure, where that has a name of its own."""
+        return slug(self.figure.partition(":")[0]).replace("figure-", "figure") or self.name
 
 
 def _itself(*methods: str) -> dict[str, str]:
@@ -89,7 +99,9 @@ TABLES = {table.name: table for table in (
           ("reward",), "KGQR", rewards=(0.5, 1.0, 1.5, 2.0),
           paper={name: {0.1: rows} for name, rows in paper.KGQR_TABLE4.items()},
           note=_STEPS,
-          figure="KGQR Figure 3: learning curves"),
+          figure="KGQR Figure 3: learning curves",
+          curves=("DDPG-R", "DDPG-KNN (k=N)", "DQN-R (paper's state)", "DQN-R", "KGQR (paper's state)", "KGQR-CS",
+                  "KGQR (random backfill)", "KGQR")),
     Table("kgqr-table6", "KGQR Tables 5 and 6: ablation",
           _itself("KGQR-KG", "KGQR-GCN-CS", "KGQR-CS", "KGQR"), ("reward", "precision"), "KGQR",
           paper=paper.KGQR_TABLE6, note="KGQR-KG: DQN-R with KGQR's options"),
@@ -124,7 +136,7 @@ TABLES = {table.name: table for table in (
     Table("kgqr-figure4", "KGQR Figure 4: candidate size",
           {f"{size:,} candidates": f"KGQR ({size} candidates)" for size in (1_000, 2_000, 3_000, 5_000, 10_000)},
           ("reward", "precision"), "1,000 candidates", worlds=("book-crossing/kgqr",),
-          note="what two hops reach is filled up at random to the size", figure="KGQR Figure 4"),
+          note="what two hops reach is filled up at random to the size", figure="KGQR Figure 4", ordered=True),
     Table("tpgr-table2", "TPGR Table 2: overall performance",
           _BASELINES | _itself("TPGR (as printed)", "TPGR (KG tree)", "TPGR (KG tree and state)", "TPGR"),
           ("reward", "precision", "recall", "f1"), "TPGR", "welch", 1e-6, ("ml-100k/logged",), (0.0, 0.1, 0.2),
@@ -136,7 +148,7 @@ TABLES = {table.name: table for table in (
           ("reward",), "PCA, rating", "welch", 1e-6, ("ml-100k/logged",), figure="TPGR Figure 4, left"),
     Table("tpgr-figure4-right", "TPGR Figure 4, right: depth of the tree",
           {"depth 1": "TPGR (depth 1)", "depth 2": "TPGR", "depth 3": "TPGR (depth 3)", "depth 4": "TPGR (depth 4)"},
-          ("reward",), "depth 2", "welch", 1e-6, ("ml-100k/logged",), figure="TPGR Figure 4, right",
+          ("reward",), "depth 2", "welch", 1e-6, ("ml-100k/logged",), figure="TPGR Figure 4, right", ordered=True,
           note="seconds, in the figure, are those of the runs, which had others beside them; by themselves: timing.py "
                "depth"),
 )}

@@ -52,6 +52,9 @@ class Bounds:
         for name in self.lines:
             means = self.metrics(name)
             rows.append(f"{name:<16}  {means['reward']:>8.3f}  {means['precision']:>9.3f}  {means['recall']:>8.4f}")
+        if self.metrics(BEST_FIXED)["reward"] < self.metrics(RANDOM)["reward"]:
+            rows.append("the best fixed list is below random: its items suit the same few users, and who does not like "
+                        "them has misses in a row")
         return "\n".join([*rows, f"taste share {self.taste_share:.1%}"])
 
 

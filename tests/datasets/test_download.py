@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import threading
+import time
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -85,7 +86,7 @@ def test_part_is_not_trusted_without_a_checksum(url, tmp_path):
 def test_wrong_checksum_leaves_nothing(url, tmp_path):
     with pytest.raises(ValueError, match=f"expected sha256 {'0' * 64}, got {SHA}"):
         download(f"{url}/file", tmp_path / "file", "0" * 64)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("[!.]*")) == []  # but for the lock
 
 
 def test_first_checksum_is_recorded_and_holds(url, tmp_path, monkeypatch):
@@ -148,9 +149,59 @@ def test_wheel_is_checked_and_reused(monkeypatch, tmp_path):
     fake_pip(monkeypatch, 0, b"other")
     with pytest.raises(ValueError, match=f"expected sha256 {SHA}"):
         download_wheel("x==1", "x.whl", SHA, tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("[!.]*")) == []  # but for the lock
     fake_pip(monkeypatch, 0, CONTENT)
     (tmp_path / "x.whl").write_bytes(b"spoilt")
     assert download_wheel("x==1", "x.whl", SHA, tmp_path).read_bytes() == CONTENT
     fake_pip(monkeypatch, 1)
     assert download_wheel("x==1", "x.whl", SHA, tmp_path).name == "x.whl"
+
+
+def test_two_downloads_at_once_are_one(url, tmp_path, monkeypatch):
+    slow = Handler.do_GET
+
+    def do_get(self) -> None:
+        slow(self)
+        time.sleep(0.2)  # the first is not done before the second begins
+
+    monkeypatch.setattr(Handler, "do_GET", do_get)
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(download(f"{url}/file", tmp_path / "file").read_bytes()))
+               for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [CONTENT] * 3
+    assert Handler.requests == ["/file None"]
+    assert (tmp_path / "file.sha256").read_text() == f"{SHA}  file\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "file.sha256"]
+
+
+@pytest.mark.parametrize("plant", ["symlink_to", "hardlink_to"])
+@pytest.mark.parametrize("expected", [SHA, None])
+def test_a_planted_part_is_not_written_through(url, tmp_path, plant, expected):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"dear")
+    getattr(tmp_path / "file.part", plant)(victim)
+    assert download(f"{url}/file", tmp_path / "file", expected).read_bytes() == CONTENT
+    assert victim.read_bytes() == b"dear"
+
+
+def test_a_damaged_record_is_named(url, tmp_path):
+    (tmp_path / "file.sha256").write_text("")
+    with pytest.raises(ValueError, match=r"file\.sha256 must hold the sha256 of file"):
+        download(f"{url}/file", tmp_path / "file")
+
+
+def test_what_would_fill_the_disk_is_refused(url, tmp_path, monkeypatch):
+    monkeypatch.setattr("kgrl.datasets.download.MOST", 1000)
+    with pytest.raises(ValueError, match="expected at most 1,000 bytes, got more"):
+        download(f"{url}/file", tmp_path / "file", SHA)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", "A" * 600)
+        archive.writestr("b", "B" * 600)
+    with pytest.raises(ValueError, match=r"a\.zip: expected at most 1,000 bytes unpacked, got 1,200"):
+        unzip(tmp_path / "a.zip", ["a", "b"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    unzip(tmp_path / "a.zip", ["a"], tmp_path / "out")

@@ -6,7 +6,7 @@ from kgrl.experiments.figures import plot_curves, plot_rows
 from kgrl.experiments.method import METHODS, Method
 from kgrl.experiments.results import Results
 from kgrl.experiments.search import Tuned
-from kgrl.experiments.tables import Table
+from kgrl.experiments.tables import TABLES, Table
 from tests.experiments.made_cells import SETTING, TRAINING, made_cell, write_bounds
 
 to_rgb = pytest.importorskip("matplotlib.colors", reason="matplotlib is an extra").to_rgb
@@ -88,3 +88,21 @@ def test_rows(results, drawn, tmp_path):
     assert [axes.get_ylabel() for axes in drawn[0].axes] == ["reward", "P@32", "seconds a 1,000 interactions"]
     assert drawn[0].get_suptitle() == f"Figure 9\n{SETTING}"
     assert list(tmp_path.glob(".*")) == []
+
+
+def test_a_line_joins_only_what_has_an_order(results, drawn, tmp_path):
+    plot_rows(TABLE, results, tmp_path / "rows.png")
+    plot_rows(replace(TABLE, ordered=True), results, tmp_path / "rows.png")
+    assert [figure.axes[0].get_lines()[0].get_linestyle() for figure in drawn] == ["None", "-"]
+
+
+def test_curves_may_be_some_of_the_rows(tmp_path, results, drawn):
+    made_cell("C", 0, [0.5] * 5, curve=(1.0, 2.0)).write(tmp_path)
+    plot_curves(replace(TABLE, curves=("third",)), results, tmp_path / "curves.png")
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()][:2] == ["third", "all-knowing"]
+    assert all(set(table.curves) <= set(table.rows) for table in TABLES.values())
+
+
+def test_a_figures_file_is_called_after_the_figure():
+    assert TABLES["kgqr-table4"].picture == "kgqr-figure3"
+    assert {name for name, table in TABLES.items() if table.picture != name} == {"kgqr-table4"}

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import wilcoxon
 
 from kgrl.candidates import KHopCandidates
+from kgrl.datasets.frames import from_frames
 from kgrl.evaluate import score
-from kgrl.experiments.report import held, plot_curve, reasons, score_table, session_pages, share_of_way, tree_page
+from kgrl.experiments.report import (
+    held,
+    plot_curve,
+    rated_pairs,
+    reasons,
+    score_table,
+    session_pages,
+    share_of_way,
+    tree_page,
+)
 from kgrl.graph import knowledge_graph
 from kgrl.sessions import Sessions
 from kgrl.tree import ClusterTree
@@ -107,3 +118,18 @@ def test_tree_page_names_some_items_of_each_cluster():
         "4 items, depth 2, 3 children a node", "", "## Cluster 1: 3 items", "", "- Fargo", "- Brazil", "",
         "## Cluster 2: 1 items", "", "- Alien",
     ]
+
+
+def test_a_page_tells_its_threshold_and_what_was_not_rated():
+    sessions = Sessions.from_history([[0, 1, 2]], [[1.0, -0.0, 0.24]])
+    names = ["Fargo", "Alien", "Heat"].__getitem__
+    page = session_pages(sessions, [0], None, names, threshold=0.5, rated={(-1, 0), (-1, 2)})
+    assert "liked (👍: feedback above 0.50)" in page
+    assert "| 2 | Alien | – (not rated) |" in page
+    assert "| 3 | Heat | 👍 +0.24 |" in page
+    assert "-0.00" not in session_pages(Sessions.from_history([[1]], [[-0.001]]), [0], None, names)
+
+
+def test_rated_pairs():
+    data = from_frames(pd.DataFrame({"user": [0, 0, 1], "item": [0, 1, 1], "rating": [1, 0, 1]}))
+    assert rated_pairs(data, torch.tensor([0])) == {(0, 0), (0, 1)}

@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from kgrl.experiments.runner import BOUND, run_bounds, run_cell
 from kgrl.experiments.setting import Setting
 from kgrl.train import EVALUATION_SEED
 from kgrl.version import __version__
+from tests.fuzzing import FORKS, forked
 
 TRAINING = {"interactions": 64, "sessions": 4, "evaluate_every": 32}
 
@@ -112,6 +114,7 @@ def test_a_cell_of_other_options_or_broken_is_not_taken_for_this_run(setting, tm
         run_cell(setting, Method("Counting", COUNTING.build, grid=({"seeds": 1},), training=TRAINING), 0, tmp_path)
     path = tmp_path / "synthetic/kgqr/eta-0.1/counting/seed-0.json"
     fields = json.loads(path.read_text())
+    del fields["sha256"]  # as cells of earlier versions have none
     path.write_text(json.dumps(fields | {"data": "of another set"}))
     with pytest.raises(ValueError, match="data: in the cell 'of another set'"):
         run_cell(setting, COUNTING, 0, tmp_path)
@@ -133,7 +136,7 @@ def cut_off(setting, folder):
     with pytest.raises(Stopped):
         run_cell(setting, COUNTING, 0, folder, training=TRAINING | {"interactions": 160},
                  checkpoints=folder / "checkpoints", watch=stop)
-    assert not (folder / "synthetic").exists()
+    assert not list(folder.rglob("*.json"))
 
 
 def test_a_run_that_is_cut_off_goes_on(setting, tmp_path):
@@ -202,7 +205,7 @@ def test_bounds_that_were_cut_off_are_measured_again(setting, tmp_path, monkeypa
 def test_bounds_of_other_data_are_refused(setting, tmp_path):
     run_bounds(setting, tmp_path)
     path = tmp_path / "synthetic/kgqr/eta-0.1/bound-random/seed-0.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"data": "of another set"}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"data": "of another set", "sha256": None}))
     with pytest.raises(ValueError, match="data: in the cell 'of another set'"):
         run_bounds(setting, tmp_path)
 
@@ -249,3 +252,25 @@ def test_the_commit_is_that_of_the_source_tree(tmp_path, monkeypatch):
     assert runner._commit() == git("rev-parse", "--short", "HEAD") + "-dirty"
     monkeypatch.setenv("PATH", "")
     assert runner._commit() is None  # no git
+
+
+@FORKS
+def test_of_four_processes_one_runs_the_cell(setting, tmp_path):
+    ran = multiprocessing.get_context("fork").SimpleQueue()
+
+    def build(setting, seed):
+        ran.put("built")
+        return Counting(num_items=40)
+
+    method = Method("Counting", build, training=TRAINING)
+    outcomes = multiprocessing.get_context("fork").SimpleQueue()
+
+    def work():
+        outcomes.put(run_cell(setting, method, 0, tmp_path).scores["reward"])
+
+    for pid in [forked(work) for _ in range(4)]:
+        assert os.waitpid(pid, 0)[1] == 0
+    assert len({outcomes.get() for _ in range(4)}) == 1
+    assert ran.get() == "built"
+    assert ran.empty()
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["seed-0.json"]

@@ -150,3 +150,12 @@ def test_refuses_unknown_users() -> None:
         simulator.bounds(users + 1, users)
     with pytest.raises(ValueError, match="`popular`.*got 4"):
         simulator.bounds(users, users, popular=torch.tensor([4]))
+
+
+def test_a_list_below_random_is_said() -> None:
+    table = torch.full((4, 8), 0.2)
+    table[:2, 0], table[2:, 0] = 1.0, -1.0  # the training users' favourite is what the others dislike
+    world = world_of(table, 0.0, 1)
+    said = "the best fixed list is below random"
+    assert said in str(world.bounds(torch.arange(2, 4), torch.arange(2)))
+    assert said not in str(world.bounds(torch.arange(2), torch.arange(2)))

@@ -1,0 +1,94 @@
+"""One file of every kind that kgrl writes and reads again, and how it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from kgrl.agents import KGQR, TPGR, FixedList
+from kgrl.checkpoint import FILE, KIND, Run
+from kgrl.datasets.base import KGRecDataset
+from kgrl.datasets.frames import from_frames
+from kgrl.experiments.cell import Cell
+from kgrl.experiments.trial import few_data
+from kgrl.files import load_tensors, save_tensors
+from kgrl.graph import knowledge_graph
+from kgrl.pretrain.entities import KIND as VECTORS
+from kgrl.tree import ClusterTree
+from tests.experiments.made_cells import made_cell
+
+
+class Read:
+    """A file and how it is read: to something that can be compared."""
+
+    def __init__(self, path: Path, read: Callable[[], Any]) -> None:
+        self.path, self.read = path, read
+
+
+class TwoRatings(KGRecDataset):
+    """Reads ``user,item`` lines."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, None, {})
+
+    @property
+    def raw_file_names(self) -> list[str]:
+        return ["toy.csv"]
+
+    def fetch(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "toy.csv").write_text("user,item\n0,0\n1,1\n")
+
+    def read(self, folder: Path) -> HeteroData:
+        return from_frames(pd.read_csv(folder / "toy.csv"))
+
+
+def weights(agent: torch.nn.Module) -> dict[str, Any]:
+    return {**agent.state_dict(), "options": getattr(agent, "options", None)}
+
+
+def checkpoint(folder: Path) -> dict[str, Any]:
+    run, agent = Run(torch.Generator()), torch.nn.Linear(4, 4)
+    run.restore(folder, agent, {"seed": 1})
+    return {**vars(run), **agent.state_dict(), "generator": run.generator.get_state()}
+
+
+def every_file(folder: Path) -> Iterator[Read]:
+    """Written below ``folder``, by kgrl itself."""
+    data = few_data()
+    kg, users = knowledge_graph(data), torch.arange(12)
+    small = {"dim": 4, "state_channels": 4, "hidden_channels": 4}
+    KGQR(kg, backfill=("random", 5), **small).save(folder / "kgqr")
+    yield Read(folder / "kgqr", lambda: weights(KGQR.load(folder / "kgqr", kg)))
+    tree = ClusterTree.build(torch.eye(40), depth=2)
+    TPGR(data, users, tree=tree).save(folder / "tpgr")
+    yield Read(folder / "tpgr", lambda: weights(TPGR.load(folder / "tpgr", data, users)))
+    FixedList(torch.arange(40)).save(folder / "list")
+    yield Read(folder / "list", lambda: weights(FixedList.load(folder / "list")))
+    tree.save(folder / "tree")
+    yield Read(folder / "tree", lambda: {"paths": ClusterTree.load(folder / "tree").paths})
+    save_tensors(folder / "vectors", {"vectors": torch.randn(8, 4)}, {"kind": VECTORS, "scores": None})
+    yield Read(folder / "vectors", lambda: dict(load_tensors(folder / "vectors", VECTORS)[0]))
+    Run(torch.Generator().manual_seed(5), 1, 2, 3).save(folder, torch.nn.Linear(4, 4), {"seed": 1})
+    assert load_tensors(folder / FILE, KIND)
+    yield Read(folder / FILE, lambda: checkpoint(folder))
+    processed = Path(TwoRatings(folder / "data").processed_paths[0])
+    yield Read(processed, lambda: TwoRatings(folder / "data")[0].to_dict())
+    cell = made_cell("A", 0, [1.0, 0.5, 0.25], curve=(0.5, 1.0)).write(folder)
+    yield Read(cell, lambda: asdict(Cell.read(cell)))
+
+
+def alike(first: Any, second: Any) -> bool:
+    """Whether nested values are the same, tensors bit for bit."""
+    if isinstance(first, Tensor) and isinstance(second, Tensor):
+        return first.dtype == second.dtype and torch.equal(first, second)
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(alike(first[name], second[name]) for name in first)
+    return isinstance(first, torch.Generator) or bool(first == second)
