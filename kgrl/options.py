@@ -108,6 +108,19 @@ def a_tensor(name: str, value: Any) -> Tensor:
     return value
 
 
+def a_table(name: str, values: Tensor) -> Tensor:
+    """``values`` if they are a tensor ``[rows, columns]`` of real numbers, as features and vectors are.
+
+    Raises:
+        TypeError: they are no tensor.
+        ValueError: they are of another shape or kind.
+    """
+    if a_tensor(name, values).dim() != 2 or not values.is_floating_point():
+        raise ValueError(expected(name, "a tensor of real numbers [rows, columns]",
+                                  f"{values.dtype} {list(values.shape)}"))
+    return values
+
+
 def single(name: str, values: Tensor) -> Tensor:
     """``values`` in single precision, as the networks compute: what comes from NumPy is in double.
 
