@@ -14,36 +14,76 @@ from typing import TYPE_CHECKING
 from kgrl.version import __version__
 
 if TYPE_CHECKING:
-    from kgrl.agents import KGQR as KGQR, TPGR as TPGR, Random as Random
+    from kgrl.agents import KGQR as KGQR
+    from kgrl.agents import TPGR as TPGR
+    from kgrl.agents import Random as Random
     from kgrl.candidates import KHopCandidates as KHopCandidates
     from kgrl.datasets import (
         BookCrossing as BookCrossing,
-        MovieLens100K as MovieLens100K,
+    )
+    from kgrl.datasets import (
         MovieLens1M as MovieLens1M,
+    )
+    from kgrl.datasets import (
         MovieLens10M as MovieLens10M,
+    )
+    from kgrl.datasets import (
         MovieLens20M as MovieLens20M,
+    )
+    from kgrl.datasets import (
+        MovieLens100K as MovieLens100K,
+    )
+    from kgrl.datasets import (
         NetflixPrize as NetflixPrize,
+    )
+    from kgrl.datasets import (
         SyntheticKGRec as SyntheticKGRec,
+    )
+    from kgrl.datasets import (
         audit_links as audit_links,
+    )
+    from kgrl.datasets import (
         from_frames as from_frames,
+    )
+    from kgrl.datasets import (
         from_kgcn as from_kgcn,
+    )
+    from kgrl.datasets import (
         from_recbole as from_recbole,
+    )
+    from kgrl.datasets import (
         popular_items as popular_items,
+    )
+    from kgrl.datasets import (
         split_items as split_items,
+    )
+    from kgrl.datasets import (
         split_users as split_users,
     )
-    from kgrl.evaluate import compare as compare, evaluate as evaluate
+    from kgrl.evaluate import compare as compare
+    from kgrl.evaluate import evaluate as evaluate
     from kgrl.graph import knowledge_graph as knowledge_graph
-    from kgrl.nn import KGConv as KGConv, KGEncoder as KGEncoder, TasteState as TasteState, TreePolicy as TreePolicy
+    from kgrl.nn import KGConv as KGConv
+    from kgrl.nn import KGEncoder as KGEncoder
+    from kgrl.nn import TasteState as TasteState
+    from kgrl.nn import TreePolicy as TreePolicy
     from kgrl.pretrain import (
         item_vectors as item_vectors,
+    )
+    from kgrl.pretrain import (
         kg_tastes as kg_tastes,
+    )
+    from kgrl.pretrain import (
         pretrain_entities as pretrain_entities,
     )
     from kgrl.sessions import Sessions as Sessions
     from kgrl.simulator import (
         PredictedFeedback as PredictedFeedback,
+    )
+    from kgrl.simulator import (
         RatedFeedback as RatedFeedback,
+    )
+    from kgrl.simulator import (
         Simulator as Simulator,
     )
     from kgrl.train import fit as fit

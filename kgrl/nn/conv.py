@@ -85,11 +85,13 @@ class KGConv(MessagePassing):
         bias: bool = True,
         aggregator_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
+        at_least("out_channels", out_channels, 1)
+        sigma = _activation(act)
         part, aggr = _resolved(aggregator, in_channels, out_channels, bias, dict(aggregator_kwargs or {}))
         super().__init__(aggr=aggr)
-        self.in_channels, self.out_channels = in_channels, at_least("out_channels", out_channels, 1)
+        self.in_channels, self.out_channels = in_channels, out_channels
         self.aggregator = part
-        self.act = torch.nn.Identity() if act is None else activation_resolver(act)
+        self.act = sigma
         # without messages of its own, an aggregator lets the sum run over the compressed rows directly
         self._plain = type(part).message is Aggregator.message
         self.fuse = self._plain and self.aggr in ("mean", "sum")
@@ -198,6 +200,13 @@ class KGConv(MessagePassing):
         return f"{type(self).__name__}({self.in_channels}, {self.out_channels}, aggregator={name}{options})"
 
 
+def _activation(act: str | Callable[[Tensor], Tensor] | None) -> Callable[[Tensor], Tensor]:
+    try:
+        return torch.nn.Identity() if act is None else activation_resolver(act)
+    except (TypeError, ValueError) as error:
+        raise type(error)(expected("act", "the name of an activation, a callable or None", act)) from error
+
+
 def uses_edge_types(aggregator: AggregatorLike) -> bool:
     """Whether an ``aggregator`` option asks for the relation of each edge."""
     made = AGGREGATORS.get(aggregator.lower()) if isinstance(aggregator, str) else aggregator
@@ -212,7 +221,10 @@ def _resolved(
     kwargs: dict[str, Any],
 ) -> tuple[Aggregator, str | Aggregation]:
     """The aggregator, and what reduces its messages."""
-    source, target = (in_channels, in_channels) if isinstance(in_channels, int) else in_channels
+    pair = in_channels if isinstance(in_channels, tuple | list) else (in_channels, in_channels)
+    if len(pair) != 2:
+        raise ValueError(expected("in_channels", "one size, or a pair: of sources and of targets", in_channels))
+    source, target = pair
     for size in (source, target):
         if size != -1:  # which is known at the first input
             at_least("in_channels", size, 1)

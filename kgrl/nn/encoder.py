@@ -81,7 +81,11 @@ class KGEncoder(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.hops = at_least("hops", hops, 0)
+        if not isinstance(channels, int | list | tuple):
+            raise TypeError(expected("channels", "one size or a list of sizes", channels))
         self.channels = [channels] * (hops + 1) if isinstance(channels, int) else list(channels)
+        for size in self.channels:
+            at_least("channels", size, -1)
         if len(self.channels) != hops + 1:
             raise ValueError(expected("channels", f"one size or hops + 1 = {hops + 1} sizes", channels))
         layers: list[KGConv] = []
