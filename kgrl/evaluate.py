@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from kgrl.options import a_tensor, at_least, expected, one_of
+from kgrl.options import at_least, expected, ids, one_of
 from kgrl.rollout import World, rollout
 from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
@@ -70,7 +70,7 @@ def evaluate(agent: nn.Module, simulator: EvaluationWorld, users: Tensor, batch:
             evaluating changes nothing in training.
     """
     generator = generator_for(simulator.device, seed)
-    parts = a_tensor("users", users).split(at_least("batch", batch, 1))
+    parts = ids("users", users).split(at_least("batch", batch, 1))
     sessions = Sessions.cat([rollout(agent, simulator, part, explore=False, generator=generator) for part in parts])
     return score(sessions, simulator.num_relevant(sessions.users))
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 T = TypeVar("T")
+LARGEST = 2**63 - 1
 
 LARGEST = torch.finfo(torch.float).max
 """Networks and worlds compute in single precision: a larger number is infinite there."""
@@ -44,17 +47,41 @@ def one_of(name: str, value: str, choices: Iterable[str]) -> str:
     return value
 
 
+def _whole(name: str, value: Any) -> int:
+    """``value``, a whole number of Python's, NumPy's or PyTorch's, as an ``int``."""
+    try:
+        if not isinstance(value, bool | type):
+            return operator.index(value)
+    except (TypeError, ValueError, RuntimeError):
+        pass  # a tensor of several numbers, or of a fraction
+    raise TypeError(expected(name, "a whole number", value))
+
+
 def at_least(name: str, value: int, low: int) -> int:
     """``value`` if it is a whole number of at least ``low``.
 
     Raises:
         TypeError: it is not a whole number.
-        ValueError: it is below ``low``.
+        ValueError: it is below ``low``, or no number of 64 bits.
     """
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(expected(name, "a whole number", value))
+    value = _whole(name, value)
     if value < low:
         raise ValueError(expected(name, f"at least {low}", value))
+    if value > LARGEST:
+        raise ValueError(expected(name, f"at most {LARGEST}, the largest number of 64 bits", value))
+    return int(value)
+
+
+def a_seed(name: str, value: int) -> int:
+    """``value`` if a ``torch.Generator`` can start from it: a whole number of 64 bits.
+
+    Raises:
+        TypeError: it is not a whole number.
+        ValueError: it is too large.
+    """
+    value = _whole(name, value)
+    if not -LARGEST <= int(value) <= 2 * LARGEST:
+        raise ValueError(expected(name, "a whole number of 64 bits", value))
     return int(value)
 
 
@@ -121,6 +148,42 @@ def a_tensor(name: str, value: Any) -> Tensor:
         hint = "torch.as_tensor makes one of a list or an array"
         raise TypeError(expected(name, "a tensor", type(value).__name__, hint))
     return value
+
+
+def ids(name: str, values: Any) -> Tensor:
+    """``values`` as a LongTensor ``[M]`` of ids: a tensor, a list, an array, a pandas Series, or a mask of them.
+
+    A tensor of ids comes back as it is; of a mask, a bool for each, the places that are marked.
+
+    Raises:
+        TypeError: it is nothing of the kind.
+        ValueError: they are no whole numbers, or not in one row.
+    """
+    what = "a LongTensor [M], or a list, an array or a mask, of ids"
+    if not isinstance(values, Tensor):
+        if not isinstance(values, list | tuple | range) and not hasattr(values, "__array__"):
+            raise TypeError(expected(name, what, type(values).__name__))
+        try:
+            array = np.asarray(values)
+            values = torch.from_numpy(array.astype(np.int64 if array.size == 0 else array.dtype))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise TypeError(expected(name, what, type(values).__name__)) from error
+    if values.dim() != 1 or values.is_floating_point() or values.is_complex():
+        raise ValueError(expected(name, what, f"{values.dtype} {list(values.shape)}"))
+    return values.nonzero().view(-1) if values.dtype == torch.bool else values.long()
+
+
+def a_table(name: str, values: Tensor) -> Tensor:
+    """``values`` if they are a tensor ``[rows, columns]`` of real numbers, as features and vectors are.
+
+    Raises:
+        TypeError: they are no tensor.
+        ValueError: they are of another shape or kind.
+    """
+    if a_tensor(name, values).dim() != 2 or not values.is_floating_point():
+        raise ValueError(expected(name, "a tensor of real numbers [rows, columns]",
+                                  f"{values.dtype} {list(values.shape)}"))
+    return values
 
 
 def single(name: str, values: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from kgrl.options import a_seed
+
 
 @contextmanager
 def fenced(seed: int | None = None) -> Iterator[None]:
@@ -20,6 +22,8 @@ def fenced(seed: int | None = None) -> Iterator[None]:
     Args:
         seed: where the block's randomness starts; ``None`` goes on from the present states (and still restores them).
     """
+    if seed is not None:
+        a_seed("seed", seed)
     python, numpy = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng():
@@ -35,7 +39,7 @@ def fenced(seed: int | None = None) -> Iterator[None]:
 
 def generator_for(device: torch.device | str, seed: int) -> torch.Generator:
     """A new ``torch.Generator`` on ``device``, seeded."""
-    return torch.Generator(device).manual_seed(seed)
+    return torch.Generator(device).manual_seed(a_seed("seed", seed))
 
 
 def given_or_new(generator: torch.Generator | None, device: torch.device | str, seed: int = 0) -> torch.Generator:

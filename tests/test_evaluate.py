@@ -106,8 +106,14 @@ def test_refuses_no_users_and_no_batch() -> None:
         evaluate(Cheat(simulator.feedback), simulator, torch.arange(0))
     with pytest.raises(ValueError, match="`batch`"):
         evaluate(Cheat(simulator.feedback), simulator, torch.arange(3), batch=0)
-    with pytest.raises(TypeError, match="`users` must be a tensor, got 'list'"):
-        evaluate(Cheat(simulator.feedback), simulator, [0, 1])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="`users` must be a LongTensor .* got 'str'"):
+        evaluate(Cheat(simulator.feedback), simulator, "0")  # type: ignore[arg-type]
+
+
+def test_users_may_be_a_list() -> None:
+    simulator = world()
+    listed = evaluate(Cheat(simulator.feedback), simulator, [0, 1])  # type: ignore[arg-type]
+    assert listed.reward == evaluate(Cheat(simulator.feedback), simulator, torch.tensor([0, 1])).reward
 
 
 def scores_of(values: list[float], users: list[int] | None = None, metric: str = "reward") -> Scores:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from kgrl.candidates.draws import unshown_items
-from kgrl.options import a_tensor, at_least, expected
+from kgrl.options import at_least, expected, ids
 
 
 class FixedCandidates(nn.Module):
@@ -101,14 +101,14 @@ class FixedCandidates(nn.Module):
 
 
 def checked_pool(name: str, pool: Tensor, num_items: int) -> Tensor:
-    """``pool``, if it can be one; ``name`` is what it is called in the error.
+    """``pool`` as a LongTensor, if it can be one; ``name`` is what it is called in the error.
 
     Raises:
-        TypeError: it is no tensor.
+        TypeError: it is nothing that holds ids.
         ValueError: it is of another type, has unknown or repeated items, or is empty.
     """
-    if a_tensor(name, pool).dim() != 1 or pool.dtype != torch.long or not len(pool):
-        raise ValueError(expected(name, "a LongTensor of at least one item id", f"{pool.dtype} {list(pool.shape)}"))
+    if not len(pool := ids(name, pool)):
+        raise ValueError(expected(name, "a LongTensor of at least one item id", []))
     if int(pool.min()) < 0 or int(pool.max()) >= num_items:
         raise ValueError(expected(name, f"item ids in [0, {num_items})", [int(pool.min()), int(pool.max())]))
     if len(pool.unique()) < len(pool):

@@ -13,7 +13,7 @@ from kgrl.candidates.fixed import checked_pool
 from kgrl.candidates.paths import Path, PathFinder
 from kgrl.candidates.tables import tabulate
 from kgrl.candidates.walk import KHopWalk, Reach
-from kgrl.options import a_tensor, at_least, expected, one_of
+from kgrl.options import at_least, expected, ids, one_of
 from kgrl.seeding import generator_for
 
 _CELLS = 2**22  # of the sessions × items masks that are laid out at once
@@ -157,12 +157,12 @@ class KHopCandidates(nn.Module):
                 f"num_items={self.num_items}")
 
     def _check(self, seeds: Tensor, exclude: Tensor) -> None:
-        for name, ids in (("seeds", seeds), ("exclude", exclude)):
-            if ids.dim() != 2 or ids.dtype != torch.long or len(ids) != len(seeds):
+        for name, nodes in (("seeds", seeds), ("exclude", exclude)):
+            if nodes.dim() != 2 or nodes.dtype != torch.long or len(nodes) != len(seeds):
                 raise ValueError(expected(name, f"a LongTensor [{len(seeds)}, L] padded with -1",
-                                          f"{ids.dtype} {tuple(ids.shape)}"))
-            if ids.numel() and bool(((ids < -1) | (ids >= self.num_items)).any()):
-                wrong = ids[(ids < -1) | (ids >= self.num_items)][0].item()
+                                          f"{nodes.dtype} {tuple(nodes.shape)}"))
+            if nodes.numel() and bool(((nodes < -1) | (nodes >= self.num_items)).any()):
+                wrong = nodes[(nodes < -1) | (nodes >= self.num_items)][0].item()
                 raise ValueError(expected(name, f"item ids in [0, {self.num_items}) or -1", wrong))
 
     def _backfill(self, rows: int, generator: torch.Generator, device: torch.device) -> Tensor:
@@ -250,8 +250,7 @@ def _checked_backfill(
 
 def _full_ranking(popular: Tensor, num_items: int) -> Tensor:
     """``popular``, checked, and behind it the items it lacks."""
-    if a_tensor("popular", popular).dim() != 1 or popular.dtype != torch.long:
-        raise ValueError(expected("popular", "a LongTensor of item ids", f"{popular.dtype} {tuple(popular.shape)}"))
+    popular = ids("popular", popular)
     if len(popular) and not (int(popular.min()) >= 0 and int(popular.max()) < num_items):
         raise ValueError(expected("popular", f"item ids in [0, {num_items})", [int(popular.min()), int(popular.max())]))
     times = torch.bincount(popular, minlength=num_items)

@@ -15,10 +15,11 @@ from torch_geometric.typing import Adj, OptTensor, PairTensor, Size
 from kgrl.nn.aggregator import Aggregator
 from kgrl.nn.aggregators import ConcatAggregator, MeanAggregator, NeighborAggregator
 from kgrl.nn.attention import AttentionAggregator
+from kgrl.nn.edges import checked_edges
 from kgrl.nn.neighbours import neighbour_sum, plain_edges
 from kgrl.nn.relational import RelationalAggregator, checked_types
 from kgrl.nn.weighted import weighted_messages, weighted_sum
-from kgrl.options import at_least, expected, resolve
+from kgrl.options import a_table, a_tensor, at_least, expected, resolve
 
 AGGREGATORS: dict[str, Callable[..., Aggregator]] = {
     "mean": MeanAggregator,
@@ -84,11 +85,13 @@ class KGConv(MessagePassing):
         bias: bool = True,
         aggregator_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
+        at_least("out_channels", out_channels, 1)
+        sigma = _activation(act)
         part, aggr = _resolved(aggregator, in_channels, out_channels, bias, dict(aggregator_kwargs or {}))
         super().__init__(aggr=aggr)
-        self.in_channels, self.out_channels = in_channels, at_least("out_channels", out_channels, 1)
+        self.in_channels, self.out_channels = in_channels, out_channels
         self.aggregator = part
-        self.act = torch.nn.Identity() if act is None else activation_resolver(act)
+        self.act = sigma
         # without messages of its own, an aggregator lets the sum run over the compressed rows directly
         self._plain = type(part).message is Aggregator.message
         self.fuse = self._plain and self.aggr in ("mean", "sum")
@@ -118,24 +121,57 @@ class KGConv(MessagePassing):
                 otherwise, for which the edges are sorted.
 
         Raises:
-            ValueError: the aggregator uses edge types, and they are missing, do not fit the edges, are out of range, or
-                come with a sparse matrix.
+            IndexError: an edge's end is no node.
+            ValueError: ``x`` or the edges are of another shape, or what the aggregator returns is; a third argument of
+                real numbers: there are no edge weights; the aggregator uses edge types, and they are missing, do not
+                fit the edges, are out of range, or come with a sparse matrix.
         """
         if isinstance(edge_type, tuple | list):
             edge_type, size = None, edge_type
-        x_src, x_dst = (x, x) if isinstance(x, Tensor) else x
+        x_src, x_dst = self._features(x)
+        checked_edges(edge_index, x_src.size(0), x_dst.size(0))
         relation, weight = self._typed(edge_index, edge_type, edge_norm, x_dst.size(0))
         sent, asked = self.aggregator.project(x_src, x_dst)
         # propagate_type: (sent: PairTensor, asked: Tuple[OptTensor, OptTensor], relation: OptTensor, weight: OptTensor)
         neighbours = self.propagate(edge_index, sent=(sent, x_dst), asked=(None, asked), relation=relation,
                                     weight=weight, size=size)
-        return self.act(self.aggregator(neighbours, x_dst))
+        out = self.aggregator(neighbours, x_dst)
+        if out.shape != (x_dst.size(0), self.out_channels):
+            raise ValueError(expected(f"{type(self.aggregator).__name__}.forward",
+                                      f"of the shape [targets, out_channels] = [{x_dst.size(0)}, {self.out_channels}]",
+                                      list(out.shape)))
+        return self.act(out)
+
+    def __prepare_scriptable__(self) -> None:
+        """``torch.jit.script`` asks for it first.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("`torch.jit.script` cannot compile KGConv, whose inputs and aggregators are of several types; "
+                        "use torch.compile or torch.export")
+
+    def _features(self, x: Tensor | PairTensor) -> PairTensor:
+        """The features of sources and targets, if they are as wide as the layer was told."""
+        if isinstance(x, tuple | list) and len(x) != 2:
+            raise ValueError(expected("x", "the features of all nodes, or a pair: of sources and of targets", len(x)))
+        parts = (x, x) if isinstance(x, Tensor) else x
+        if not isinstance(parts, tuple | list):
+            raise TypeError(expected("x", "a tensor, or a pair: of sources and of targets", type(x).__name__))
+        wide = (self.in_channels,) * 2 if isinstance(self.in_channels, int) else self.in_channels
+        for part, channels in zip(parts, wide, strict=True):
+            if channels not in (-1, a_table("x", part).size(1)):
+                raise ValueError(expected("x", f"[nodes, {channels}], as `in_channels` says", list(part.shape)))
+        return parts[0], parts[1]
 
     def _typed(
         self, edge_index: Adj, edge_type: OptTensor, edge_norm: OptTensor, num_targets: int
     ) -> tuple[OptTensor, OptTensor]:
         """The checked relations of the edges, and their weights; nothing for aggregators that do not use them."""
         if not self.aggregator.uses_edge_types:
+            if edge_type is not None and a_tensor("edge_type", edge_type).is_floating_point():
+                hint = "KGConv has no edge weights"
+                raise ValueError(expected("edge_type", "the edges' relations, whole numbers", edge_type.dtype, hint))
             return None, None
         target = plain_edges(edge_index)[1]
         edge_type = checked_types(edge_type, target.numel())
@@ -164,6 +200,13 @@ class KGConv(MessagePassing):
         return f"{type(self).__name__}({self.in_channels}, {self.out_channels}, aggregator={name}{options})"
 
 
+def _activation(act: str | Callable[[Tensor], Tensor] | None) -> Callable[[Tensor], Tensor]:
+    try:
+        return torch.nn.Identity() if act is None else activation_resolver(act)
+    except (TypeError, ValueError) as error:
+        raise type(error)(expected("act", "the name of an activation, a callable or None", act)) from error
+
+
 def uses_edge_types(aggregator: AggregatorLike) -> bool:
     """Whether an ``aggregator`` option asks for the relation of each edge."""
     made = AGGREGATORS.get(aggregator.lower()) if isinstance(aggregator, str) else aggregator
@@ -178,7 +221,10 @@ def _resolved(
     kwargs: dict[str, Any],
 ) -> tuple[Aggregator, str | Aggregation]:
     """The aggregator, and what reduces its messages."""
-    source, target = (in_channels, in_channels) if isinstance(in_channels, int) else in_channels
+    pair = in_channels if isinstance(in_channels, tuple | list) else (in_channels, in_channels)
+    if len(pair) != 2:
+        raise ValueError(expected("in_channels", "one size, or a pair: of sources and of targets", in_channels))
+    source, target = pair
     for size in (source, target):
         if size != -1:  # which is known at the first input
             at_least("in_channels", size, 1)

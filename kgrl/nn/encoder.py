@@ -13,13 +13,17 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.typing import Adj
 from torch_geometric.utils import coalesce
+from torch_geometric.utils.sparse import index2ptr
 
 from kgrl.nn.aggregator import Aggregator
 from kgrl.nn.conv import AggregatorLike, KGConv, uses_edge_types
-from kgrl.nn.neighbours import Rows, by_target, in_neighbours, node_ids, plain_edges
+from kgrl.nn.edges import Remembered, checked_edges, node_ids
+from kgrl.nn.neighbours import Rows, pairs, plain_edges
 from kgrl.nn.plan import Graph, Hop, Plan, plan
 from kgrl.nn.relational import checked_types, distinct_triples, relation_count
-from kgrl.options import at_least, expected
+from kgrl.options import a_table, a_tensor, at_least, expected
+
+_KNOWN = Remembered()  # graphs that were made of edges without types
 
 
 class KGEncoder(torch.nn.Module):
@@ -31,6 +35,12 @@ class KGEncoder(torch.nn.Module):
     .. math::
         \mathbf{e}^{k} = \mathrm{KGConv}_k(\mathbf{e}^{k-1}, \mathcal{G}), \qquad
         \mathbf{i}_t(\mathcal{G}) = \mathbf{e}^{L}_{i_t}
+
+    Edges are those of a knowledge graph, head → tail, wherever they are handed over: to ``forward``, to :meth:`plan`,
+    or within the ``kg`` of :meth:`from_kg`, with the same result. Messages go from tail to head (equation 5:
+    :math:`\mathcal{N}(h)` are the tails of h), along distinct (head, tail) pairs: :math:`\mathcal{N}(h)` is a set,
+    several relations between the same two entities count once. For an aggregator that uses edge types they go along
+    distinct triples. :class:`~kgrl.nn.conv.KGConv` is the layer for edges source → target that count each.
 
     Only what the targets can see is computed: layer l on the nodes within L − l hops of a target. Outputs and gradients
     are those of the whole graph. For a graph that stays the same, :meth:`plan` (or :meth:`from_kg`) works out once
@@ -47,8 +57,9 @@ class KGEncoder(torch.nn.Module):
         aggregator_kwargs (dict, optional): As in :class:`~kgrl.nn.conv.KGConv`.
 
     Shapes:
-        - **inputs:** node features :math:`(|\mathcal{V}|, F_{in})`, edge indices :math:`(2, |\mathcal{E}|)` source →
-          target, targets :math:`(T)`, edge types :math:`(|\mathcal{E}|)` for aggregators that use them
+        - **inputs:** node features :math:`(|\mathcal{V}|, F_{in})`, edge indices :math:`(2, |\mathcal{E}|)` head →
+          tail, or a sparse matrix whose row h has entries at the tails of h, targets :math:`(T)`, edge types
+          :math:`(|\mathcal{E}|)` for aggregators that use them
         - **outputs:** :math:`(T, F_{out})`
     """
 
@@ -70,7 +81,11 @@ class KGEncoder(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.hops = at_least("hops", hops, 0)
+        if not isinstance(channels, int | list | tuple):
+            raise TypeError(expected("channels", "one size or a list of sizes", channels))
         self.channels = [channels] * (hops + 1) if isinstance(channels, int) else list(channels)
+        for size in self.channels:
+            at_least("channels", size, -1)
         if len(self.channels) != hops + 1:
             raise ValueError(expected("channels", f"one size or hops + 1 = {hops + 1} sizes", channels))
         layers: list[KGConv] = []
@@ -88,9 +103,7 @@ class KGEncoder(torch.nn.Module):
     def from_kg(cls, kg: Data, channels: int | Sequence[int], hops: int = 2, **options: Any) -> KGEncoder:
         r"""An encoder planned for the items of a knowledge graph.
 
-        Messages go from tail to head (equation 5: :math:`\mathcal{N}(h)` are the tails of h), along distinct (head,
-        tail) pairs: :math:`\mathcal{N}(h)` is a set, several relations between the same two entities count once. For
-        an aggregator that uses edge types they go along distinct triples, and a class or name gets ``num_relations``.
+        The graph is that of the class; a class or name of an aggregator that uses edge types gets ``num_relations``.
 
         Args:
             kg: with ``edge_index`` (head → tail), ``num_nodes`` and ``num_items``, items first; and ``edge_type`` for
@@ -102,8 +115,9 @@ class KGEncoder(torch.nn.Module):
         Returns:
             The encoder; ``encoder(x)`` with ``x [num_nodes, channels]`` gives ``[num_items, channels]``.
         """
-        if "edge_index" not in kg or "num_items" not in kg:
-            raise ValueError(expected("kg", "a graph with `edge_index`, `num_nodes` and `num_items`", kg,
+        if not isinstance(kg, Data) or "edge_index" not in kg or "num_items" not in kg:
+            raise ValueError(expected("kg", "a graph with `edge_index`, `num_nodes` and `num_items`",
+                                      kg if isinstance(kg, Data) else type(kg).__name__,
                                       "`kgrl.graph.knowledge_graph` makes one"))
         aggregator = options.get("aggregator", "mean")
         if uses_edge_types(aggregator) and not isinstance(aggregator, torch.nn.Module):
@@ -114,11 +128,8 @@ class KGEncoder(torch.nn.Module):
     def plan_kg(self, kg: Data) -> KGEncoder:
         """:meth:`plan` for the items of a knowledge graph, as :meth:`from_kg` does it; returns the encoder itself."""
         targets = torch.arange(kg.num_items, device=kg.edge_index.device)
-        if self._typed is not None:
-            heard, edge_type = distinct_triples(kg)
-            return self.plan(heard, kg.num_nodes, targets, edge_type)
-        heard = coalesce(torch.stack([kg.edge_index[1], kg.edge_index[0]]), num_nodes=kg.num_nodes)
-        return self.plan(heard, kg.num_nodes, targets)
+        edge_type = kg.get("edge_type") if self._typed is not None else None
+        return self.plan(kg.edge_index, int(kg.num_nodes), targets, edge_type)
 
     def plan(
         self, edge_index: Adj, num_nodes: int, targets: Tensor, edge_type: Tensor | None = None
@@ -126,7 +137,7 @@ class KGEncoder(torch.nn.Module):
         """Fixes the graph, and what is computed when ``forward`` is given neither edges nor targets.
 
         Args:
-            edge_index: ``[2, M]``, source → target; parallel edges count each.
+            edge_index: ``[2, M]``, head → tail.
             num_nodes: of the whole graph.
             targets: ``[T]``, node ids, repeats allowed, or a bool mask ``[num_nodes]``.
             edge_type: ``[M]``, the relation of each edge, for an aggregator that uses it.
@@ -134,8 +145,7 @@ class KGEncoder(torch.nn.Module):
         Returns:
             The encoder itself.
         """
-        graph = self._graph(edge_index, num_nodes, edge_type)
-        node_ids("edge_index", graph.rows.columns, num_nodes)
+        graph = self._graph(edge_index, at_least("num_nodes", num_nodes, 0), edge_type)
         planned = plan(graph, _target_ids(targets, num_nodes), self.hops, self._whole)
         self.num_nodes = num_nodes
         kept = {"graph_ptr": graph.rows.ptr, "graph_columns": graph.rows.columns, "graph_type": graph.edge_type,
@@ -154,8 +164,8 @@ class KGEncoder(torch.nn.Module):
 
         Args:
             x: ``[num_nodes, F_in]``, of every node of the graph.
-            edge_index: ``[2, M]``, source → target, or as :class:`~kgrl.nn.conv.KGConv` takes it; ``None``: the planned
-                graph.
+            edge_index: ``[2, M]``, head → tail, or as the class says; ``None``: the planned graph. What is found out
+                about edges without types is kept for as long as their tensor lives and stays as it is.
             targets: ``[T]``, repeats allowed, or a bool mask ``[num_nodes]``, whose T nodes come in their order;
                 ``None``: the planned targets, or with an ``edge_index`` every node.
             edge_type: ``[M]``, the relation of each edge of ``edge_index``, for an aggregator that uses it.
@@ -165,11 +175,12 @@ class KGEncoder(torch.nn.Module):
 
         Raises:
             ValueError: neither edges nor a planned graph, or ``x``, a mask or ``edge_type`` does not fit the graph.
-            IndexError: a target that is no node.
+            IndexError: an edge's end or a target that is no node.
         """
         if edge_index is not None and targets is None:
+            hop = self._graph(edge_index, a_table("x", x).size(0), edge_type).whole
             for conv in self.convs:
-                x = conv(x, edge_index, edge_type)
+                x = conv(x, hop.edges, hop.edge_type, edge_norm=hop.edge_norm)
             return x
         return self._run(x, self._planned_for(x, edge_index, targets, edge_type))
 
@@ -181,15 +192,21 @@ class KGEncoder(torch.nn.Module):
 
     def _graph(self, edge_index: Adj, num_nodes: int, edge_type: Tensor | None) -> Graph:
         """Who hears whom, with the relations and their norms where they are used."""
-        if (part := self._typed) is None:
-            return Graph(in_neighbours(edge_index, num_nodes))
-        edge_type = checked_types(edge_type, plain_edges(edge_index).size(1))
-        edges, edge_type = by_target(edge_index, edge_type)
-        return Graph(in_neighbours(edges, num_nodes), edge_type, part.edge_norm(edge_type, edges[1], num_nodes))
+        checked_edges(edge_index, num_nodes, num_nodes)
+        if (part := self._typed) is not None:
+            edges = plain_edges(edge_index)
+            edges, edge_type = distinct_triples(edges, checked_types(edge_type, edges.size(1)))
+            return Graph(Rows(index2ptr(edges[0], num_nodes), edges[1]), edge_type,
+                         part.edge_norm(edge_type, edges[0], num_nodes))
+        if (graph := _KNOWN.get(edge_index, num_nodes)) is None:
+            heads, tails = coalesce(pairs(edge_index).long(), num_nodes=num_nodes)
+            graph = _KNOWN.keep(Graph(Rows(index2ptr(heads, num_nodes), tails)), edge_index, num_nodes)
+        return graph
 
     def _planned_for(
         self, x: Tensor, edge_index: Adj | None, targets: Tensor | None, edge_type: Tensor | None
     ) -> Plan:
+        a_table("x", x)
         if edge_index is not None:
             graph = self._graph(edge_index, x.size(0), edge_type)
         elif self.num_nodes is None:
@@ -225,9 +242,11 @@ class KGEncoder(torch.nn.Module):
 
 def _target_ids(targets: Tensor, num_nodes: int) -> Tensor:
     """The checked ids of ``targets``, which may be a mask: taken for ids, its bools would be the nodes 0 and 1."""
-    if targets.dtype == torch.bool:
+    if a_tensor("targets", targets).dtype == torch.bool:
         if targets.shape != (num_nodes,):
             raise ValueError(expected("targets", f"node ids [T] or a mask [{num_nodes}], one bool a node",
                                       f"a mask {list(targets.shape)}"))
         return targets.nonzero().view(-1)
+    if targets.dim() != 1 or targets.is_floating_point():
+        raise ValueError(expected("targets", "node ids [T], whole numbers", f"{targets.dtype} {list(targets.shape)}"))
     return node_ids("targets", targets, num_nodes)

@@ -89,19 +89,6 @@ def _columns(adj_t: Adj, rows: Rows, num_sources: int) -> Rows:
     return rows.transposed(num_sources)
 
 
-def node_ids(name: str, ids: Tensor, num_nodes: int) -> Tensor:
-    """``ids`` if every one is a node's.
-
-    Raises:
-        IndexError: one is not.
-    """
-    if ids.numel():
-        low, high = (int(bound) for bound in torch.aminmax(ids))
-        if low < 0 or high >= num_nodes:
-            raise IndexError(expected(name, f"node ids from 0 to {num_nodes - 1}", low if low < 0 else high))
-    return ids
-
-
 def plain_edges(edge_index: Adj) -> Tensor:
     """``[2, M]``, the edges that ``edge_type`` goes along with.
 
@@ -112,16 +99,16 @@ def plain_edges(edge_index: Adj) -> Tensor:
         hint = "a sparse matrix cannot take edge types along"
         raise ValueError(expected("edge_index", "a tensor or EdgeIndex [2, M] for an aggregator that uses edge types",
                                   type(edge_index).__name__, hint))
+    return pairs(edge_index)
+
+
+def pairs(edge_index: Adj) -> Tensor:
+    """``[2, M]``: (source, target) of an edge tensor, (row, column) of a matrix, whose values are not looked at."""
+    if isinstance(edge_index, SparseTensor):
+        return torch.stack(edge_index.coo()[:2])
+    if is_torch_sparse_tensor(edge_index):
+        return edge_index.to_sparse_coo()._indices()
     return edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
-
-
-def by_target(edge_index: Adj, edge_type: Tensor) -> tuple[EdgeIndex, Tensor]:
-    """Typed edges in the order of :func:`in_neighbours`: by target, those of a target as they came."""
-    if isinstance(edge_index, EdgeIndex) and edge_index.is_sorted_by_col:
-        return edge_index, edge_type
-    edges = plain_edges(edge_index)
-    order = edges[1].argsort(stable=True)
-    return EdgeIndex(edges[:, order], sort_order="col"), edge_type[order]
 
 
 def in_neighbours(edge_index: Adj, num_targets: int) -> Rows:
@@ -139,8 +126,7 @@ def in_neighbours(edge_index: Adj, num_targets: int) -> Rows:
     elif isinstance(edge_index, EdgeIndex) and edge_index.is_sorted_by_col:
         (ptr, columns), _ = edge_index.get_csc()
     else:
-        edges = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
-        node_ids("edge_index", edges[1], num_targets)
+        edges = plain_edges(edge_index)
         target, order = edges[1].sort(stable=True)
         ptr, columns = index2ptr(target, num_targets), edges[0][order]
     return Rows(ptr.to(columns.dtype), columns).padded(num_targets)

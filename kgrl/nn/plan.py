@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 
+from kgrl.nn.edges import passed
 from kgrl.nn.neighbours import Rows
 
 
-class Graph(NamedTuple):
+class Hop(NamedTuple):
+    """The edges of one layer, sorted by target: from rows of the layer before to rows of its own."""
+
+    edges: EdgeIndex
+    edge_type: Tensor | None = None
+    edge_norm: Tensor | None = None
+
+
+@dataclass
+class Graph:
     """Who hears whom, and what an aggregator that uses edge types needs of each edge.
 
     Args:
@@ -24,13 +36,13 @@ class Graph(NamedTuple):
     edge_type: Tensor | None = None
     edge_norm: Tensor | None = None
 
-
-class Hop(NamedTuple):
-    """The edges of one layer, sorted by target: from rows of the layer before to rows of its own."""
-
-    edges: EdgeIndex
-    edge_type: Tensor | None = None
-    edge_norm: Tensor | None = None
+    @cached_property
+    def whole(self) -> Hop:
+        """The edges of a layer on all nodes."""
+        size = self.rows.ptr.numel() - 1
+        target = torch.arange(size, device=self.rows.ptr.device).repeat_interleave(self.rows.ptr.diff())
+        edges = EdgeIndex(torch.stack([self.rows.columns, target]), sparse_size=(size, size), sort_order="col")
+        return Hop(passed(edges, size, size), self.edge_type, self.edge_norm)
 
 
 class Plan(NamedTuple):
@@ -93,4 +105,4 @@ def _hop(graph: Graph, position: Tensor, source: Tensor, target: Tensor, num_sou
     """The edges at ``position``, between rows; all edges of a target are among them, so each keeps its norm."""
     edges = EdgeIndex(torch.stack([source, target]), sparse_size=(num_sources, num_targets), sort_order="col")
     kinds = (None if values is None else values[position] for values in (graph.edge_type, graph.edge_norm))
-    return Hop(edges.fill_cache_(), *kinds)
+    return Hop(passed(edges.fill_cache_(), num_sources, num_targets), *kinds)

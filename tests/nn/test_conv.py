@@ -311,8 +311,8 @@ def test_refuses_what_it_does_not_know() -> None:
         KGConv(3, 4, BiInteraction((3, 3), 4), aggregator_kwargs={"heads": 3})
     with pytest.raises(TypeError, match="heads"):
         KGConv(3, 4, "mean", aggregator_kwargs={"heads": 3})
-    with pytest.raises(ValueError, match="`x` must be a row for each of the graph's 9 nodes, got 5"):
-        KGConv(IN, OUT)(torch.randn(5, IN), csr(EDGES, (5, 9)))
+    with pytest.raises(ValueError, match="`x` must be a row for each of the graph's 9 nodes, got 7"):
+        KGConv(IN, OUT)(torch.randn(7, IN), csr(EDGES, (7, 9)))
 
 
 def test_compiles() -> None:
@@ -337,3 +337,68 @@ def test_parameters_that_cannot_be_drawn_anew_are_named() -> None:
     conv = KGConv(4, 4, aggregator=Scaled)
     with pytest.raises(NotImplementedError, match="Scaled must have `reset_parameters`, which draws scale anew"):
         conv.reset_parameters()
+
+
+@pytest.mark.parametrize("form", ["edges", "sorted", "unsorted", "undirected", "sparse", "compressed"])
+def test_edges_that_lead_nowhere_never_reach_a_kernel(form: str) -> None:
+    """Ids out of range, claims that do not hold, matrices made without a look; also where they were right before."""
+    x, right, wrong = torch.randn(3, IN), torch.tensor([[0, 1], [1, 2]]), torch.tensor([[0, 12], [1, 2]])
+    made = {
+        "edges": lambda edges: edges.clone(),
+        "sorted": lambda edges: EdgeIndex(edges.clone(), sparse_size=(3, 3), sort_order="col"),
+        "unsorted": lambda edges: EdgeIndex(edges.clone() if edges is right else right.flip(1), sort_order="col"),
+        "undirected": lambda edges: EdgeIndex(
+            torch.tensor([[1, 0], [0, 1]]) if edges is right else right.clone(), sparse_size=(3, 3), sort_order="col",
+            is_undirected=True),
+        "sparse": lambda edges: torch.sparse_coo_tensor(edges.flip(0).clone(), torch.ones(2), (3, 3)),
+        "compressed": lambda edges: torch.sparse_csr_tensor(
+            torch.tensor([0, 1, 2, 2]), edges[0].clone(), torch.ones(2), (3, 3)),
+    }[form]
+    conv = KGConv(IN, OUT)
+    assert conv(x, made(right)).shape == (3, OUT)
+    with pytest.raises((ValueError, IndexError), match="`edge_index` must be"):
+        conv(x, made(wrong))
+    if form in ("edges", "sorted"):
+        edges = made(right)
+        conv(x, edges)
+        (edges.as_tensor() if isinstance(edges, EdgeIndex) else edges)[0, 1] = 12
+        with pytest.raises(IndexError if form == "edges" else ValueError, match="12"):
+            conv(x, edges)
+
+
+def test_compressed_rows_out_of_order_are_refused() -> None:
+    matrix = torch.sparse_csr_tensor(torch.tensor([0, 9, 2]), torch.tensor([0, 1]), torch.ones(2), (2, 2))
+    with pytest.raises(ValueError, match="`edge_index` must be compressed rows"):
+        KGConv(IN, OUT)(torch.randn(2, IN), matrix)
+
+
+class Narrow(Aggregator):
+    """Gives 7 channels, whatever it is asked for."""
+
+    def forward(self, neighbours: Tensor, itself: Tensor) -> Tensor:
+        return neighbours[:, :1].expand(-1, 7)
+
+
+def test_an_aggregator_of_other_channels_is_named() -> None:
+    with pytest.raises(ValueError, match=r"`Narrow.forward` must be of the shape .* \[7, 50\], got \[7, 7\]"):
+        KGConv(50, 50, Narrow())(torch.randn(7, 50), torch.tensor([[0], [1]]))
+
+
+def test_a_weight_is_no_relation() -> None:
+    with pytest.raises(ValueError, match="`edge_type` must be .* whole numbers.*KGConv has no edge weights"):
+        KGConv(IN, OUT)(torch.randn(7, IN), EDGES, torch.rand(EDGES.size(1)))
+
+
+def test_scripting_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match=r"torch.jit.script. cannot compile KGConv.*torch.compile"):
+        torch.jit.script(KGConv(IN, OUT))
+
+
+@pytest.mark.parametrize(("x", "edges", "name"), [
+    (torch.randn(7, IN + 1), EDGES, "x"), (torch.randn(7), EDGES, "x"), ([[0.0]], EDGES, "x"), (None, EDGES, "x"),
+    (torch.randn(7, IN), EDGES.t(), "edge_index"), (torch.randn(7, IN), EDGES[[0, 1, 1]], "edge_index"),
+    (torch.randn(7, IN), EDGES.float(), "edge_index"), (torch.randn(7, IN), EDGES.tolist(), "edge_index"),
+])
+def test_inputs_of_another_shape_are_named(x: object, edges: object, name: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=f"`{name}` must be"):
+        KGConv(IN, OUT)(x, edges)

@@ -15,6 +15,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn import MaxAggregation
 from torch_geometric.utils import k_hop_subgraph
 
+from kgrl.graph import knowledge_graph
 from kgrl.nn import KGConv, KGEncoder
 from kgrl.nn.aggregators import MeanAggregator
 
@@ -27,10 +28,16 @@ def random_graph(seed: int, num_nodes: int = 30, num_edges: int = 60) -> tuple[T
     return torch.randn(num_nodes, 6, generator=generator, dtype=torch.double), edges
 
 
+def messages(edge_index: Tensor) -> Tensor:
+    """From the tail of each distinct (head, tail) pair to its head."""
+    pairs = sorted(set(zip(*edge_index.tolist(), strict=True)))
+    return torch.tensor([[tail for _, tail in pairs], [head for head, _ in pairs]], dtype=torch.long)
+
+
 def whole(encoder: KGEncoder, x: Tensor, edge_index: Tensor) -> Tensor:
     """Every node, layer by layer, along plain edges."""
     for conv in encoder.convs:
-        x = conv(x, edge_index)
+        x = conv(x, messages(edge_index))
     return x
 
 
@@ -81,16 +88,16 @@ def test_computes_only_what_is_seen(aggregator: str) -> None:
     encoder = KGEncoder(6, 3, aggregator).plan(edges, 60, targets)
     for layer in range(3):
         hop = encoder.get_buffer(f"plan_hop{layer}")
-        seen = k_hop_subgraph(targets, 2 - layer, edges, num_nodes=60)[0]
+        seen = k_hop_subgraph(targets, 2 - layer, messages(edges), num_nodes=60)[0]
         assert hop.num_cols == len(seen)
-        assert hop.size(1) == int(torch.isin(edges[1], seen).sum())
+        assert hop.size(1) == int(torch.isin(messages(edges)[1], seen).sum())
         if layer or aggregator == "gat":
-            assert hop.num_rows == len(k_hop_subgraph(targets, 3 - layer, edges, num_nodes=60)[0])
+            assert hop.num_rows == len(k_hop_subgraph(targets, 3 - layer, messages(edges), num_nodes=60)[0])
 
 
 def test_nothing_outside_matters() -> None:
     """A NaN three hops away stays there."""
-    chain = torch.tensor([[1, 2, 3], [0, 1, 2]])
+    chain = torch.tensor([[0, 1, 2], [1, 2, 3]])
     x = torch.ones(4, 6)
     x[3] = torch.nan
     encoder = KGEncoder(6, 2)
@@ -105,8 +112,12 @@ def test_from_kg(aggregator: str) -> None:
     kg.num_items = 2
     encoder = KGEncoder.from_kg(kg, 6, 2, aggregator=aggregator)
     x = torch.randn(5, 6)
-    messages = torch.tensor([[2, 3, 4, 4], [0, 0, 3, 1]])
-    torch.testing.assert_close(encoder(x), whole(encoder, x, messages)[:2])
+    expected = x
+    for conv in encoder.convs:
+        expected = conv(expected, torch.tensor([[2, 3, 4, 4], [0, 0, 3, 1]]))
+    torch.testing.assert_close(encoder(x), expected[:2])
+    assert torch.equal(encoder(x, kg.edge_index, torch.arange(2)), encoder(x))  # one graph, whichever way it comes
+    torch.testing.assert_close(encoder(x, kg.edge_index), expected)
 
 
 def test_another_kg_may_be_planned() -> None:
@@ -115,7 +126,7 @@ def test_another_kg_may_be_planned() -> None:
         edge_index=torch.tensor([[0, 1, 3], [3, 2, 0]]), num_nodes=4)
     first.num_items, second.num_items = 1, 2
     encoder, x = KGEncoder.from_kg(first, 3, 2), torch.randn(4, 3)
-    expected = whole(encoder, x, second.edge_index.flip(0))[:2]
+    expected = whole(encoder, x, second.edge_index)[:2]
     torch.testing.assert_close(encoder.plan_kg(second)(x), expected)
 
 
@@ -216,3 +227,35 @@ def test_refuses() -> None:
             encoder.plan(torch.tensor(bad), 30, torch.arange(3))
     with pytest.raises(ValueError, match="`kg` must be a graph with"):
         KGEncoder.from_kg(Data(edge_index=edges, num_nodes=30), 6)
+
+
+@pytest.mark.parametrize("targets", [None, torch.arange(10)])
+@pytest.mark.parametrize("edges", [
+    torch.tensor([[0, 12], [1, 2]]), torch.tensor([[0, 1], [-1, 2]]), torch.tensor([[0, 1], [1, 2], [2, 3]]),
+    torch.tensor([[0, 1, 2], [1, 2, 3], [2, 3, 4]]), torch.tensor([[0.0], [1.0]]),
+])
+def test_edges_of_another_shape_or_graph(edges: Tensor, targets: Tensor | None) -> None:
+    """Without a look at them the first aborted the process, and the others gave numbers."""
+    with pytest.raises((ValueError, IndexError), match="`edge_index` must be"):
+        KGEncoder(4, 1)(torch.randn(10, 4), edges, targets)
+
+
+def test_edges_may_change_in_place() -> None:
+    """What is kept of a tensor of edges is forgotten when it is written to."""
+    x, edges = random_graph(4)
+    encoder = KGEncoder(6).double()
+    encoder(x, edges)
+    edges[1, :20] = 3
+    torch.testing.assert_close(encoder(x, edges), whole(encoder, x, edges))
+
+
+@pytest.mark.parametrize("inverse", [True, False])
+@pytest.mark.parametrize("aggregator", ["mean", "gat", "relational"])
+def test_edges_and_kg_are_one_graph(aggregator: str, inverse: bool) -> None:
+    """With pairs in several relations, and with edges one way alone."""
+    edges = torch.randint(12, (2, 60), generator=torch.Generator().manual_seed(0))
+    kg = knowledge_graph(edges, inverse, edge_type=torch.arange(60) % 3, num_items=5, num_nodes=12)
+    encoder, x = KGEncoder.from_kg(kg, 4, 2, aggregator=aggregator).double(), torch.randn(12, 4, dtype=torch.double)
+    types = kg.edge_type if aggregator == "relational" else None
+    torch.testing.assert_close(encoder(x, kg.edge_index, edge_type=types)[:5], encoder(x))
+    assert torch.equal(encoder(x, kg.edge_index, torch.arange(5), types), encoder(x))
