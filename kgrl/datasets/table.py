@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
+from kgrl.datasets.columns import Names, meant, say_what_is_not_read
 from kgrl.options import expected
 
 Kind = Literal["id", "int", "float", "text"]
@@ -36,12 +37,40 @@ class Table:
     locate: Callable[[int], str]
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, name: str, columns: Sequence[str]) -> Table:
-        """A user's own frame, with ``columns`` at least."""
+    def of(
+        cls, frame: pd.DataFrame, name: str, columns: Sequence[str], optional: Sequence[str] = (),
+        own: Names | None = None,
+    ) -> Table:
+        """A user's own frame.
+
+        Args:
+            frame: see there.
+            name: the argument's.
+            columns: that it must have.
+            optional: that it may have.
+            own: the frame's own names of some of them.
+
+        Raises:
+            TypeError: it is no frame.
+            ValueError: a column that is missing, or comes twice.
+        """
+        if not isinstance(frame, pd.DataFrame):
+            raise TypeError(expected(name, "a pandas DataFrame", type(frame).__name__))
+        known = [*columns, *optional]
+        own = {ours: theirs for ours, theirs in (own or {}).items()
+               if ours in known and (theirs is None or theirs in frame)}
+        replaced = [ours for ours in own if ours in frame and ours not in own.values()]
+        frame = frame.drop(columns=replaced).rename(columns={theirs: ours for ours, theirs in own.items() if theirs})
+        if len(twice := frame.columns[frame.columns.duplicated()]):
+            raise ValueError(expected(name, "a frame of distinct columns", f"{twice[0]!r} twice"))
+        unread = [column for column in frame.columns if column not in known]
         missing = [column for column in columns if column not in frame.columns]
         if missing:
+            hints = meant(missing, unread)
             raise ValueError(f"`{name}` must have the columns {', '.join(columns)}, "
-                             f"got {', '.join(map(str, frame.columns))}; missing: {', '.join(missing)}")
+                             f"got {', '.join(map(str, frame.columns))}; missing: {', '.join(missing)}"
+                             + (f"; pass columns={hints}" if hints else ""))
+        say_what_is_not_read(f"`{name}`", {*frame.columns, *own}, optional, unread)
         return cls(frame.reset_index(drop=True), name, lambda row: f"`{name}`, row {row}")
 
     def complain(self, bad: np.ndarray | pd.Series, column: str, what: str) -> None:
