@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch_geometric.data import HeteroData
 
-from kgrl.datasets.ids import Ids
+from kgrl.datasets.ids import Ids, of_one_type
 from kgrl.datasets.links import Links, link_items
 from kgrl.datasets.names import add_names
 from kgrl.datasets.negatives import with_sampled_negatives
@@ -96,10 +96,14 @@ def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
 
 
 def _check_columns(raw: Raw) -> None:
-    for table in filter(None, (raw.ratings, raw.triples, raw.links, raw.items, raw.entities)):
-        for column in ("user", "item", "head", "relation", "tail", "entity"):
-            if column in table.frame:
-                table.complain(table.frame[column].isna(), column, "an id")
+    tables = [each for each in (raw.ratings, raw.triples, raw.links, raw.items, raw.entities) if each is not None]
+    items, entities = ["item"], ["head", "tail", "entity"]
+    # without links an item is the entity of the same id
+    for space in (["user"], ["relation"], *([items + entities] if raw.links is None else [items, entities])):
+        places = [(table, column) for table in tables for column in space if column in table.frame]
+        for table, column in places:
+            table.complain(table.frame[column].isna(), column, "an id")
+        of_one_type(*places)
     if "time" in raw.ratings.frame:
         time = pd.to_numeric(raw.ratings.frame["time"], errors="coerce")
         there = raw.ratings.frame["time"].notna()  # a missing date would become a number
@@ -114,9 +118,7 @@ def _all_items(raw: Raw) -> Ids:
         return Ids.sorted(rated)
     listed = raw.items.frame["item"]
     raw.items.complain(listed.duplicated(), "item", "listed once")
-    if isinstance(listed.dtype, pd.CategoricalDtype):
-        listed = listed.astype(listed.cat.categories.dtype)
-    return Ids(pd.Index(listed)).then(rated)
+    return Ids.listed(listed).then(rated)
 
 
 def _described(listed: pd.DataFrame, column: str, items: pd.Index) -> list[str]:
@@ -142,7 +144,8 @@ def _rated(ratings: Ratings, users: Ids, item_ids: Any, scale: Scale) -> HeteroD
     rates.edge_index = torch.from_numpy(np.stack([user, ratings.item]).astype(np.int64))
     rates.rating = torch.from_numpy(ratings.rating.astype(np.float32))
     if ratings.time is not None:
-        whole = ratings.time.dtype.kind in "iu" or not np.mod(ratings.time, 1).any()
+        whole = ratings.time.dtype.kind == "i" or (
+            not np.mod(ratings.time, 1).any() and np.abs(ratings.time).max(initial=0) < 2.0**63)  # beyond, it wraps
         rates.time = torch.from_numpy(ratings.time.astype(np.int64 if whole else np.float64))
     return data
 

@@ -10,9 +10,10 @@ import pandas as pd
 from torch_geometric.data import HeteroData
 
 from kgrl.datasets.assemble import Raw, Rules, assemble
+from kgrl.datasets.columns import looks_like
 from kgrl.datasets.ids import same_type
 from kgrl.datasets.ratings import BINARY, Scale
-from kgrl.datasets.table import Kind, Table, existing, read_delimited
+from kgrl.datasets.table import UNDECODABLE, Kind, Table, existing, read_delimited
 from kgrl.files import sha256
 
 LINKS = ("item_index2entity_id_rehashed.txt", "item_index2entity_id.txt")
@@ -83,16 +84,38 @@ def read_raw(folder: Path, ratings: Table, ratings_file: str) -> Raw:
 
 
 def read_ratings(path: Path, separator: str) -> Table:
-    """Lines ``user, item, rating[, time]``, with a header if the third field of the first line is no number."""
-    with open(existing(path), encoding="utf-8", errors="replace") as handle:
-        fields = handle.readline().rstrip("\r\n").split(separator)
+    """Lines ``user, item, rating[, time]``, with a header or without.
+
+    Raises:
+        ValueError: a malformed line, a header that names the columns in another order, or a first line of which it is
+            unclear whether it is a header.
+    """
+    with open(existing(path), encoding="utf-8", errors=UNDECODABLE) as handle:
+        lines = handle.readline(), handle.readline()
+    first, second = ([field.strip('"') for field in line.rstrip("\r\n").split(separator)] for line in lines)
     columns: dict[str, Kind] = {"user": "id", "item": "id", "rating": "float", "time": "float"}
-    if len(fields) not in (3, 4):
+    if len(first) not in (3, 4):
         raise ValueError(f"{path}, line 1: expected 3 or 4 fields (user, item, rating[, time]) separated by "
-                         f"{separator!r}, got {fields}")
-    columns = dict(list(columns.items())[: len(fields)])
-    header = not _is_number(fields[2].strip('"'))
-    return read_delimited(path, columns, separator, header=header, quoted='"' in fields[0])
+                         f"{separator!r}, got {first}")
+    columns = dict(list(columns.items())[: len(first)])
+    header = _is_header(path, list(columns), first, second)
+    return read_delimited(path, columns, separator, header=header, quoted='"' in lines[0])
+
+
+def _is_header(path: Path, columns: list[str], first: list[str], second: list[str]) -> bool:
+    """Whether the first line is a header: a row with a damaged rating is none, and would be lost."""
+    if _is_number(first[2]):
+        return False
+    likely = [looks_like(field) for field in first]
+    for ours, theirs, field in zip(columns, likely, first, strict=True):
+        if theirs in columns and theirs != ours and ours in likely:
+            raise ValueError(f"{path}, line 1: expected the columns {', '.join(columns)}, in this order, got {field!r} "
+                             f"in the place of {ours}")
+    numbers = [place for place, field in enumerate(second[:len(first)]) if _is_number(field)]
+    if set(likely) & set(columns) or any(place != 2 and not _is_number(first[place]) for place in numbers):
+        return True
+    raise ValueError(f"{path}, line 1: rating must be a number, or the line a header such as {', '.join(columns)}, "
+                     f"got {first}")
 
 
 def read_processed(folder: Path) -> Raw:

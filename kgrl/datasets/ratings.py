@@ -12,6 +12,7 @@ from kgrl.options import expected
 
 Scale = tuple[float, float, float]
 BINARY: Scale = (0.0, 1.0, 0.5)
+LARGEST = float(np.finfo(np.float32).max)  # ratings are kept in single precision, where more is infinite
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,13 @@ def checked_scale(scale: Scale | None, table: Table) -> Scale:
     rating = rating_column(table)
     values = pd.to_numeric(rating, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     if scale is None:
-        table.complain(~np.isfinite(values), "rating", "a finite number")
+        table.complain(~(np.abs(values) <= LARGEST), "rating", "a finite number that single precision holds")
         low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
         if low == high and not 0 <= low <= 1:
             raise ValueError(expected("rating_scale", f"given where all ratings are equal (here {low:g})", None,
                                       "give (low, high, threshold), e.g. (1, 5, 3)"))
         scale = (low, high, (low + high) / 2) if low < high else BINARY
-    if len(scale) != 3 or not all(np.isfinite(scale)) or not scale[0] <= scale[2] < scale[1]:
+    if len(scale) != 3 or not (np.abs(scale) <= LARGEST).all() or not scale[0] <= scale[2] < scale[1]:
         raise ValueError(expected("rating_scale", "(low, high, threshold) with low <= threshold < high", scale))
     low, high, threshold = map(float, scale)
     table.complain(~((values >= low) & (values <= high)), "rating", f"a number in [{low:g}, {high:g}]")

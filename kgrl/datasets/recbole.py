@@ -13,7 +13,7 @@ from kgrl.datasets.assemble import Raw, Rules, assemble
 from kgrl.datasets.columns import Names, own_names, say_what_is_not_read
 from kgrl.datasets.ids import same_type
 from kgrl.datasets.ratings import Scale
-from kgrl.datasets.table import Kind, Table, existing, read_delimited
+from kgrl.datasets.table import UNDECODABLE, Kind, Table, existing, read_delimited
 from kgrl.files import sha256
 
 KINDS: dict[str, Kind] = {"token": "id", "token_seq": "text", "float": "float", "float_seq": "text"}
@@ -110,7 +110,7 @@ def read_atomic(path: Path, kind: str, columns: Names | None = None) -> Table:
 
 def _fields(path: Path) -> dict[str, str]:
     """The header: field → type."""
-    with open(existing(path), encoding="utf-8-sig", errors="replace") as handle:
+    with open(existing(path), encoding="utf-8-sig", errors=UNDECODABLE) as handle:
         header = handle.readline().rstrip("\r\n").split("\t")
     fields = dict(field.rpartition(":")[::2] for field in header)
     if len(fields) != len(header) or any(not name or each not in KINDS for name, each in fields.items()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,10 @@ from kgrl.datasets.columns import Names, meant, say_what_is_not_read
 from kgrl.options import expected
 
 Kind = Literal["id", "int", "float", "text"]
-WHOLE_NUMBER = r"0|-?[1-9]\d{0,17}"
+WHOLE_NUMBER = r"0|-?[1-9][0-9]{0,17}"  # \d would take the digits of other scripts, too
 CHUNK, BLOCK = 1 << 20, 1 << 24
-WHAT = {"id": "an id", "int": "a whole number", "float": "a number", "text": "text"}
+UNDECODABLE = "backslashreplace"  # with one sign for all that is not decoded, two ids could become one
+WHAT = {"id": "an id", "int": "a whole number, plainly written", "float": "a number", "text": "text"}
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def read_delimited(
         columns: name → kind of *all* fields of a line, in order.
         separator: one character, or "::" (MovieLens), for files whose fields hold no ":" themselves.
         header: whether the first line is one.
-        encoding: of the file; bytes that do not fit it are replaced.
+        encoding: of the file; bytes that do not fit it are written out in hexadecimal.
         quoted: whether fields may stand in double quotes.
 
     Raises:
@@ -120,6 +122,8 @@ def read_delimited(
         raise ValueError(expected("separator", "one character or one doubled, as '::'", separator))
     form = _Form(dict(columns), separator, header, encoding, quoted)
     existing(path)
+    if header:
+        _require_header(path, form)
     try:
         frame = _parse(path, form)
         _require_whole_lines(path, form, len(frame))
@@ -139,15 +143,16 @@ class _Form:
     quoted: bool
 
     @property
-    def ids(self) -> list[str]:
-        return [column for column, kind in self.columns.items() if kind == "id"]
+    def whole(self) -> list[str]:
+        """The columns in which 7 and 07 must not become one."""
+        return [column for column, kind in self.columns.items() if kind in ("id", "int")]
 
 
 def _parse(path: Path, form: _Form) -> pd.DataFrame:
     """The rows; an id column of nothing but plainly written whole numbers as numbers, others as categories of text."""
     # the C parser knows one-character separators only: "a::b" split at ":" is "a", "", "b"
     names = [name for column in form.columns for name in (f"-{column}", column)[-len(form.separator) :]]
-    types: dict[str, Any] = {"text": "str", "int": np.int64, "float": np.float64}
+    types: dict[str, Any] = {"text": "str", "float": np.float64}
 
     def read(id_type: type | str, chunk: int | None = None) -> Any:
         return pd.read_csv(
@@ -155,21 +160,35 @@ def _parse(path: Path, form: _Form) -> pd.DataFrame:
             header=0 if form.header else None, index_col=False, chunksize=chunk, keep_default_na=False, na_values=[],
             dtype={column: types.get(kind, id_type) for column, kind in form.columns.items()},
             quoting=csv.QUOTE_MINIMAL if form.quoted else csv.QUOTE_NONE, encoding=form.encoding,
-            encoding_errors="replace",
+            encoding_errors=UNDECODABLE,
         )
 
-    if not form.ids or (not form.quoted and _plainly_numbered(path, form.separator)):
+    if not form.quoted and _plainly_numbered(path, form.separator):
         try:
             return read(np.int64)
         except (ValueError, OverflowError):  # some id is text, or the file is malformed: the next attempt tells
             pass
     with read("str", CHUNK) as chunks:  # a category holds each distinct text once, whatever the number of rows
-        parts = [chunk.astype(dict.fromkeys(form.ids, "category")) for chunk in chunks]
-    frame = pd.concat([part.drop(columns=form.ids) for part in parts], ignore_index=True)
-    for place, column in enumerate(form.columns):
-        if column in form.ids:
-            frame.insert(place, column, _numbers_or_text(union_categoricals([part[column] for part in parts])))
+        parts = [chunk.astype(dict.fromkeys(form.whole, "category")) for chunk in chunks]
+    frame = pd.concat([part.drop(columns=form.whole) for part in parts], ignore_index=True)
+    for place, (column, kind) in enumerate(form.columns.items()):
+        if column in form.whole:
+            ids = _numbers_or_text(union_categoricals([part[column] for part in parts]))
+            if kind == "int" and isinstance(ids, pd.Categorical):
+                raise ValueError(f"{column} is no whole number")
+            frame.insert(place, column, ids)
     return frame
+
+
+def _require_header(path: Path, form: _Form) -> None:
+    """Refuses a first line that is a row: it would be lost."""
+    numbers = [place for place, kind in enumerate(form.columns.values()) if kind in ("int", "float")]
+    with open(path, encoding=form.encoding, errors=UNDECODABLE, newline="\n") as handle:
+        line = handle.readline().rstrip("\r\n")
+    fields = [field.strip('"') for field in line.split(form.separator)]
+    if numbers and len(fields) > numbers[-1] and all(_fits(fields[place], "float") for place in numbers):
+        layout = form.separator.join(form.columns)
+        raise ValueError(f"{path}, line 1: expected a header, as in {layout!r}, got {line!r}")
 
 
 def _numbers_or_text(ids: pd.Categorical) -> np.ndarray | pd.Categorical:
@@ -182,11 +201,12 @@ def _numbers_or_text(ids: pd.Categorical) -> np.ndarray | pd.Categorical:
 
 def _plainly_numbered(path: Path, separator: str) -> bool:
     """Whether no field can be a whole number in disguise: 07, +7 and "7 " would become the same id as 7."""
+    signs = [sign for sign in (b" ", b"+", b"-", b"\t", b"\v", b"\f") if sign != separator.encode()]
     with open(path, "rb") as handle:
         tail = b"\n"
         while block := handle.read(BLOCK):
             text = tail + block
-            if any(sign in text for sign in (b" ", b"+", b"-")):
+            if any(sign in text for sign in signs):
                 return False
             code = np.frombuffer(text, np.uint8)
             first = (code[:-2] == ord(separator[0])) | (code[:-2] == ord("\n"))
@@ -201,7 +221,7 @@ def _require_whole_lines(path: Path, form: _Form, rows: int) -> None:
     fields = len(form.columns)
     separators, separator = (fields - 1) * len(form.separator), form.separator[0].encode()
     if form.quoted:
-        with open(path, encoding=form.encoding, errors="replace", newline="") as handle:
+        with open(path, encoding=form.encoding, errors=UNDECODABLE, newline="") as handle:
             whole = all(len(line) in (0, fields) for line in csv.reader(handle, delimiter=form.separator))
     elif list(form.columns.values())[-1] == "text":  # one that is missing is read as an empty one
         with open(path, "rb") as handle:
@@ -224,7 +244,7 @@ def line_number(path: Path, row: int) -> int:
 def _malformed(path: Path, form: _Form, reason: Exception) -> ValueError:
     """The error about the first line that has not the fields it should have."""
     columns, layout = form.columns, form.separator.join(form.columns)
-    with open(path, encoding=form.encoding, errors="replace", newline="") as handle:
+    with open(path, encoding=form.encoding, errors=UNDECODABLE, newline="") as handle:
         for number, line in enumerate(handle, 1):
             text = line.rstrip("\r\n")
             if not text.strip() or (form.header and number == 1):
@@ -241,8 +261,10 @@ def _malformed(path: Path, form: _Form, reason: Exception) -> ValueError:
 
 def _fits(field: str, kind: Kind) -> bool:
     try:
-        if kind in ("int", "float"):
-            return math.isfinite(int(field) if kind == "int" else float(field))
+        if kind == "int":
+            return re.fullmatch(WHOLE_NUMBER, field) is not None
+        if kind == "float":
+            return math.isfinite(float(field)) and "_" not in field
         return kind == "text" or bool(field)
     except ValueError:
         return False

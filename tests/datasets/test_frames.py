@@ -240,6 +240,13 @@ def test_times_between_whole_numbers_are_kept_apart():
     assert data["user", "rates", "item"].time.tolist() == [0.7, 0.2]
 
 
+@pytest.mark.parametrize("late", [1e300, 2**64 - 1])
+def test_times_beyond_int64_do_not_wrap(late):
+    ratings = pd.DataFrame({"user": ["a", "a"], "item": ["x", "y"], "rating": [5, 1], "time": [1, late]})
+    data = from_frames(ratings, rating_scale=(1, 5, 3))
+    assert data["user", "rates", "item"].time.tolist() == [1, float(late)]
+
+
 def test_dates_are_times():
     dates = pd.Series(pd.to_datetime(["1970-01-03", "1970-01-02"])).astype("datetime64[s]")
     ratings = pd.DataFrame({"user": ["a", "a"], "item": ["x", "x"], "rating": [5, 1], "time": dates})

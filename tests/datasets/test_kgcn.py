@@ -50,6 +50,22 @@ def test_header_and_quotes_are_found_out(write, header, quote):
     assert data.provenance["before"]["ratings"] == 2
 
 
+@pytest.mark.parametrize(("line", "what"), [
+    ("5,10,x,1", "line 1: rating must be a number, or the line a header"),
+    ("5,10,,1", "line 1: rating must be a number, or the line a header"),
+    ("movieId,userId,rating,timestamp", "line 1: expected the columns user, item, rating, time, in this order"),
+])
+def test_a_first_row_is_not_taken_for_a_header(write, line, what):
+    folder = write({**RAW, "r.csv": f"{line}\n6,20,4.0,3\n5,30,1.0,2\n"})
+    with pytest.raises(ValueError, match=r"r\.csv, " + what):
+        from_kgcn(folder, "r.csv", ",")
+
+
+def test_header_of_unknown_words(write):
+    data = from_kgcn(write({**RAW, "r.csv": "u,i,r\n6,20,4.0\n5,30,1.0\n"}), "r.csv", ",")
+    assert data["user"].raw_id.tolist() == [5, 6]
+
+
 def test_ids_of_one_kind_have_one_type(write):
     folder = write({"item_index2entity_id.txt": "10\t1\n20\t2\nx\t3\n", "kg.txt": "1\tr\tg\n2\tr\tg\n3\tr\t1\n",
                     "ratings.csv": RAW["ratings.csv"]})
@@ -100,7 +116,7 @@ def test_item_may_be_nothing_but_a_tail(write):
     ({"ratings_final.txt": text([*RATINGS, [-1, 0, 1]])}, r"s_final\.txt, line 5: user must be at least 0, got -1"),
     ({"ratings_final.txt": text([*RATINGS, [2, 1, 3]])}, r"ratings_final\.txt, line 5: rating must be a number in"),
     ({"kg_final.txt": text(KG) + "1\t2\n"}, r"kg_final\.txt, line 4: expected 3 fields"),
-    ({"kg_final.txt": text(KG) + "1\tx\t2\n"}, r"kg_final\.txt, line 4: relation must be a whole number, got 'x'"),
+    ({"kg_final.txt": text(KG) + "1\tx\t2\n"}, r"kg_final\.txt, line 4: relation must be a whole number.*, got 'x'"),
     ({"item_index2entity_id.txt": "a\t0\n"}, r"expected one line for each of the 3 items .* got 1"),
     ({"item_index2entity_id.txt": "a\t0\nb\t1\nc\t2\nd\t3\n"}, r"expected one line for each of the 3 items .* got 4"),
 ])

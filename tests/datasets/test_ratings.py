@@ -66,12 +66,18 @@ def test_rating_outside_the_scale(bad):
         checked_scale((1, 5, 3), table([3, bad]))
 
 
+def test_rating_that_is_infinite_in_single_precision():
+    with pytest.raises(ValueError, match=r"row 1: rating must be a finite number that single precision .* got 1e\+308"):
+        checked_scale(None, table([1, 1e308]))
+
+
 def test_rating_that_is_no_number_without_a_scale():
-    with pytest.raises(ValueError, match="row 0: rating must be a finite number, got nan"):
+    with pytest.raises(ValueError, match="row 0: rating must be a finite number that .*, got nan"):
         checked_scale(None, table([np.nan, 1]))
 
 
-@pytest.mark.parametrize("scale", [(5, 1, 3), (1, 5, 5), (1, 5, 0), (1, 5), (1, 5, np.nan), (1, np.inf, 3)])
+@pytest.mark.parametrize("scale", [(5, 1, 3), (1, 5, 5), (1, 5, 0), (1, 5), (1, 5, np.nan), (1, np.inf, 3),
+                                   (0, 1e308, 3)])
 def test_scale_that_makes_no_sense(scale):
     with pytest.raises(ValueError, match="`rating_scale` must be"):
         checked_scale(scale, table([3]))
