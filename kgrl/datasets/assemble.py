@@ -16,7 +16,7 @@ from kgrl.datasets.ids import Ids, of_one_type
 from kgrl.datasets.links import Links, link_items
 from kgrl.datasets.names import add_names
 from kgrl.datasets.negatives import with_sampled_negatives
-from kgrl.datasets.ratings import BINARY, Ratings, Scale, checked_scale, rating_column
+from kgrl.datasets.ratings import BINARY, Ratings, Scale, checked_scale, rating_column, warn_if_nothing_to_learn
 from kgrl.datasets.relations import relation_keys, typed_edges
 from kgrl.datasets.table import Table
 from kgrl.options import at_least, one_of
@@ -78,6 +78,7 @@ def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
     if not len(ratings):
         raise ValueError(f"{raw.ratings.name} must have ratings of linked items by users with at least "
                          f"{rules.min_ratings} of them, got none out of {len(every):,}")
+    warn_if_nothing_to_learn(ratings.rating, scale, raw.ratings.name)
     data = _rated(ratings, users, items.raw(np.flatnonzero(kept)), scale)
     if raw.items is not None:
         for column in [each for each in ("title", "raw_id") if each in raw.items.frame]:

@@ -34,6 +34,8 @@ def from_recbole(
     linked_only: bool = True,
     min_ratings: int = 1,
     bad_links: str = "error",
+    positive_from: float | None = None,
+    seed: int = 0,
     columns: Names | None = None,
 ) -> HeteroData:
     """Reads ``name.inter`` and, where they are there, ``name.kg`` with ``name.link``, and ``name.item``.
@@ -49,6 +51,9 @@ def from_recbole(
         linked_only: drop items without an entity, and their ratings.
         min_ratings: drop users with fewer ratings.
         bad_links: ``"error"`` or ``"drop"``.
+        positive_from: makes the ratings binary: at least this is 1, and as many items that the user never rated are
+            drawn as 0. For clicks and plays, which know no dislike.
+        seed: of that draw.
         columns: the files' own names of fields, by the names of ``from_frames``: ``{"rating": "label"}``;
             ``{"rating": None}``: there are no ratings. Else ``user_id``, ``item_id``, ``rating``, ``timestamp``, …
 
@@ -61,7 +66,7 @@ def from_recbole(
         ValueError: several ``.inter`` files and no ``name``, a malformed file, or what ``from_frames`` refuses.
     """
     raw, name = read_recbole(Path(folder).expanduser(), name, columns)
-    return assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links), name)
+    return assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed), name)
 
 
 def read_recbole(folder: Path, name: str | None, columns: Names | None = None) -> tuple[Raw, str]:

@@ -95,6 +95,7 @@ def test_integer_ids_that_are_numbers_already(frames):
     assert torch.equal(from_frames(ratings, items=items)["item"].raw_id, torch.tensor([1, 0]))
 
 
+@pytest.mark.filterwarnings("ignore:.*no taste to learn")
 @pytest.mark.filterwarnings("error")
 def test_ratings_alone():
     data = from_frames(pd.DataFrame({"user": [5, 5], "item": ["b", "a"]}))
