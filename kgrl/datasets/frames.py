@@ -11,6 +11,7 @@ from kgrl.datasets.assemble import Raw, Rules, assemble
 from kgrl.datasets.columns import Names, own_names
 from kgrl.datasets.ratings import Scale
 from kgrl.datasets.table import Table
+from kgrl.datasets.taken_for import warn_of_left_out_items, warn_of_numbers_taken_for_items, warn_of_unread_attributes
 
 COLUMNS = {
     "ratings": (["user", "item"], ["rating", "time"]),
@@ -44,8 +45,9 @@ def from_frames(
     it is given), so the order of the rows does not matter to the numbers; only ids of mixed types, which have no order,
     are numbered as they first appear.
 
-    Whether the links are right is not checked here; ``print(audit_links(data))`` tells
-    (:func:`~kgrl.datasets.audit.audit_links`).
+    Warned of are items that are left out, columns of ``items`` that are not read, numbers in ``triples`` that were
+    taken for items, and ratings that tell no likes from dislikes. Whether the links are right is not checked here;
+    ``print(audit_links(data))`` tells (:func:`~kgrl.datasets.audit.audit_links`).
 
     Args:
         ratings: columns ``user, item, rating[, time]``; without ``rating``, an interaction counts as 1. Times are
@@ -95,5 +97,10 @@ def from_frames(
     if items is not None:  # `raw_id` has a meaning of its own there
         listed = tables["items"]
         tables["items"] = replace(listed, frame=listed.frame.drop(columns="raw_id", errors="ignore"))
+        warn_of_unread_attributes(tables["items"])
     raw = Raw(**tables)
-    return assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed), name)
+    data = assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed), name)
+    if raw.triples is not None and raw.links is None:
+        warn_of_numbers_taken_for_items(raw.triples, raw.ratings, raw.items)
+    warn_of_left_out_items(data)
+    return data

@@ -14,6 +14,7 @@ from kgrl.datasets.columns import looks_like
 from kgrl.datasets.ids import same_type
 from kgrl.datasets.ratings import BINARY, Scale
 from kgrl.datasets.table import UNDECODABLE, Kind, Table, existing, read_delimited
+from kgrl.datasets.taken_for import warn_of_left_out_items
 from kgrl.files import sha256
 
 LINKS = ("item_index2entity_id_rehashed.txt", "item_index2entity_id.txt")
@@ -62,10 +63,12 @@ def from_kgcn(
         FileNotFoundError: a file is missing; the text names it.
         ValueError: a malformed file, an id out of range, or what ``from_frames`` refuses.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     if ratings is not None:
         raw = read_raw(folder, read_ratings(folder / ratings, separator), ratings)
-        return assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links, threshold, seed), folder.name)
+        data = assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links, threshold, seed), folder.name)
+        warn_of_left_out_items(data)
+        return data
     if threshold is not None:
         raise ValueError(f"`threshold` must be None for the processed form, whose labels are 0 and 1, "
                          f"got {threshold!r}; for the raw form name the `ratings` file")

@@ -14,6 +14,7 @@ from kgrl.datasets.columns import Names, own_names, say_what_is_not_read
 from kgrl.datasets.ids import same_type
 from kgrl.datasets.ratings import Scale
 from kgrl.datasets.table import UNDECODABLE, Kind, Table, existing, read_delimited
+from kgrl.datasets.taken_for import warn_of_left_out_items
 from kgrl.files import sha256
 
 KINDS: dict[str, Kind] = {"token": "id", "token_seq": "text", "float": "float", "float_seq": "text"}
@@ -66,7 +67,9 @@ def from_recbole(
         ValueError: several ``.inter`` files and no ``name``, a malformed file, or what ``from_frames`` refuses.
     """
     raw, name = read_recbole(Path(folder).expanduser(), name, columns)
-    return assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed), name)
+    data = assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed), name)
+    warn_of_left_out_items(data)
+    return data
 
 
 def read_recbole(folder: Path, name: str | None, columns: Names | None = None) -> tuple[Raw, str]:
