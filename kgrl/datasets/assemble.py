@@ -83,7 +83,7 @@ def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
     if raw.items is not None:
         for column in [each for each in ("title", "raw_id") if each in raw.items.frame]:
             data["item"][column] = _described(raw.items.frame, column, items.index[kept])
-    _add_kg(data, links, kept)
+    _add_kg(data, links, kept, raw.triples.name if raw.triples is not None else "")
     if raw.entities is not None:
         add_names(data, raw.entities, links, kept)
     data.provenance = {
@@ -151,7 +151,7 @@ def _rated(ratings: Ratings, users: Ids, item_ids: Any, scale: Scale) -> HeteroD
     return data
 
 
-def _add_kg(data: HeteroData, links: Links | None, kept: np.ndarray) -> None:
+def _add_kg(data: HeteroData, links: Links | None, kept: np.ndarray, name: str) -> None:
     """Adds the entities that are no item, and one edge type a relation and pair of node types."""
     if links is None:
         data["entity"].num_nodes = 0
@@ -164,7 +164,7 @@ def _add_kg(data: HeteroData, links: Links | None, kept: np.ndarray) -> None:
     node[others] = num_items + np.arange(len(others))
     data["entity"].num_nodes, data["entity"].raw_id = len(others), links.entities.raw(others)
     data["item"].entity_id = _entity_ids(links, links.entity[kept])
-    data.relation_names = relation_keys(links.relations.index)
+    data.relation_names = relation_keys(links.relations.index, name)
     edges = typed_edges(node[links.head], links.relation, node[links.tail], num_items, data.relation_names)
     for kind, edge_index in edges.items():
         data[kind].edge_index = edge_index

@@ -81,8 +81,9 @@ def checked_scale(scale: Scale | None, table: Table) -> Scale:
         table.complain(~(np.abs(values) <= LARGEST), "rating", "a finite number that single precision holds")
         low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
         if low == high and not 0 <= low <= 1:
-            raise ValueError(expected("rating_scale", f"given where all ratings are equal (here {low:g})", None,
-                                      "give (low, high, threshold), e.g. (1, 5, 3)"))
+            raise ValueError(f"{table.name}: " + expected(
+                "rating_scale", f"given where all ratings are equal (here {low:g})", None,
+                "give (low, high, threshold), e.g. (1, 5, 3)"))
         scale = (low, high, (low + high) / 2) if low < high else BINARY
     if len(scale) != 3 or not (np.abs(scale) <= LARGEST).all() or not scale[0] <= scale[2] < scale[1]:
         raise ValueError(expected("rating_scale", "(low, high, threshold) with low <= threshold < high", scale))

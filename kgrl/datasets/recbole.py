@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from kgrl.datasets.assemble import Raw, Rules, assemble
 from kgrl.datasets.columns import Names, own_names, say_what_is_not_read
 from kgrl.datasets.ids import same_type
 from kgrl.datasets.ratings import Scale
-from kgrl.datasets.table import UNDECODABLE, Kind, Table, existing, read_delimited
+from kgrl.datasets.table import UNDECODABLE, Kind, Table, existing, read_delimited, stacked
 from kgrl.datasets.taken_for import warn_of_left_out_items
 from kgrl.files import sha256
 
+PART = re.compile(r"\.(part_?\d+|train|valid|test)$")
 KINDS: dict[str, Kind] = {"token": "id", "token_seq": "text", "float": "float", "float_seq": "text"}
 COLUMNS = {
     "inter": {"user_id": "user", "item_id": "item", "rating": "rating", "timestamp": "time"},
@@ -40,6 +42,9 @@ def from_recbole(
     columns: Names | None = None,
 ) -> HeteroData:
     """Reads ``name.inter`` and, where they are there, ``name.kg`` with ``name.link``, and ``name.item``.
+
+    Interactions may come in parts, ``name.part1.inter``, … or ``name.train.inter``, …; all are read, or one alone by
+    its own name (``"name.part1"``), with the KG of the whole.
 
     Whether the links are right is not checked here; ``print(audit_links(data))`` tells
     (:func:`~kgrl.datasets.audit.audit_links`). Of ``ml-100k`` they are wrong: read it with
@@ -75,18 +80,23 @@ def from_recbole(
 def read_recbole(folder: Path, name: str | None, columns: Names | None = None) -> tuple[Raw, str]:
     """Parses the atomic files; see :func:`from_recbole`."""
     name = name or _only_name(folder)
-    paths = {kind: folder / f"{name}.{kind}" for kind in NEEDED}
-    found = {kind: path for kind, path in paths.items() if path.exists() or kind == "inter"}
+    interactions = _interactions(folder, name)
+    whole = PART.sub("", name) if (folder / f"{name}.inter").is_file() else name  # what one part shares with the others
+    paths = {kind: folder / f"{whole}.{kind}" for kind in NEEDED if kind != "inter"}
+    found = {kind: path for kind, path in paths.items() if path.exists()}
     if ("kg" in found) != ("link" in found):
         missing = paths["link" if "kg" in found else "kg"]
-        raise FileNotFoundError(f"{missing} does not exist; a KG needs both {name}.kg and {name}.link")
+        raise FileNotFoundError(f"{missing} does not exist; a KG needs both {whole}.kg and {whole}.link")
     if columns:
         ours = [name for each in COLUMNS.values() for name in each.values()]
-        own_names(columns, ours, [field for path in found.values() for field in _fields(path)])
-    tables = _same_types({kind: read_atomic(path, kind, columns) for kind, path in found.items()})
+        own_names(columns, ours, [field for path in (*interactions, *found.values())
+                                  for field in _fields(path)])
+    ratings = stacked(_same_columns([read_atomic(path, "inter", columns) for path in interactions]))
+    others = {kind: read_atomic(path, kind, columns) for kind, path in found.items()}
+    tables = _same_types({"inter": ratings, **others})
     if "item" in tables:
         add_title(tables["item"].frame)
-    files = {path.name: sha256(path) for path in found.values()}
+    files = {path.name: sha256(path) for path in (*interactions, *found.values())}
     return Raw(tables["inter"], tables.get("kg"), tables.get("link"), tables.get("item"), files), name
 
 
@@ -133,8 +143,30 @@ def _of_kind(columns: Names | None, kind: str, fields: Collection[str]) -> Names
             if ours in COLUMNS[kind].values() and (field is None or field in fields)}
 
 
+def _interactions(folder: Path, name: str) -> list[Path]:
+    """``name.inter``, or its parts in order."""
+    parts = [path for path in folder.glob("*.inter") if PART.sub("", path.stem) == name != path.stem]
+    if not parts or (folder / f"{name}.inter").is_file():
+        return [existing(folder / f"{name}.inter")]
+    last = {path: path.stem[len(name) :] for path in parts}
+    return sorted(parts, key=lambda path: (int(re.sub(r"\D", "", last[path]) or 0), path.name))  # part10 after part9
+
+
+def _same_columns(parts: list[Table]) -> list[Table]:
+    """``parts``, if they have the same fields.
+
+    Raises:
+        ValueError: they have not.
+    """
+    for part in parts[1:]:
+        if list(part.frame) != list(parts[0].frame):
+            raise ValueError(f"{part.name}, line 1: expected the fields of {parts[0].name}, "
+                             f"{', '.join(parts[0].frame)}, got {', '.join(part.frame)}")
+    return parts
+
+
 def _only_name(folder: Path) -> str:
-    names = sorted(path.stem for path in folder.glob("*.inter"))
+    names = sorted({PART.sub("", path.stem) for path in folder.glob("*.inter")})
     if not names:
         raise FileNotFoundError(f"{folder} must hold a RecBole .inter file, got none")
     if len(names) > 1:

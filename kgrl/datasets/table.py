@@ -19,6 +19,7 @@ from kgrl.options import expected
 
 Kind = Literal["id", "int", "float", "text"]
 WHOLE_NUMBER = r"0|-?[1-9][0-9]{0,17}"  # \d would take the digits of other scripts, too
+BLANK = b" \r\n"  # what pandas skips; a line of two tabs is one of three empty fields
 CHUNK, BLOCK = 1 << 20, 1 << 24
 UNDECODABLE = "backslashreplace"  # with one sign for all that is not decoded, two ids could become one
 WHAT = {"id": "an id", "int": "a whole number, plainly written", "float": "a number", "text": "text"}
@@ -86,6 +87,27 @@ class Table:
             raise ValueError(f"{place}: {column} must be {what}, got {value!r}{more}")
 
 
+def stacked(tables: Sequence[Table]) -> Table:
+    """The rows of several tables of the same columns, one after the other."""
+    if len(tables) == 1:
+        return tables[0]
+    starts = np.cumsum([0, *(len(table.frame) for table in tables)])
+
+    def locate(row: int) -> str:
+        place = int(np.searchsorted(starts, row, side="right")) - 1
+        return tables[place].locate(row - int(starts[place]))
+
+    columns = {}
+    for column in tables[0].frame:
+        parts = [table.frame[column] for table in tables]
+        if any(isinstance(part.dtype, pd.CategoricalDtype) for part in parts):
+            parts = [part.astype("category").cat.rename_categories(str) for part in parts]
+            columns[column] = pd.Series(union_categoricals(parts))
+        else:
+            columns[column] = pd.concat(parts, ignore_index=True)
+    return Table(pd.DataFrame(columns), f"{tables[0].name} to {tables[-1].name}", locate)
+
+
 def existing(path: Path) -> Path:
     """``path`` if it is a file with something in it.
 
@@ -127,7 +149,7 @@ def read_delimited(
     try:
         frame = _parse(path, form)
         _require_whole_lines(path, form, len(frame))
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, csv.Error) as error:
         raise _malformed(path, form, error) from None
     return Table(frame, path.name, lambda row: f"{path}, line {line_number(path, row + header)}")
 
@@ -225,7 +247,7 @@ def _require_whole_lines(path: Path, form: _Form, rows: int) -> None:
             whole = all(len(line) in (0, fields) for line in csv.reader(handle, delimiter=form.separator))
     elif list(form.columns.values())[-1] == "text":  # one that is missing is read as an empty one
         with open(path, "rb") as handle:
-            whole = all(line.count(separator) == separators for line in handle if line.strip())
+            whole = all(line.count(separator) == separators for line in handle if line.strip(BLANK))
     else:  # the sum will do: a number or an id that is missing at the end is refused by the parser
         with open(path, "rb") as handle:
             found = sum(block.count(separator) for block in iter(lambda: handle.read(BLOCK), b""))
@@ -237,7 +259,7 @@ def _require_whole_lines(path: Path, form: _Form, rows: int) -> None:
 def line_number(path: Path, row: int) -> int:
     """The number, from 1, of the ``row``-th line that is not blank."""
     with open(path, "rb") as handle:
-        filled = (number for number, line in enumerate(handle, 1) if line.strip())
+        filled = (number for number, line in enumerate(handle, 1) if line.strip(BLANK))
         return next((number for place, number in enumerate(filled) if place == row), row + 1)
 
 
@@ -247,13 +269,19 @@ def _malformed(path: Path, form: _Form, reason: Exception) -> ValueError:
     with open(path, encoding=form.encoding, errors=UNDECODABLE, newline="") as handle:
         for number, line in enumerate(handle, 1):
             text = line.rstrip("\r\n")
-            if not text.strip() or (form.header and number == 1):
+            if not text.strip(" "):
                 continue
-            fields = next(csv.reader([text], delimiter=form.separator)) if form.quoted else text.split(form.separator)
+            try:
+                fields = next(csv.reader([text], delimiter=form.separator), []) if form.quoted \
+                    else text.split(form.separator)
+            except csv.Error as error:
+                return ValueError(f"{path}, line {number}: expected {layout!r}, {error}: {text[:200]!r}")
             if len(fields) != len(columns):
                 return ValueError(f"{path}, line {number}: expected {len(columns)} fields ({layout!r}), "
                                   f"got {len(fields)}: {text[:200]!r}")
             for field, (column, kind) in zip(fields, columns.items(), strict=True):
+                if form.header and number == 1:
+                    break
                 if not _fits(field, kind):
                     return ValueError(f"{path}, line {number}: {column} must be {WHAT[kind]}, got {field!r}")
     return ValueError(f"{path}: expected lines {layout!r}, {reason}")
@@ -264,7 +292,7 @@ def _fits(field: str, kind: Kind) -> bool:
         if kind == "int":
             return re.fullmatch(WHOLE_NUMBER, field) is not None
         if kind == "float":
-            return math.isfinite(float(field)) and "_" not in field
+            return math.isfinite(float(field)) and field.isascii() and "_" not in field
         return kind == "text" or bool(field)
     except ValueError:
         return False

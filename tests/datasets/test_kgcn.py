@@ -32,6 +32,18 @@ def test_raw_form(write):
     assert sorted(data.provenance["files"]) == sorted(RAW)
 
 
+def test_kg_in_parts(write, tmp_path):
+    head, tail = RAW["kg.txt"].split("e2")
+    files = {name: text for name, text in RAW.items() if name != "kg.txt"}
+    folder = write({**files, "kg_part1_rehashed.txt": head, "kg_part2_rehashed.txt": "e2" + tail})
+    parts = from_kgcn(folder, "ratings.csv", ",")
+    assert parts["item", "film_genre", "entity"].edge_index.tolist() == [[1, 2], [0, 0]]
+    assert set(parts.provenance["files"]) == {*files, "kg_part1_rehashed.txt", "kg_part2_rehashed.txt"}
+    write({"kg_part2_rehashed.txt": "e2" + tail + "\tr\tx\n"})
+    with pytest.raises(ValueError, match=r"kg_part2_rehashed\.txt, line 3: head must be an id"):
+        from_kgcn(folder, "ratings.csv", ",")
+
+
 def test_raw_form_with_sampled_negatives(write):
     data = from_kgcn(write(RAW), "ratings.csv", ",", threshold=4)
     rates = data["user", "rates", "item"]
@@ -157,6 +169,23 @@ def test_array_runs_no_code(write, tmp_path):
     with pytest.raises(ValueError, match=r"kg_final\.npy: expected an array of whole numbers"):
         from_kgcn(folder)
     assert not (tmp_path / "trap").exists()
+
+
+def test_damaged_header_of_an_array(write):
+    folder = write({"ratings_final.txt": text(RATINGS)})
+    np.save(folder / "kg_final.npy", np.array(KG))
+    content = (folder / "kg_final.npy").read_bytes()
+    for damage in (content.replace(b"(3, 3)", b"(3, 3 "), content.replace(b"(3, 3), }     ", b"(10**9, 3), } "),
+                   content.replace(b"(3, 3), }          ", b"(99999999999, 3), }")):
+        (folder / "kg_final.npy").write_bytes(damage)
+        with pytest.raises(ValueError, match=r"kg_final\.npy: expected an array of whole .* damaged or cut off"):
+            from_kgcn(folder)
+
+
+def test_an_item_number_that_would_take_all_memory(write):
+    folder = write({"kg_final.txt": f"0\t0\t{10**12}\n", "ratings_final.txt": f"0\t0\t1\n1\t{10**12 - 1}\t1\n"})
+    with pytest.raises(ValueError, match=r"ratings_final\.txt, line 2: item must be below 1,000,000"):
+        from_kgcn(folder)
 
 
 def test_truncated_array(write):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kgrl.datasets.table import Table, line_number, read_delimited
+from kgrl.datasets.table import Table, line_number, read_delimited, stacked
 
 RATING = {"user": "id", "item": "id", "rating": "float"}
 
@@ -143,6 +143,20 @@ def test_complaint_counts_the_rows_of_a_frame_of_any_index():
     table = Table.of(pd.DataFrame({"item": [1, 2]}, index=["a", "b"]), "links", ["item"])
     with pytest.raises(ValueError, match="`links`, row 1: item must be small, got 2"):
         table.complain(table.frame["item"] > 1, "item", "small")
+
+
+def test_a_damaged_header_is_named(write):
+    path = write({"f.csv": "id,title,more\n1,A\n"}) / "f.csv"
+    with pytest.raises(ValueError, match=r"f\.csv, line 1: expected 2 fields"):
+        read_delimited(path, {"item": "id", "title": "text"}, ",", header=True)
+
+
+def test_stacked_tables_know_their_rows(write):
+    folder = write({"a.txt": "1\t1\t1\n", "b.txt": "x\t1\t1\n2\t1\t9\n"})
+    both = stacked([read_delimited(folder / name, RATING) for name in ("a.txt", "b.txt")])
+    assert both.frame["user"].tolist() == ["1", "x", "2"]
+    with pytest.raises(ValueError, match=r"b\.txt, line 2: rating must be small, got 9"):
+        both.complain(both.frame["rating"] > 5, "rating", "small")
 
 
 def test_line_number_counts_filled_lines(write):
