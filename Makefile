@@ -1,5 +1,6 @@
 # make quickstart   set up, then the main job: KGQR on MovieLens-100K      (options: make quickstart ARGS="--aggregator gat")
 # make test         set up, then the whole test suite                      (options: make test ARGS="tests/nn -x")
+# make fuzz         damaged files for every reader, 100,000 of them        (another number: make fuzz TIMES=10, of 600 each)
 # make lint         set up, then ruff and mypy
 # make clean        remove the virtual environment and the tools' caches
 #
@@ -8,10 +9,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+TIMES ?= 167
 
 PY := $(VENV)/bin/python
 
-.PHONY: quickstart test lint clean
+.PHONY: quickstart test fuzz lint clean
 .DELETE_ON_ERROR:
 
 quickstart: $(VENV)/.has-examples
@@ -21,6 +23,11 @@ quickstart: $(VENV)/.has-examples
 test: export OMP_NUM_THREADS ?= 1
 test: $(VENV)/.has-test,examples
 	$(PY) -m pytest $(ARGS)
+
+fuzz: export OMP_NUM_THREADS ?= 1
+fuzz: export KGRL_FUZZ := $(TIMES)
+fuzz: $(VENV)/.has-test,examples
+	$(PY) -m pytest tests/datasets/test_fuzz.py $(ARGS)
 
 lint: $(VENV)/.has-dev
 	$(PY) -m ruff check

@@ -12,11 +12,11 @@ import pandas as pd
 import torch
 from torch_geometric.data import HeteroData
 
-from kgrl.datasets.ids import Ids
+from kgrl.datasets.ids import Ids, of_one_type
 from kgrl.datasets.links import Links, link_items
 from kgrl.datasets.names import add_names
 from kgrl.datasets.negatives import with_sampled_negatives
-from kgrl.datasets.ratings import BINARY, Ratings, Scale, checked_scale, rating_column
+from kgrl.datasets.ratings import BINARY, Ratings, Scale, checked_scale, rating_column, warn_if_nothing_to_learn
 from kgrl.datasets.relations import relation_keys, typed_edges
 from kgrl.datasets.table import Table
 from kgrl.options import at_least, one_of
@@ -78,11 +78,12 @@ def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
     if not len(ratings):
         raise ValueError(f"{raw.ratings.name} must have ratings of linked items by users with at least "
                          f"{rules.min_ratings} of them, got none out of {len(every):,}")
+    warn_if_nothing_to_learn(ratings.rating, scale, raw.ratings.name)
     data = _rated(ratings, users, items.raw(np.flatnonzero(kept)), scale)
     if raw.items is not None:
         for column in [each for each in ("title", "raw_id") if each in raw.items.frame]:
             data["item"][column] = _described(raw.items.frame, column, items.index[kept])
-    _add_kg(data, links, kept)
+    _add_kg(data, links, kept, raw.triples.name if raw.triples is not None else "")
     if raw.entities is not None:
         add_names(data, raw.entities, links, kept)
     data.provenance = {
@@ -96,10 +97,14 @@ def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
 
 
 def _check_columns(raw: Raw) -> None:
-    for table in filter(None, (raw.ratings, raw.triples, raw.links, raw.items, raw.entities)):
-        for column in ("user", "item", "head", "relation", "tail", "entity"):
-            if column in table.frame:
-                table.complain(table.frame[column].isna(), column, "an id")
+    tables = [each for each in (raw.ratings, raw.triples, raw.links, raw.items, raw.entities) if each is not None]
+    items, entities = ["item"], ["head", "tail", "entity"]
+    # without links an item is the entity of the same id
+    for space in (["user"], ["relation"], *([items + entities] if raw.links is None else [items, entities])):
+        places = [(table, column) for table in tables for column in space if column in table.frame]
+        for table, column in places:
+            table.complain(table.frame[column].isna(), column, "an id")
+        of_one_type(*places)
     if "time" in raw.ratings.frame:
         time = pd.to_numeric(raw.ratings.frame["time"], errors="coerce")
         there = raw.ratings.frame["time"].notna()  # a missing date would become a number
@@ -114,9 +119,7 @@ def _all_items(raw: Raw) -> Ids:
         return Ids.sorted(rated)
     listed = raw.items.frame["item"]
     raw.items.complain(listed.duplicated(), "item", "listed once")
-    if isinstance(listed.dtype, pd.CategoricalDtype):
-        listed = listed.astype(listed.cat.categories.dtype)
-    return Ids(pd.Index(listed)).then(rated)
+    return Ids.listed(listed).then(rated)
 
 
 def _described(listed: pd.DataFrame, column: str, items: pd.Index) -> list[str]:
@@ -142,12 +145,13 @@ def _rated(ratings: Ratings, users: Ids, item_ids: Any, scale: Scale) -> HeteroD
     rates.edge_index = torch.from_numpy(np.stack([user, ratings.item]).astype(np.int64))
     rates.rating = torch.from_numpy(ratings.rating.astype(np.float32))
     if ratings.time is not None:
-        whole = ratings.time.dtype.kind in "iu" or not np.mod(ratings.time, 1).any()
+        whole = ratings.time.dtype.kind == "i" or (
+            not np.mod(ratings.time, 1).any() and np.abs(ratings.time).max(initial=0) < 2.0**63)  # beyond, it wraps
         rates.time = torch.from_numpy(ratings.time.astype(np.int64 if whole else np.float64))
     return data
 
 
-def _add_kg(data: HeteroData, links: Links | None, kept: np.ndarray) -> None:
+def _add_kg(data: HeteroData, links: Links | None, kept: np.ndarray, name: str) -> None:
     """Adds the entities that are no item, and one edge type a relation and pair of node types."""
     if links is None:
         data["entity"].num_nodes = 0
@@ -160,7 +164,7 @@ def _add_kg(data: HeteroData, links: Links | None, kept: np.ndarray) -> None:
     node[others] = num_items + np.arange(len(others))
     data["entity"].num_nodes, data["entity"].raw_id = len(others), links.entities.raw(others)
     data["item"].entity_id = _entity_ids(links, links.entity[kept])
-    data.relation_names = relation_keys(links.relations.index)
+    data.relation_names = relation_keys(links.relations.index, name)
     edges = typed_edges(node[links.head], links.relation, node[links.tail], num_items, data.relation_names)
     for kind, edge_index in edges.items():
         data[kind].edge_index = edge_index

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from kgrl.datasets.base import KGRecDataset
 from kgrl.datasets.download import download
 from kgrl.datasets.kgcn import FINAL_RATINGS, FINAL_TRIPLES, LINKS, TRIPLES, read_processed, read_raw
 from kgrl.datasets.ratings import BINARY
-from kgrl.datasets.table import Table, existing, line_number
+from kgrl.datasets.table import UNDECODABLE, WHOLE_NUMBER, Table, existing, line_number
 
 RATINGS = "BX-Book-Ratings.csv"
+ROW = rf'^"(?P<user>{WHOLE_NUMBER})";"(?P<item>.*)";"(?P<rating>[0-9]{{1,3}})"$'
 VARIABLE = "KGRL_BOOK_CROSSING"
 
 
@@ -88,10 +90,13 @@ def read_bx_ratings(path: Path) -> Table:
     Raises:
         ValueError: a line of another form.
     """
-    with open(existing(path), encoding="utf-8", errors="replace", newline="\n") as handle:
-        lines = pd.Series([line.rstrip("\r\n") for line in handle if line.strip()][1:])  # only "\n" ends one
-    fields = lines.str.extract(r'^"(?P<user>\d+)";"(?P<item>.*)";"(?P<rating>\d+)"$')
+    with open(existing(path), encoding="utf-8", errors=UNDECODABLE, newline="\n") as handle:
+        lines = pd.Series([line.rstrip("\r\n") for line in handle if line.strip()], dtype=object)  # only "\n" ends one
+    fields = lines.str.extract(ROW, flags=re.DOTALL)
+    if len(fields) and not fields["user"].isna().iloc[0]:
+        raise ValueError(f"{path}, line 1: expected a header, got {lines.iloc[0]!r}")
+    lines, fields = lines[1:].reset_index(drop=True), fields[1:].reset_index(drop=True)
     table = Table(fields.assign(line=lines), path.name, lambda row: f"{path}, line {line_number(path, row + 1)}")
-    table.complain(fields["user"].isna(), "line", 'of the form "user";"isbn";"rating"')
+    table.complain(fields["user"].isna(), "line", 'of the form "user";"isbn";"rating", numbers plainly written')
     columns = {"user": np.int64, "item": "category", "rating": float}
     return Table(fields.astype(columns), path.name, table.locate)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 from torch_geometric.data import HeteroData
 
 from kgrl.datasets.assemble import Raw, Rules, assemble
+from kgrl.datasets.columns import Names, own_names
 from kgrl.datasets.ratings import Scale
 from kgrl.datasets.table import Table
+from kgrl.datasets.taken_for import warn_of_left_out_items, warn_of_numbers_taken_for_items, warn_of_unread_attributes
+
+COLUMNS = {
+    "ratings": (["user", "item"], ["rating", "time"]),
+    "triples": (["head", "relation", "tail"], []),
+    "links": (["item", "entity"], []),
+    "items": (["item"], ["title"]),
+    "entities": (["entity", "name"], []),
+}
+"""What each frame must have, and may have."""
 
 
 def from_frames(
@@ -18,6 +31,7 @@ def from_frames(
     *,
     items: pd.DataFrame | None = None,
     entities: pd.DataFrame | None = None,
+    columns: Names | None = None,
     linked_only: bool = True,
     min_ratings: int = 1,
     bad_links: str = "error",
@@ -31,8 +45,9 @@ def from_frames(
     it is given), so the order of the rows does not matter to the numbers; only ids of mixed types, which have no order,
     are numbered as they first appear.
 
-    Whether the links are right is not checked here; ``print(audit_links(data))`` tells
-    (:func:`~kgrl.datasets.audit.audit_links`).
+    Warned of are items that are left out, columns of ``items`` that are not read, numbers in ``triples`` that were
+    taken for items, and ratings that tell no likes from dislikes. Whether the links are right is not checked here;
+    ``print(audit_links(data))`` tells (:func:`~kgrl.datasets.audit.audit_links`).
 
     Args:
         ratings: columns ``user, item, rating[, time]``; without ``rating``, an interaction counts as 1. Times are
@@ -46,6 +61,8 @@ def from_frames(
         items: columns ``item[, title]``: items in the wanted order, rated or not. Rated items it lacks come after.
         entities: columns ``entity, name``: what entities of the KG are called, for those who read why an item is
             recommended; not all need be listed. An item without a title takes its entity's name as one.
+        columns: names of one's own for these columns, in all frames that have them: ``{"user": "userId", "rating":
+            "stars"}``. ``{"rating": None}``: there are no ratings, whatever looks like it.
         linked_only: drop items without an entity, and their ratings. Without ``triples`` nothing is dropped.
         min_ratings: drop users with fewer of the ratings that remain (KGQR: 200 on MovieLens-20M).
         bad_links: ``"error"``, or ``"drop"`` for leaving out links of unknown items or entities, and second links.
@@ -66,15 +83,24 @@ def from_frames(
         after).
 
     Raises:
-        ValueError: a missing column or id, a rating outside the scale, no scale where all ratings are equal and not in
-            [0, 1], a link that cannot stand, a name for what is no entity of the KG or has one already, relation names
-            that collide, or nothing left; the text names the row and the value.
+        TypeError: something else than a frame.
+        ValueError: a missing column or id, no ``rating`` but a column that looks like one, a rating outside the scale,
+            no scale where all ratings are equal and not in [0, 1], a link that cannot stand, a name for what is no
+            entity of the KG or has one already, relation names that collide, or nothing left; the text names the row
+            and the value.
     """
-    raw = Raw(
-        Table.of(ratings, "ratings", ["user", "item"]),
-        None if triples is None else Table.of(triples, "triples", ["head", "relation", "tail"]),
-        None if links is None else Table.of(links, "links", ["item", "entity"]),
-        None if items is None else Table.of(items.drop(columns="raw_id", errors="ignore"), "items", ["item"]),
-        entities=None if entities is None else Table.of(entities, "entities", ["entity", "name"]),
-    )
-    return assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed), name)
+    frames = {"ratings": ratings, "triples": triples, "links": links, "items": items, "entities": entities}
+    given = {name: frame for name, frame in frames.items() if frame is not None}
+    there = [column for frame in given.values() for column in getattr(frame, "columns", [])]
+    own = own_names(columns, [column for each in COLUMNS.values() for column in (*each[0], *each[1])], there)
+    tables = {name: Table.of(frame, name, *COLUMNS[name], own) for name, frame in given.items()}
+    if items is not None:  # `raw_id` has a meaning of its own there
+        listed = tables["items"]
+        tables["items"] = replace(listed, frame=listed.frame.drop(columns="raw_id", errors="ignore"))
+        warn_of_unread_attributes(tables["items"])
+    raw = Raw(**tables)
+    data = assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed), name)
+    if raw.triples is not None and raw.links is None:
+        warn_of_numbers_taken_for_items(raw.triples, raw.ratings, raw.items)
+    warn_of_left_out_items(data)
+    return data

@@ -85,5 +85,7 @@ def _sound(links: Table, items: Ids, entities: Ids, drop_bad: bool) -> tuple[Tab
         if drop_bad:
             links = Table(links.frame[~np.asarray(bad)], links.name, links.locate)
         else:
-            links.complain(bad, column, f"{what}, or pass bad_links='drop'")
+            helps = not np.asarray(bad).all()  # else the next error would be that no link is left
+            links.complain(bad, column, f"{what}, or pass bad_links='drop'" if helps else
+                           f"{what}, as no link can stand; do links, ratings and triples belong together?")
     return links, before - len(links.frame)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from kgrl.datasets.download import download, unzip
 from kgrl.datasets.kgcn import read_raw
 from kgrl.datasets.labels import name_by_labels
 from kgrl.datasets.ratings import Scale
-from kgrl.datasets.table import Kind, Table, existing, read_delimited
+from kgrl.datasets.table import UNDECODABLE, WHOLE_NUMBER, Kind, Table, existing, read_delimited
 from kgrl.files import sha256
 
 RATING: dict[str, Kind] = {"user": "int", "item": "int", "rating": "float", "time": "int"}
@@ -96,11 +97,11 @@ def read_films(path: Path, encoding: str) -> Table:
         FileNotFoundError: there is no such file.
         ValueError: a line of another form, or an empty file.
     """
-    with open(existing(path), encoding=encoding, errors="replace") as handle:
+    with open(existing(path), encoding=encoding, errors=UNDECODABLE) as handle:
         lines = [(number, line.rstrip("\r\n").split("::")) for number, line in enumerate(handle, 1)]
     lines = [(number, fields) for number, fields in lines if fields != [""]]
     for number, fields in lines:
-        if len(fields) != len(FILM) or not fields[0].isdecimal():
+        if len(fields) != len(FILM) or not re.fullmatch(WHOLE_NUMBER, fields[0]):
             raise ValueError(f"{path}, line {number}: expected film::title::genres, got {'::'.join(fields)!r}")
     frame = pd.DataFrame([(int(film), *text) for _, (film, *text) in lines], columns=list(FILM))
     return Table(frame, path.name, lambda row: f"{path}, line {lines[row][0]}")

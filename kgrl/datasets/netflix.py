@@ -15,12 +15,14 @@ from torch_geometric.data import HeteroData
 
 from kgrl.datasets.assemble import Raw, Rules, assemble
 from kgrl.datasets.base import KGRecDataset
-from kgrl.datasets.table import Table, existing
+from kgrl.datasets.table import WHOLE_NUMBER, Table, existing
 from kgrl.files import sha256
 
 TITLES = "movie_titles.csv"
+LARGEST = 999_999_999
 FILES_AT_ONCE = 1000  # of the 17,770 small ones
-LINE = re.compile(rb"\d+:|\d+,\d+,\d{4}-\d{2}-\d{2}")
+# numbers that 32 bits hold, plainly written
+LINE = re.compile(rb"[1-9]\d{0,8}:|[1-9]\d{0,8},\d{1,3},(\d{4}-\d{2}-\d{2})")
 
 
 class NetflixPrize(KGRecDataset):
@@ -85,7 +87,10 @@ def _read_part(paths: Sequence[Path]) -> pd.DataFrame:
     text = b"\n".join(existing(path).read_bytes().rstrip() for path in paths) + b"\n"
     numbers = re.sub(rb"(?m)^(\d+):\r?$", rb"-\1,0,0", text.replace(b"-", b""))
     try:
-        rows = pd.read_csv(BytesIO(numbers), names=["user", "rating", "day"], dtype=np.int32, index_col=False)
+        rows = pd.read_csv(BytesIO(numbers), names=["user", "rating", "day"], dtype=np.int64, index_col=False)
+        if not len(rows) or rows.abs().to_numpy().max() > LARGEST or b"\n0" in text or text.startswith(b"0"):
+            raise ValueError("a number is missing, too large or not plainly written")
+        rows = rows.astype(np.int32)  # what pandas reads as such wraps without a word
     except (ValueError, OverflowError) as error:
         raise _malformed(paths, error) from None
     user, film = rows["user"].to_numpy(), rows["user"].to_numpy() < 0
@@ -96,7 +101,10 @@ def _read_part(paths: Sequence[Path]) -> pd.DataFrame:
     item = np.repeat(-user[film], np.diff(np.append(np.flatnonzero(film), len(user))))
     rows = rows.assign(item=item)[~film]
     day, days = pd.factorize(rows["day"])
-    seconds = pd.to_datetime(days.astype(str), format="%Y%m%d").to_numpy().astype("datetime64[s]").astype(np.int64)
+    dates = pd.to_datetime(days.astype(str), format="%Y%m%d", errors="coerce")
+    if dates.hasnans:
+        raise _malformed(paths, ValueError("a date is none"))
+    seconds = dates.to_numpy().astype("datetime64[s]").astype(np.int64)
     return pd.DataFrame({"user": rows["user"], "item": rows["item"], "rating": rows["rating"].astype(np.float32),
                          "time": seconds.astype(np.int32)[day]})
 
@@ -112,9 +120,15 @@ def _malformed(paths: Sequence[Path], reason: Exception) -> ValueError:
     form = "expected 'film:' or 'user,rating,YYYY-MM-DD'"
     for path in paths:
         for where, number, line in _lines([path]):
-            if not LINE.fullmatch(line) or (number == 1 and not line.endswith(b":")):
+            found = LINE.fullmatch(line)
+            if not found or (number == 1 and not line.endswith(b":")) or not _is_day(found[1]):
                 return ValueError(f"{where}, line {number}: {form}{' (a film first)' * (number == 1)}, got {line!r}")
     return ValueError(f"{paths[0]}: {form}, {reason}")
+
+
+def _is_day(text: bytes | None) -> bool:
+    """Whether ``text`` is a day of the calendar; a film's line has none."""
+    return text is None or not pd.isna(pd.to_datetime(text.decode(), format="%Y-%m-%d", errors="coerce"))
 
 
 def _place(paths: Sequence[Path], row: int) -> str:
@@ -128,7 +142,7 @@ def read_titles(path: Path) -> Table:
     films = []
     for where, number, line in _lines([existing(path)]):
         fields = line.decode("latin-1").split(",", 2)
-        if len(fields) != 3 or not fields[0].isdecimal():
+        if len(fields) != 3 or not re.fullmatch(WHOLE_NUMBER, fields[0]):
             raise ValueError(f"{where}, line {number}: expected film,year,title, got {line!r}")
         films.append((int(fields[0]), fields[2] if fields[1] == "NULL" else f"{fields[2]} ({fields[1]})"))
     return Table(pd.DataFrame(films, columns=["item", "title"]), path.name, lambda row: f"{path}, line {row + 1}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from kgrl.options import expected
 
 Scale = tuple[float, float, float]
 BINARY: Scale = (0.0, 1.0, 0.5)
+RARE = 0.01  # the share of liked, or of other, ratings up to which there is nothing to learn
+LARGEST = float(np.finfo(np.float32).max)  # ratings are kept in single precision, where more is infinite
 
 
 @dataclass(frozen=True)
@@ -75,14 +78,36 @@ def checked_scale(scale: Scale | None, table: Table) -> Scale:
     rating = rating_column(table)
     values = pd.to_numeric(rating, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     if scale is None:
-        table.complain(~np.isfinite(values), "rating", "a finite number")
+        table.complain(~(np.abs(values) <= LARGEST), "rating", "a finite number that single precision holds")
         low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
         if low == high and not 0 <= low <= 1:
-            raise ValueError(expected("rating_scale", f"given where all ratings are equal (here {low:g})", None,
-                                      "give (low, high, threshold), e.g. (1, 5, 3)"))
+            raise ValueError(f"{table.name}: " + expected(
+                "rating_scale", f"given where all ratings are equal (here {low:g})", None,
+                "give (low, high, threshold), e.g. (1, 5, 3)"))
         scale = (low, high, (low + high) / 2) if low < high else BINARY
-    if len(scale) != 3 or not all(np.isfinite(scale)) or not scale[0] <= scale[2] < scale[1]:
+    if len(scale) != 3 or not (np.abs(scale) <= LARGEST).all() or not scale[0] <= scale[2] < scale[1]:
         raise ValueError(expected("rating_scale", "(low, high, threshold) with low <= threshold < high", scale))
     low, high, threshold = map(float, scale)
     table.complain(~((values >= low) & (values <= high)), "rating", f"a number in [{low:g}, {high:g}]")
     return low, high, threshold
+
+
+def warn_if_nothing_to_learn(rating: np.ndarray, scale: Scale, name: str) -> None:
+    """Says so where (nearly) all ratings are liked, or none: in a world fitted to them there is no taste to find.
+
+    Args:
+        rating: ``[R]``.
+        scale: ``(low, high, threshold)``.
+        name: where they came from.
+    """
+    liked = float((rating > scale[2]).mean())
+    if liked >= 1 - RARE:
+        much, hint = "all", "positive_from=… (from_kgcn: threshold=…) draws items that a user never rated as not liked"
+    elif liked <= RARE:
+        much, hint = "none", "rating_scale=(low, high, threshold) says where liking begins, positive_from=… makes the "\
+                             "ratings binary (counts, such as plays, are liked from 1 on)"
+    else:
+        return
+    much = f"nearly {much}" if 0 < liked < 1 else much
+    warnings.warn(f"{name}: {much} of the {len(rating):,} ratings are liked ({liked:.1%} are above the "
+                  f" threshold {scale[2]:g}), so there is no taste to learn from them; {hint}", stacklevel=5)

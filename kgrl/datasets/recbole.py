@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
 from torch_geometric.data import HeteroData
 
 from kgrl.datasets.assemble import Raw, Rules, assemble
+from kgrl.datasets.columns import Names, own_names, say_what_is_not_read
 from kgrl.datasets.ids import same_type
 from kgrl.datasets.ratings import Scale
-from kgrl.datasets.table import Kind, Table, existing, read_delimited
+from kgrl.datasets.table import UNDECODABLE, Kind, Table, existing, read_delimited, stacked
+from kgrl.datasets.taken_for import warn_of_left_out_items
 from kgrl.files import sha256
 
+PART = re.compile(r"\.(part_?\d+|train|valid|test)$")
 KINDS: dict[str, Kind] = {"token": "id", "token_seq": "text", "float": "float", "float_seq": "text"}
 COLUMNS = {
     "inter": {"user_id": "user", "item_id": "item", "rating": "rating", "timestamp": "time"},
     "kg": {"head_id": "head", "relation_id": "relation", "tail_id": "tail"},
     "link": {"item_id": "item", "entity_id": "entity"},
+    "item": {"item_id": "item"},
 }
 NEEDED = {"inter": ["user", "item"], "kg": ["head", "relation", "tail"], "link": ["item", "entity"], "item": ["item"]}
 
@@ -31,8 +37,14 @@ def from_recbole(
     linked_only: bool = True,
     min_ratings: int = 1,
     bad_links: str = "error",
+    positive_from: float | None = None,
+    seed: int = 0,
+    columns: Names | None = None,
 ) -> HeteroData:
     """Reads ``name.inter`` and, where they are there, ``name.kg`` with ``name.link``, and ``name.item``.
+
+    Interactions may come in parts, ``name.part1.inter``, … or ``name.train.inter``, …; all are read, or one alone by
+    its own name (``"name.part1"``), with the KG of the whole.
 
     Whether the links are right is not checked here; ``print(audit_links(data))`` tells
     (:func:`~kgrl.datasets.audit.audit_links`). Of ``ml-100k`` they are wrong: read it with
@@ -45,6 +57,11 @@ def from_recbole(
         linked_only: drop items without an entity, and their ratings.
         min_ratings: drop users with fewer ratings.
         bad_links: ``"error"`` or ``"drop"``.
+        positive_from: makes the ratings binary: at least this is 1, and as many items that the user never rated are
+            drawn as 0. For clicks and plays, which know no dislike.
+        seed: of that draw.
+        columns: the files' own names of fields, by the names of ``from_frames``: ``{"rating": "label"}``;
+            ``{"rating": None}``: there are no ratings. Else ``user_id``, ``item_id``, ``rating``, ``timestamp``, …
 
     Returns:
         The ``HeteroData`` that :func:`kgrl.datasets.frames.from_frames` describes. Titles come from the ``.item``
@@ -54,50 +71,102 @@ def from_recbole(
         FileNotFoundError: no ``.inter`` file, or only one of ``.kg`` and ``.link``.
         ValueError: several ``.inter`` files and no ``name``, a malformed file, or what ``from_frames`` refuses.
     """
-    raw, name = read_recbole(Path(folder), name)
-    return assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links), name)
+    raw, name = read_recbole(Path(folder).expanduser(), name, columns)
+    data = assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed), name)
+    warn_of_left_out_items(data)
+    return data
 
 
-def read_recbole(folder: Path, name: str | None) -> tuple[Raw, str]:
+def read_recbole(folder: Path, name: str | None, columns: Names | None = None) -> tuple[Raw, str]:
     """Parses the atomic files; see :func:`from_recbole`."""
     name = name or _only_name(folder)
-    paths = {kind: folder / f"{name}.{kind}" for kind in NEEDED}
-    found = {kind: path for kind, path in paths.items() if path.exists() or kind == "inter"}
+    interactions = _interactions(folder, name)
+    whole = PART.sub("", name) if (folder / f"{name}.inter").is_file() else name  # what one part shares with the others
+    paths = {kind: folder / f"{whole}.{kind}" for kind in NEEDED if kind != "inter"}
+    found = {kind: path for kind, path in paths.items() if path.exists()}
     if ("kg" in found) != ("link" in found):
         missing = paths["link" if "kg" in found else "kg"]
-        raise FileNotFoundError(f"{missing} does not exist; a KG needs both {name}.kg and {name}.link")
-    tables = _same_types({kind: read_atomic(path, kind) for kind, path in found.items()})
+        raise FileNotFoundError(f"{missing} does not exist; a KG needs both {whole}.kg and {whole}.link")
+    if columns:
+        ours = [name for each in COLUMNS.values() for name in each.values()]
+        own_names(columns, ours, [field for path in (*interactions, *found.values())
+                                  for field in _fields(path)])
+    ratings = stacked(_same_columns([read_atomic(path, "inter", columns) for path in interactions]))
+    others = {kind: read_atomic(path, kind, columns) for kind, path in found.items()}
+    tables = _same_types({"inter": ratings, **others})
     if "item" in tables:
         add_title(tables["item"].frame)
-    files = {path.name: sha256(path) for path in found.values()}
+    files = {path.name: sha256(path) for path in (*interactions, *found.values())}
     return Raw(tables["inter"], tables.get("kg"), tables.get("link"), tables.get("item"), files), name
 
 
-def read_atomic(path: Path, kind: str) -> Table:
+def read_atomic(path: Path, kind: str, columns: Names | None = None) -> Table:
     """One atomic file: tab-separated, with ``field:type`` in the first line.
+
+    Args:
+        path: of the file.
+        kind: its suffix.
+        columns: see :func:`from_recbole`.
 
     Raises:
         ValueError: a header or a line that is not of this form, or a header without the fields of ``kind``.
     """
-    with open(existing(path), encoding="utf-8-sig", errors="replace") as handle:
+    fields = _fields(path)
+    names = {**{ours: field for field, ours in COLUMNS[kind].items()}, **_of_kind(columns, kind, fields)}
+    needed = NEEDED[kind]
+    if missing := [names[ours] or ours for ours in needed if fields.get(names[ours] or "") != "token"]:
+        raise ValueError(f"{path}, line 1: expected {', '.join(f'{name}:token' for name in missing)}, got "
+                         f"{', '.join(f'{name}:{each}' for name, each in fields.items())}")
+    ours = {field: ours for ours, field in names.items() if field in fields}
+    unread = [field for field in fields if field not in ours]
+    say_what_is_not_read(str(path), {*ours.values(), *_of_kind(columns, kind, fields)}, names, unread)
+    kinds = {ours.get(field, f"-{field}" if field in names else field): KINDS[each] for field, each in fields.items()}
+    # of a feature file only the key must be filled: other tokens may be empty
+    kinds = {name: "text" if each == "id" and name not in needed else each for name, each in kinds.items()}
+    return read_delimited(path, kinds, header=True)
+
+
+def _fields(path: Path) -> dict[str, str]:
+    """The header: field → type."""
+    with open(existing(path), encoding="utf-8-sig", errors=UNDECODABLE) as handle:
         header = handle.readline().rstrip("\r\n").split("\t")
     fields = dict(field.rpartition(":")[::2] for field in header)
     if len(fields) != len(header) or any(not name or each not in KINDS for name, each in fields.items()):
         raise ValueError(f"{path}, line 1: expected distinct tab-separated field:type with type in {', '.join(KINDS)}, "
                          f"got {header}")
-    names = COLUMNS.get(kind, {"item_id": "item"})
-    other = {field: f"-{field}" for field in fields if field in names.values()}  # a field of its own called "user"
-    columns = {{**other, **names}.get(field, field): KINDS[each] for field, each in fields.items()}
-    # of a feature file only the key must be filled: other tokens may be empty
-    columns = {name: "text" if each == "id" and name not in NEEDED[kind] else each for name, each in columns.items()}
-    missing = [name for name, column in names.items() if column in NEEDED[kind] and fields.get(name) != "token"]
-    if missing:
-        raise ValueError(f"{path}, line 1: expected {', '.join(f'{name}:token' for name in missing)}, got {header}")
-    return read_delimited(path, columns, header=True)
+    return fields
+
+
+def _of_kind(columns: Names | None, kind: str, fields: Collection[str]) -> Names:
+    """The names of one's own that one file has."""
+    return {ours: field for ours, field in (columns or {}).items()
+            if ours in COLUMNS[kind].values() and (field is None or field in fields)}
+
+
+def _interactions(folder: Path, name: str) -> list[Path]:
+    """``name.inter``, or its parts in order."""
+    parts = [path for path in folder.glob("*.inter") if PART.sub("", path.stem) == name != path.stem]
+    if not parts or (folder / f"{name}.inter").is_file():
+        return [existing(folder / f"{name}.inter")]
+    last = {path: path.stem[len(name) :] for path in parts}
+    return sorted(parts, key=lambda path: (int(re.sub(r"\D", "", last[path]) or 0), path.name))  # part10 after part9
+
+
+def _same_columns(parts: list[Table]) -> list[Table]:
+    """``parts``, if they have the same fields.
+
+    Raises:
+        ValueError: they have not.
+    """
+    for part in parts[1:]:
+        if list(part.frame) != list(parts[0].frame):
+            raise ValueError(f"{part.name}, line 1: expected the fields of {parts[0].name}, "
+                             f"{', '.join(parts[0].frame)}, got {', '.join(part.frame)}")
+    return parts
 
 
 def _only_name(folder: Path) -> str:
-    names = sorted(path.stem for path in folder.glob("*.inter"))
+    names = sorted({PART.sub("", path.stem) for path in folder.glob("*.inter")})
     if not names:
         raise FileNotFoundError(f"{folder} must hold a RecBole .inter file, got none")
     if len(names) > 1:

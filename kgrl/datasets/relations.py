@@ -12,10 +12,14 @@ from torch import Tensor
 EdgeType = tuple[str, str, str]
 
 
-def relation_keys(names: Sequence[object]) -> list[str]:
+def relation_keys(names: Sequence[object], where: str = "triples") -> list[str]:
     """Relation names as PyG can use them in module keys: letters, digits and single underscores.
 
     ``film.film.directed_by`` becomes ``film_film_directed_by``; the number 3 becomes ``relation_3``.
+
+    Args:
+        names: as they are in the data.
+        where: they came from, for the error.
 
     Raises:
         ValueError: a name without any letter or digit, or two names that become one.
@@ -25,10 +29,10 @@ def relation_keys(names: Sequence[object]) -> list[str]:
         key = re.sub(r"[\W_]+", "_", str(name)).strip("_")
         key = f"relation_{key}" if key.isdecimal() else key
         if not key:
-            raise ValueError(f"a relation's name must have a letter or digit, got {name!r}")
+            raise ValueError(f"{where}: a relation's name must have a letter or digit, got {name!r}")
         if key in known:
-            raise ValueError(f"relation names must stay distinct as module keys, got {known[key]!r} and {name!r}, "
-                             f"both {key!r}; rename one")
+            raise ValueError(f"{where}: relation names must stay distinct as module keys, got {known[key]!r} and "
+                             f"{name!r}, both {key!r}; rename one")
         known[key] = name
     return list(known)
 

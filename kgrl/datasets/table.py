@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,15 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
+from kgrl.datasets.columns import Names, meant, say_what_is_not_read
 from kgrl.options import expected
 
 Kind = Literal["id", "int", "float", "text"]
-WHOLE_NUMBER = r"0|-?[1-9]\d{0,17}"
+WHOLE_NUMBER = r"0|-?[1-9][0-9]{0,17}"  # \d would take the digits of other scripts, too
+BLANK = b" \r\n"  # what pandas skips; a line of two tabs is one of three empty fields
 CHUNK, BLOCK = 1 << 20, 1 << 24
-WHAT = {"id": "an id", "int": "a whole number", "float": "a number", "text": "text"}
+UNDECODABLE = "backslashreplace"  # with one sign for all that is not decoded, two ids could become one
+WHAT = {"id": "an id", "int": "a whole number, plainly written", "float": "a number", "text": "text"}
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,40 @@ class Table:
     locate: Callable[[int], str]
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, name: str, columns: Sequence[str]) -> Table:
-        """A user's own frame, with ``columns`` at least."""
+    def of(
+        cls, frame: pd.DataFrame, name: str, columns: Sequence[str], optional: Sequence[str] = (),
+        own: Names | None = None,
+    ) -> Table:
+        """A user's own frame.
+
+        Args:
+            frame: see there.
+            name: the argument's.
+            columns: that it must have.
+            optional: that it may have.
+            own: the frame's own names of some of them.
+
+        Raises:
+            TypeError: it is no frame.
+            ValueError: a column that is missing, or comes twice.
+        """
+        if not isinstance(frame, pd.DataFrame):
+            raise TypeError(expected(name, "a pandas DataFrame", type(frame).__name__))
+        known = [*columns, *optional]
+        own = {ours: theirs for ours, theirs in (own or {}).items()
+               if ours in known and (theirs is None or theirs in frame)}
+        replaced = [ours for ours in own if ours in frame and ours not in own.values()]
+        frame = frame.drop(columns=replaced).rename(columns={theirs: ours for ours, theirs in own.items() if theirs})
+        if len(twice := frame.columns[frame.columns.duplicated()]):
+            raise ValueError(expected(name, "a frame of distinct columns", f"{twice[0]!r} twice"))
+        unread = [column for column in frame.columns if column not in known]
         missing = [column for column in columns if column not in frame.columns]
         if missing:
+            hints = meant(missing, unread)
             raise ValueError(f"`{name}` must have the columns {', '.join(columns)}, "
-                             f"got {', '.join(map(str, frame.columns))}; missing: {', '.join(missing)}")
+                             f"got {', '.join(map(str, frame.columns))}; missing: {', '.join(missing)}"
+                             + (f"; pass columns={hints}" if hints else ""))
+        say_what_is_not_read(f"`{name}`", {*frame.columns, *own}, optional, unread)
         return cls(frame.reset_index(drop=True), name, lambda row: f"`{name}`, row {row}")
 
     def complain(self, bad: np.ndarray | pd.Series, column: str, what: str) -> None:
@@ -53,6 +85,27 @@ class Table:
             value = value.item() if isinstance(value, np.generic) else value
             place = self.locate(int(self.frame.index[first]))
             raise ValueError(f"{place}: {column} must be {what}, got {value!r}{more}")
+
+
+def stacked(tables: Sequence[Table]) -> Table:
+    """The rows of several tables of the same columns, one after the other."""
+    if len(tables) == 1:
+        return tables[0]
+    starts = np.cumsum([0, *(len(table.frame) for table in tables)])
+
+    def locate(row: int) -> str:
+        place = int(np.searchsorted(starts, row, side="right")) - 1
+        return tables[place].locate(row - int(starts[place]))
+
+    columns = {}
+    for column in tables[0].frame:
+        parts = [table.frame[column] for table in tables]
+        if any(isinstance(part.dtype, pd.CategoricalDtype) for part in parts):
+            parts = [part.astype("category").cat.rename_categories(str) for part in parts]
+            columns[column] = pd.Series(union_categoricals(parts))
+        else:
+            columns[column] = pd.concat(parts, ignore_index=True)
+    return Table(pd.DataFrame(columns), f"{tables[0].name} to {tables[-1].name}", locate)
 
 
 def existing(path: Path) -> Path:
@@ -80,7 +133,7 @@ def read_delimited(
         columns: name → kind of *all* fields of a line, in order.
         separator: one character, or "::" (MovieLens), for files whose fields hold no ":" themselves.
         header: whether the first line is one.
-        encoding: of the file; bytes that do not fit it are replaced.
+        encoding: of the file; bytes that do not fit it are written out in hexadecimal.
         quoted: whether fields may stand in double quotes.
 
     Raises:
@@ -91,10 +144,12 @@ def read_delimited(
         raise ValueError(expected("separator", "one character or one doubled, as '::'", separator))
     form = _Form(dict(columns), separator, header, encoding, quoted)
     existing(path)
+    if header:
+        _require_header(path, form)
     try:
         frame = _parse(path, form)
         _require_whole_lines(path, form, len(frame))
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, csv.Error) as error:
         raise _malformed(path, form, error) from None
     return Table(frame, path.name, lambda row: f"{path}, line {line_number(path, row + header)}")
 
@@ -110,15 +165,16 @@ class _Form:
     quoted: bool
 
     @property
-    def ids(self) -> list[str]:
-        return [column for column, kind in self.columns.items() if kind == "id"]
+    def whole(self) -> list[str]:
+        """The columns in which 7 and 07 must not become one."""
+        return [column for column, kind in self.columns.items() if kind in ("id", "int")]
 
 
 def _parse(path: Path, form: _Form) -> pd.DataFrame:
     """The rows; an id column of nothing but plainly written whole numbers as numbers, others as categories of text."""
     # the C parser knows one-character separators only: "a::b" split at ":" is "a", "", "b"
     names = [name for column in form.columns for name in (f"-{column}", column)[-len(form.separator) :]]
-    types: dict[str, Any] = {"text": "str", "int": np.int64, "float": np.float64}
+    types: dict[str, Any] = {"text": "str", "float": np.float64}
 
     def read(id_type: type | str, chunk: int | None = None) -> Any:
         return pd.read_csv(
@@ -126,21 +182,35 @@ def _parse(path: Path, form: _Form) -> pd.DataFrame:
             header=0 if form.header else None, index_col=False, chunksize=chunk, keep_default_na=False, na_values=[],
             dtype={column: types.get(kind, id_type) for column, kind in form.columns.items()},
             quoting=csv.QUOTE_MINIMAL if form.quoted else csv.QUOTE_NONE, encoding=form.encoding,
-            encoding_errors="replace",
+            encoding_errors=UNDECODABLE,
         )
 
-    if not form.ids or (not form.quoted and _plainly_numbered(path, form.separator)):
+    if not form.quoted and _plainly_numbered(path, form.separator):
         try:
             return read(np.int64)
         except (ValueError, OverflowError):  # some id is text, or the file is malformed: the next attempt tells
             pass
     with read("str", CHUNK) as chunks:  # a category holds each distinct text once, whatever the number of rows
-        parts = [chunk.astype(dict.fromkeys(form.ids, "category")) for chunk in chunks]
-    frame = pd.concat([part.drop(columns=form.ids) for part in parts], ignore_index=True)
-    for place, column in enumerate(form.columns):
-        if column in form.ids:
-            frame.insert(place, column, _numbers_or_text(union_categoricals([part[column] for part in parts])))
+        parts = [chunk.astype(dict.fromkeys(form.whole, "category")) for chunk in chunks]
+    frame = pd.concat([part.drop(columns=form.whole) for part in parts], ignore_index=True)
+    for place, (column, kind) in enumerate(form.columns.items()):
+        if column in form.whole:
+            ids = _numbers_or_text(union_categoricals([part[column] for part in parts]))
+            if kind == "int" and isinstance(ids, pd.Categorical):
+                raise ValueError(f"{column} is no whole number")
+            frame.insert(place, column, ids)
     return frame
+
+
+def _require_header(path: Path, form: _Form) -> None:
+    """Refuses a first line that is a row: it would be lost."""
+    numbers = [place for place, kind in enumerate(form.columns.values()) if kind in ("int", "float")]
+    with open(path, encoding=form.encoding, errors=UNDECODABLE, newline="\n") as handle:
+        line = handle.readline().rstrip("\r\n")
+    fields = [field.strip('"') for field in line.split(form.separator)]
+    if numbers and len(fields) > numbers[-1] and all(_fits(fields[place], "float") for place in numbers):
+        layout = form.separator.join(form.columns)
+        raise ValueError(f"{path}, line 1: expected a header, as in {layout!r}, got {line!r}")
 
 
 def _numbers_or_text(ids: pd.Categorical) -> np.ndarray | pd.Categorical:
@@ -153,11 +223,12 @@ def _numbers_or_text(ids: pd.Categorical) -> np.ndarray | pd.Categorical:
 
 def _plainly_numbered(path: Path, separator: str) -> bool:
     """Whether no field can be a whole number in disguise: 07, +7 and "7 " would become the same id as 7."""
+    signs = [sign for sign in (b" ", b"+", b"-", b"\t", b"\v", b"\f") if sign != separator.encode()]
     with open(path, "rb") as handle:
         tail = b"\n"
         while block := handle.read(BLOCK):
             text = tail + block
-            if any(sign in text for sign in (b" ", b"+", b"-")):
+            if any(sign in text for sign in signs):
                 return False
             code = np.frombuffer(text, np.uint8)
             first = (code[:-2] == ord(separator[0])) | (code[:-2] == ord("\n"))
@@ -172,11 +243,11 @@ def _require_whole_lines(path: Path, form: _Form, rows: int) -> None:
     fields = len(form.columns)
     separators, separator = (fields - 1) * len(form.separator), form.separator[0].encode()
     if form.quoted:
-        with open(path, encoding=form.encoding, errors="replace", newline="") as handle:
+        with open(path, encoding=form.encoding, errors=UNDECODABLE, newline="") as handle:
             whole = all(len(line) in (0, fields) for line in csv.reader(handle, delimiter=form.separator))
     elif list(form.columns.values())[-1] == "text":  # one that is missing is read as an empty one
         with open(path, "rb") as handle:
-            whole = all(line.count(separator) == separators for line in handle if line.strip())
+            whole = all(line.count(separator) == separators for line in handle if line.strip(BLANK))
     else:  # the sum will do: a number or an id that is missing at the end is refused by the parser
         with open(path, "rb") as handle:
             found = sum(block.count(separator) for block in iter(lambda: handle.read(BLOCK), b""))
@@ -188,23 +259,29 @@ def _require_whole_lines(path: Path, form: _Form, rows: int) -> None:
 def line_number(path: Path, row: int) -> int:
     """The number, from 1, of the ``row``-th line that is not blank."""
     with open(path, "rb") as handle:
-        filled = (number for number, line in enumerate(handle, 1) if line.strip())
+        filled = (number for number, line in enumerate(handle, 1) if line.strip(BLANK))
         return next((number for place, number in enumerate(filled) if place == row), row + 1)
 
 
 def _malformed(path: Path, form: _Form, reason: Exception) -> ValueError:
     """The error about the first line that has not the fields it should have."""
     columns, layout = form.columns, form.separator.join(form.columns)
-    with open(path, encoding=form.encoding, errors="replace", newline="") as handle:
+    with open(path, encoding=form.encoding, errors=UNDECODABLE, newline="") as handle:
         for number, line in enumerate(handle, 1):
             text = line.rstrip("\r\n")
-            if not text.strip() or (form.header and number == 1):
+            if not text.strip(" "):
                 continue
-            fields = next(csv.reader([text], delimiter=form.separator)) if form.quoted else text.split(form.separator)
+            try:
+                fields = next(csv.reader([text], delimiter=form.separator), []) if form.quoted \
+                    else text.split(form.separator)
+            except csv.Error as error:
+                return ValueError(f"{path}, line {number}: expected {layout!r}, {error}: {text[:200]!r}")
             if len(fields) != len(columns):
                 return ValueError(f"{path}, line {number}: expected {len(columns)} fields ({layout!r}), "
                                   f"got {len(fields)}: {text[:200]!r}")
             for field, (column, kind) in zip(fields, columns.items(), strict=True):
+                if form.header and number == 1:
+                    break
                 if not _fits(field, kind):
                     return ValueError(f"{path}, line {number}: {column} must be {WHAT[kind]}, got {field!r}")
     return ValueError(f"{path}: expected lines {layout!r}, {reason}")
@@ -212,8 +289,10 @@ def _malformed(path: Path, form: _Form, reason: Exception) -> ValueError:
 
 def _fits(field: str, kind: Kind) -> bool:
     try:
-        if kind in ("int", "float"):
-            return math.isfinite(int(field) if kind == "int" else float(field))
+        if kind == "int":
+            return re.fullmatch(WHOLE_NUMBER, field) is not None
+        if kind == "float":
+            return math.isfinite(float(field)) and field.isascii() and "_" not in field
         return kind == "text" or bool(field)
     except ValueError:
         return False

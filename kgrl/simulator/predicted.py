@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -24,6 +25,7 @@ Decades, as a finer grid's neighbours differ by less than another draw of the he
 """
 
 MAX_EPOCHS, PATIENCE = 200, 5
+SMALLEST_TASTE_SHARE, LOOKED_AT, LIST = 0.01, 128, 32
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,10 @@ class PredictedFeedback(FeedbackModel):
             weight_decays: tried with ``preset=None``.
             device: where to fit, and where the result is.
 
+        Warns:
+            UserWarning: in this world (nearly) every user likes everything, or nothing; or its taste share is below 1 %
+                (lists of 32 items, up to 128 of the users): one list for all is as good as any agent.
+
         Raises:
             ValueError: an unknown preset, ``holdout`` outside [0, 0.5], or ``holdout=0`` without a preset.
         """
@@ -148,7 +154,9 @@ class PredictedFeedback(FeedbackModel):
         )
         for _ in islice(epochs, chosen.epochs):
             pass
-        return cls(factors, ratings.threshold, chosen)
+        world = cls(factors, ratings.threshold, chosen)
+        _warn_if_nothing_to_learn(world)
+        return world
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         return self.factors(users, items).clamp_(-1, 1)
@@ -162,6 +170,33 @@ class PredictedFeedback(FeedbackModel):
 
     def extra_repr(self) -> str:
         return f"threshold={self.threshold:g}, fitting={self.fitting}"
+
+
+@torch.no_grad()
+def _warn_if_nothing_to_learn(world: PredictedFeedback) -> None:
+    """Looks at some users' feedback for everything; see :meth:`PredictedFeedback.fit`."""
+    size = min(LIST, -(-world.num_items // 4))  # a list of all items would leave no choice
+    users = torch.arange(0, world.num_users, -(-world.num_users // LOOKED_AT), device=world.factors.user.device)
+    fixed = world.mean_feedback(users).topk(size).indices
+    liked: list[Tensor] = []
+    lines: list[Tensor] = []
+    for part in world.chunks(users):
+        rows = world.rows(part)
+        liked.append((rows > world.threshold).float().mean(1))
+        lines.append(torch.stack([each.mean(1) for each in (rows.topk(size).values, rows[:, fixed], rows)], 1))
+    shares = torch.cat(liked)
+    top, one_list, low = torch.cat(lines).mean(0).tolist()
+    taste_share = (top - one_list) / (top - low) if top > low else 0.0
+    everything, nothing = float(shares.quantile(0.01)) > 0.99, not float(shares.quantile(0.99))
+    if everything or nothing:
+        liked_items = "nearly every item" if everything else "no item at all"
+        warnings.warn(f"PredictedFeedback.fit: in this world users like {liked_items}; do the ratings tell likes from "
+                      f"dislikes? The readers' positive_from=… draws unrated items as not liked, rating_scale=… says "
+                      f"where liking begins", stacklevel=3)
+    elif taste_share < SMALLEST_TASTE_SHARE:
+        warnings.warn(f"PredictedFeedback.fit: the taste share of this world is {taste_share:.1%}: one list for all is "
+                      f"as good as any agent; preset='taste' fits without biases, so that more of what a user likes is "
+                      f"personal", stacklevel=3)
 
 
 def _split(ratings: Ratings, holdout: float, seed: int, device: torch.device) -> tuple[Ratings, Ratings]:

@@ -85,12 +85,20 @@ def test_isbns_may_hold_anything(write):
 @pytest.mark.parametrize(("new", "what"), [
     ('"8";"0002"', r"line 4: line must be of the form"),
     ('"8";"0002";"x"', r"line 4: line must be of the form"),
+    (f'"{10**20}";"0002";"1"', r"line 4: line must be of the form"),
+    ('"08";"0002";"1"', r"line 4: line must be of the form"),
     ('"8";"0002";"11"', r"line 4: rating must be a number in \[0, 10\], got 11\.0"),
 ])
 def test_bad_line_is_named(write, tmp_path, new, what):
     text = RAW["BX-Book-Ratings.csv"].replace('"8";"0002";"10"', new)
     with pytest.raises(ValueError, match=what):
         BookCrossing(tmp_path / "root", source=write({**RAW, "BX-Book-Ratings.csv": text}))
+
+
+def test_a_first_row_is_not_lost_for_a_header(write):
+    lines = RAW["BX-Book-Ratings.csv"].splitlines(keepends=True)
+    with pytest.raises(ValueError, match=r'line 1: expected a header, got \'"7";"034X";"0"'):
+        read_bx_ratings(write({"BX-Book-Ratings.csv": "".join(lines[1:])}) / "BX-Book-Ratings.csv")
 
 
 def test_download_takes_ripplenets_files(tmp_path, monkeypatch):

@@ -95,6 +95,7 @@ def test_integer_ids_that_are_numbers_already(frames):
     assert torch.equal(from_frames(ratings, items=items)["item"].raw_id, torch.tensor([1, 0]))
 
 
+@pytest.mark.filterwarnings("ignore:.*no taste to learn")
 @pytest.mark.filterwarnings("error")
 def test_ratings_alone():
     data = from_frames(pd.DataFrame({"user": [5, 5], "item": ["b", "a"]}))
@@ -238,6 +239,13 @@ def test_times_between_whole_numbers_are_kept_apart():
     ratings = pd.DataFrame({"user": ["a", "a"], "item": ["x", "y"], "rating": [5, 1], "time": [0.7, 0.2]})
     data = from_frames(ratings, rating_scale=(1, 5, 3))
     assert data["user", "rates", "item"].time.tolist() == [0.7, 0.2]
+
+
+@pytest.mark.parametrize("late", [1e300, 2**64 - 1])
+def test_times_beyond_int64_do_not_wrap(late):
+    ratings = pd.DataFrame({"user": ["a", "a"], "item": ["x", "y"], "rating": [5, 1], "time": [1, late]})
+    data = from_frames(ratings, rating_scale=(1, 5, 3))
+    assert data["user", "rates", "item"].time.tolist() == [1, float(late)]
 
 
 def test_dates_are_times():

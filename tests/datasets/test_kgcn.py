@@ -32,6 +32,18 @@ def test_raw_form(write):
     assert sorted(data.provenance["files"]) == sorted(RAW)
 
 
+def test_kg_in_parts(write, tmp_path):
+    head, tail = RAW["kg.txt"].split("e2")
+    files = {name: text for name, text in RAW.items() if name != "kg.txt"}
+    folder = write({**files, "kg_part1_rehashed.txt": head, "kg_part2_rehashed.txt": "e2" + tail})
+    parts = from_kgcn(folder, "ratings.csv", ",")
+    assert parts["item", "film_genre", "entity"].edge_index.tolist() == [[1, 2], [0, 0]]
+    assert set(parts.provenance["files"]) == {*files, "kg_part1_rehashed.txt", "kg_part2_rehashed.txt"}
+    write({"kg_part2_rehashed.txt": "e2" + tail + "\tr\tx\n"})
+    with pytest.raises(ValueError, match=r"kg_part2_rehashed\.txt, line 3: head must be an id"):
+        from_kgcn(folder, "ratings.csv", ",")
+
+
 def test_raw_form_with_sampled_negatives(write):
     data = from_kgcn(write(RAW), "ratings.csv", ",", threshold=4)
     rates = data["user", "rates", "item"]
@@ -48,6 +60,22 @@ def test_header_and_quotes_are_found_out(write, header, quote):
     lines = re.sub(r"(\w+)", rf"{quote}\1{quote}", header + "5,10,4\n6,20,1\n")
     data = from_kgcn(write({**RAW, "r.csv": lines}), "r.csv", ",")
     assert data.provenance["before"]["ratings"] == 2
+
+
+@pytest.mark.parametrize(("line", "what"), [
+    ("5,10,x,1", "line 1: rating must be a number, or the line a header"),
+    ("5,10,,1", "line 1: rating must be a number, or the line a header"),
+    ("movieId,userId,rating,timestamp", "line 1: expected the columns user, item, rating, time, in this order"),
+])
+def test_a_first_row_is_not_taken_for_a_header(write, line, what):
+    folder = write({**RAW, "r.csv": f"{line}\n6,20,4.0,3\n5,30,1.0,2\n"})
+    with pytest.raises(ValueError, match=r"r\.csv, " + what):
+        from_kgcn(folder, "r.csv", ",")
+
+
+def test_header_of_unknown_words(write):
+    data = from_kgcn(write({**RAW, "r.csv": "u,i,r\n6,20,4.0\n5,30,1.0\n"}), "r.csv", ",")
+    assert data["user"].raw_id.tolist() == [5, 6]
 
 
 def test_ids_of_one_kind_have_one_type(write):
@@ -100,7 +128,7 @@ def test_item_may_be_nothing_but_a_tail(write):
     ({"ratings_final.txt": text([*RATINGS, [-1, 0, 1]])}, r"s_final\.txt, line 5: user must be at least 0, got -1"),
     ({"ratings_final.txt": text([*RATINGS, [2, 1, 3]])}, r"ratings_final\.txt, line 5: rating must be a number in"),
     ({"kg_final.txt": text(KG) + "1\t2\n"}, r"kg_final\.txt, line 4: expected 3 fields"),
-    ({"kg_final.txt": text(KG) + "1\tx\t2\n"}, r"kg_final\.txt, line 4: relation must be a whole number, got 'x'"),
+    ({"kg_final.txt": text(KG) + "1\tx\t2\n"}, r"kg_final\.txt, line 4: relation must be a whole number.*, got 'x'"),
     ({"item_index2entity_id.txt": "a\t0\n"}, r"expected one line for each of the 3 items .* got 1"),
     ({"item_index2entity_id.txt": "a\t0\nb\t1\nc\t2\nd\t3\n"}, r"expected one line for each of the 3 items .* got 4"),
 ])
@@ -141,6 +169,23 @@ def test_array_runs_no_code(write, tmp_path):
     with pytest.raises(ValueError, match=r"kg_final\.npy: expected an array of whole numbers"):
         from_kgcn(folder)
     assert not (tmp_path / "trap").exists()
+
+
+def test_damaged_header_of_an_array(write):
+    folder = write({"ratings_final.txt": text(RATINGS)})
+    np.save(folder / "kg_final.npy", np.array(KG))
+    content = (folder / "kg_final.npy").read_bytes()
+    for damage in (content.replace(b"(3, 3)", b"(3, 3 "), content.replace(b"(3, 3), }     ", b"(10**9, 3), } "),
+                   content.replace(b"(3, 3), }          ", b"(99999999999, 3), }")):
+        (folder / "kg_final.npy").write_bytes(damage)
+        with pytest.raises(ValueError, match=r"kg_final\.npy: expected an array of whole .* damaged or cut off"):
+            from_kgcn(folder)
+
+
+def test_an_item_number_that_would_take_all_memory(write):
+    folder = write({"kg_final.txt": f"0\t0\t{10**12}\n", "ratings_final.txt": f"0\t0\t1\n1\t{10**12 - 1}\t1\n"})
+    with pytest.raises(ValueError, match=r"ratings_final\.txt, line 2: item must be below 1,000,000"):
+        from_kgcn(folder)
 
 
 def test_truncated_array(write):

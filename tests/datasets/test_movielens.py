@@ -96,10 +96,13 @@ def test_20m_default_is_the_papers(write, tmp_path):
 @pytest.mark.parametrize(("name", "old", "new", "what"), [
     ("ratings.dat", "1::2::3::978300761", "1::2::3", r"ratings\.dat, line 2: expected 4 fields"),
     ("ratings.dat", "1::2::3::978300761", "1::2::6::978300761", r"ratings\.dat, line 2: rating must be .* got 6"),
-    ("ratings.dat", "1::2::3::978300761", "1::x::6::978300761", "line 2: item must be a whole number, got 'x'"),
+    ("ratings.dat", "1::2::3::978300761", "1::x::6::978300761", "line 2: item must be a whole number.*, got 'x'"),
     ("ratings.dat", "1::2::3::978300761", "1::2::3::978300761::9", r"ratings\.dat, line 2: expected 4 fields .* got 5"),
     ("movies.dat", "2::Alien: Two::Horror", "2::Alien", r"movies\.dat, line 2: expected film::title::genres"),
     ("movies.dat", "2::Alien", "x::Alien", r"movies\.dat, line 2: expected film::title::genres"),
+    ("movies.dat", "2::Alien", "01::Alien", r"movies\.dat, line 2: expected film::title::genres"),
+    ("movies.dat", "2::Alien", f"{10**20}::Alien", r"movies\.dat, line 2: expected film::title::genres"),
+    ("ratings.dat", "1::2::3::978300761", "01::2::3::9", "line 2: user must be a whole number, plainly written"),
     ("movies.dat", "2::Alien: Two", "\n1::Alien", r"movies\.dat, line 3: item must be listed once, got 1"),
     ("item_index2entity_id.txt", "3\t1", "9\t1", "line 2: item must be a known item"),
 ])

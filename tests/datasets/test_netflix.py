@@ -43,7 +43,7 @@ def test_data_set(write, tmp_path):
     assert sorted(data.provenance["files"]) == ["combined_data_1.txt", "movie_titles.csv"]
 
 
-@pytest.mark.parametrize("line", ["2,2003", "x,2003,Two"])
+@pytest.mark.parametrize("line", ["2,2003", "x,2003,Two", "02,2003,Two", f"{10**400},2003,Two"])
 def test_bad_titles_are_named(write, tmp_path, line):
     folder = write({"combined_data_1.txt": FIRST, "movie_titles.csv": f"1,2003,One\n{line}\n"})
     with pytest.raises(ValueError, match=rf"movie_titles\.csv, line 2: expected film,year,title, got b'{line}'"):
@@ -59,6 +59,15 @@ def test_bad_titles_are_named(write, tmp_path, line):
     ("1:\n\n5,3,2005-09-06\n", "line 2: .* got b''"),
     ("1:\n5,3,2005-09-06\n-6,4,2005-09-07\n", "line 3: .* got b'-6,4,2005-09-07'"),
     ("1:\n5,3,20050906\n", "line 2: .* got b'5,3,20050906'"),
+    ("3000000000:\n5,3,2005-09-06\n", "line 1: .* got b'3000000000:'"),
+    ("1:\n5,3,2005-09-06\n4294967301,3,2005-09-06\n", "line 3: .* got b'4294967301,3"),
+    ("1:\n5,4294967299,2005-09-06\n", "line 2: .* got b'5,4294967299"),
+    ("1:\n5,3,2005-09-06\n05,3,2005-09-06\n", "line 3: .* got b'05,3"),
+    ("1:\n5,3,2005-09-06\n01:\n6,3,2005-09-06\n", "line 3: .* got b'01:'"),
+    ("0:\n5,3,2005-09-06\n", "line 1: .* got b'0:'"),
+    ("1:\n5,3,2005-13-45\n", "line 2: .* got b'5,3,2005-13-45'"),
+    ("1:\n5,3,2005-02-29\n", "line 2: .* got b'5,3,2005-02-29'"),
+    ("\n\n", "line 1: "),
     ("1:\n5,9,2005-09-06\n", r"line 2: rating must be a number in \[1, 5\], got 9"),
 ])
 def test_bad_files_are_named(write, tmp_path, text, what):

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from kgrl.datasets.frames import from_frames
 from kgrl.datasets.ratings import Ratings, checked_scale
+from kgrl.datasets.recbole import from_recbole
 from kgrl.datasets.table import Table
 
 
@@ -66,12 +70,40 @@ def test_rating_outside_the_scale(bad):
         checked_scale((1, 5, 3), table([3, bad]))
 
 
+def test_rating_that_is_infinite_in_single_precision():
+    with pytest.raises(ValueError, match=r"row 1: rating must be a finite number that single precision .* got 1e\+308"):
+        checked_scale(None, table([1, 1e308]))
+
+
 def test_rating_that_is_no_number_without_a_scale():
-    with pytest.raises(ValueError, match="row 0: rating must be a finite number, got nan"):
+    with pytest.raises(ValueError, match="row 0: rating must be a finite number that .*, got nan"):
         checked_scale(None, table([np.nan, 1]))
 
 
-@pytest.mark.parametrize("scale", [(5, 1, 3), (1, 5, 5), (1, 5, 0), (1, 5), (1, 5, np.nan), (1, np.inf, 3)])
+@pytest.mark.parametrize("scale", [(5, 1, 3), (1, 5, 5), (1, 5, 0), (1, 5), (1, 5, np.nan), (1, np.inf, 3),
+                                   (0, 1e308, 3)])
 def test_scale_that_makes_no_sense(scale):
     with pytest.raises(ValueError, match="`rating_scale` must be"):
         checked_scale(scale, table([3]))
+
+
+@pytest.mark.parametrize(("rating", "what", "option"), [
+    ([1, 1, 1], "all of the 3 ratings are liked", "positive_from"),
+    ([5] * 99 + [1], "nearly all of the 100 ratings", "positive_from"),
+    ([1] * 99 + [5000], "nearly none of the 100 ratings are liked", "rating_scale"),
+])
+def test_nothing_to_learn_is_said(rating, what, option):
+    frame = pd.DataFrame({"user": 1, "item": range(len(rating)), "rating": rating})
+    with pytest.warns(UserWarning, match=f"{what}.*{option}"):
+        from_frames(frame)
+
+
+def test_positive_from_helps_clicks(write):
+    clicks = "user_id:token\titem_id:token\n1\t1\n1\t2\n2\t3\n2\t4\n"
+    with pytest.warns(UserWarning, match="all of the 4 ratings are liked"):
+        from_recbole(write({"a.inter": clicks}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = from_recbole(write({"a.inter": clicks}), positive_from=1, seed=3)
+    assert data["user", "rates", "item"].rating.sum() == 4
+    assert data["user", "rates", "item"].rating.numel() == 8

@@ -108,3 +108,35 @@ def test_several_sets_in_a_folder(write):
     with pytest.raises(ValueError, match="which of other, toy"):
         from_recbole(folder)
     assert from_recbole(folder, "other")["item"].num_nodes == 3
+
+
+def test_interactions_in_parts(write):
+    header, *rows = FILES["toy.inter"].splitlines(keepends=True)
+    others = {name: text for name, text in FILES.items() if name != "toy.inter"}
+    parts = {f"toy.part{number}.inter": header + row for number, row in zip((1, 2, 10), rows, strict=True)}
+    folder = write({**others, **parts})
+    whole = from_recbole(folder)
+    assert whole["user", "rates", "item"].edge_index.tolist() == [[1, 0], [0, 1]]
+    assert whole["item", "film_genre", "entity"].edge_index.tolist() == [[0, 1], [0, 0]]
+    assert len(whole.provenance["files"]) == 6
+    one = from_recbole(folder, "toy.part10", rating_scale=(1, 5, 3))
+    assert one["user", "rates", "item"].edge_index.tolist() == [[0], [1]]
+    assert one["item"].entity_id == ["m.1", "m.3"]
+    write({"toy.part10.inter": header + "9\t2\tx\t3\n"})
+    with pytest.raises(ValueError, match=r"toy\.part10\.inter, line 2: rating must be a number"):
+        from_recbole(folder)
+    write({"toy.part10.inter": "user_id:token\titem_id:token\n9\t2\n"})
+    with pytest.raises(ValueError, match=r"toy\.part10\.inter, line 1: expected the fields of toy\.part1\.inter"):
+        from_recbole(folder)
+
+
+def test_a_tilde_is_the_home_folder(write, monkeypatch):
+    monkeypatch.setenv("HOME", str(write(FILES).parent))
+    assert from_recbole(f"~/{write({}).name}")["item"].num_nodes == 2
+
+
+def test_advice_that_would_not_help_is_not_given(write):
+    links = "item_id:token\tentity_id:token\n7\tm.1\n8\tm.3\n"
+    with pytest.raises(ValueError, match=r"toy\.link, line 2: .* as no link can stand; do links") as refused:
+        from_recbole(write({**FILES, "toy.link": links}))
+    assert "drop" not in str(refused.value)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kgrl.datasets.table import Table, line_number, read_delimited
+from kgrl.datasets.table import Table, line_number, read_delimited, stacked
 
 RATING = {"user": "id", "item": "id", "rating": "float"}
 
@@ -23,6 +23,30 @@ def test_ids_written_in_another_way_stay_apart(write, column, other):
     text = f"{other}\t1\t1\n7\t1\t1\n" if column == "user" else f"1\t{other}\t1\n1\t7\t1\n"
     frame = read_delimited(write({"r.txt": text}) / "r.txt", RATING).frame
     assert frame[column].tolist() == [other, "7"]
+
+
+@pytest.mark.parametrize("other", ["07", "00", "+7", "7 ", "\v7", "9" * 19, "\u0667"])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_whole_numbers_are_plainly_written(write, other, quote):
+    path = write({"r.csv": f"7,1\n{quote}{other}{quote},1\n"}) / "r.csv"
+    with pytest.raises(ValueError, match=r"r\.csv, line 2: user must be a whole number, plainly written, got"):
+        read_delimited(path, {"user": "int", "rating": "float"}, ",", quoted=bool(quote))
+
+
+def test_digits_of_other_scripts_are_text(write):
+    frame = read_delimited(write({"r.txt": "3\t1\t1\n\u0663\t1\t1\n"}) / "r.txt", RATING).frame
+    assert frame["user"].tolist() == ["3", "\u0663"]
+
+
+def test_bytes_that_fit_nothing_stay_apart(write):
+    (write({}) / "r.txt").write_bytes(b"caf\xe9\t1\t1\ncaf\xe8\t1\t2\n")
+    assert read_delimited(write({}) / "r.txt", RATING).frame["user"].nunique() == 2
+
+
+def test_a_header_that_is_none(write):
+    path = write({"r.csv": "7,1\n8,2\n"}) / "r.csv"
+    with pytest.raises(ValueError, match=r"r\.csv, line 1: expected a header, as in 'user,rating', got '7,1'"):
+        read_delimited(path, {"user": "int", "rating": "float"}, ",", header=True)
 
 
 def test_negative_numbers_are_numbers(write):
@@ -46,7 +70,7 @@ def test_what_fits_nothing_is_kept_or_replaced(write):
     folder = write({})
     (folder / "r.txt").write_bytes(b'"a"\t1\t1\ncaf\xe9\t"\t2\n')
     frame = read_delimited(folder / "r.txt", RATING).frame
-    assert frame["user"].tolist() == ['"a"', "caf\ufffd"]
+    assert frame["user"].tolist() == ['"a"', "caf\\xe9"]
     assert frame["item"].tolist() == ["1", '"']
 
 
@@ -119,6 +143,20 @@ def test_complaint_counts_the_rows_of_a_frame_of_any_index():
     table = Table.of(pd.DataFrame({"item": [1, 2]}, index=["a", "b"]), "links", ["item"])
     with pytest.raises(ValueError, match="`links`, row 1: item must be small, got 2"):
         table.complain(table.frame["item"] > 1, "item", "small")
+
+
+def test_a_damaged_header_is_named(write):
+    path = write({"f.csv": "id,title,more\n1,A\n"}) / "f.csv"
+    with pytest.raises(ValueError, match=r"f\.csv, line 1: expected 2 fields"):
+        read_delimited(path, {"item": "id", "title": "text"}, ",", header=True)
+
+
+def test_stacked_tables_know_their_rows(write):
+    folder = write({"a.txt": "1\t1\t1\n", "b.txt": "x\t1\t1\n2\t1\t9\n"})
+    both = stacked([read_delimited(folder / name, RATING) for name in ("a.txt", "b.txt")])
+    assert both.frame["user"].tolist() == ["1", "x", "2"]
+    with pytest.raises(ValueError, match=r"b\.txt, line 2: rating must be small, got 9"):
+        both.complain(both.frame["rating"] > 5, "rating", "small")
 
 
 def test_line_number_counts_filled_lines(write):

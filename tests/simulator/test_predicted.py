@@ -124,6 +124,31 @@ def test_reported_error_is_that_of_a_fit_without_the_held_out() -> None:
     assert torch.equal(unreported.rows(everyone), world.rows(everyone))  # reporting changes nothing
 
 
+def with_ratings(rating: torch.Tensor) -> HeteroData:
+    """``[U, N]``, everybody rated everything, on the scale 0 to 1."""
+    data = HeteroData()
+    data["user"].num_nodes, data["item"].num_nodes = rating.shape
+    data["user", "rates", "item"].edge_index = torch.cartesian_prod(*map(torch.arange, rating.shape)).T.contiguous()
+    data["user", "rates", "item"].rating = rating.flatten().float()
+    data.rating_scale = (0.0, 1.0, 0.5)
+    return data
+
+
+@pytest.mark.parametrize(("rating", "what"), [
+    (torch.ones(30, 40), "users like nearly every item"),
+    (torch.zeros(30, 40), "users like no item at all"),
+    ((torch.arange(40) % 2).expand(30, 40), "taste share of this world is 0"),
+])
+def test_a_world_with_nothing_to_learn_is_named(rating: torch.Tensor, what: str) -> None:
+    with pytest.warns(UserWarning, match=what):
+        PredictedFeedback.fit(with_ratings(rating), preset="kgqr", holdout=0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_world_of_tastes_is_not() -> None:
+    PredictedFeedback.fit(planted(), preset="kgqr", holdout=0)
+
+
 def test_same_seed_same_world_and_no_trace() -> None:
     data = planted()
     before = torch.random.get_rng_state()

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import warnings
+
+import pandas as pd
+import pytest
+
+from kgrl.datasets.columns import looks_like
+from kgrl.datasets.frames import from_frames
+from kgrl.datasets.recbole import from_recbole
+
+STARS = pd.DataFrame({"userId": [1, 1, 2], "movieId": [10, 20, 10], "stars": [5, 1, 1], "timestamp": [9, 8, 7]})
+NAMES = {"user": "userId", "item": "movieId", "rating": "stars", "time": "timestamp"}
+INTER = "user_id:token\titem_id:token\tlabel:float\n1\t1\t1\n1\t2\t0\n2\t1\t0\n"
+
+
+@pytest.mark.parametrize(("name", "what"), [
+    ("userId", "user"), ("user_id", "user"), ("stars", "rating"), ("review_score", "rating"), ("playCount", "rating"),
+    ("label", "rating"), ("unixReviewTime", "time"), ("created_at", "time"), ("movie_title", "title"), ("genre", None),
+    ("id", None), (7, None),
+])
+def test_what_a_name_tells(name, what):
+    assert looks_like(name) == what
+
+
+def test_names_of_ones_own():
+    data = from_frames(STARS, columns=NAMES)
+    rates = data["user", "rates", "item"]
+    assert (rates.rating.tolist(), rates.time.tolist()) == ([5, 1, 1], [9, 8, 7])
+    assert data["item"].raw_id.tolist() == [10, 20]
+
+
+def test_a_rating_of_another_name_is_no_interaction():
+    ratings = STARS.rename(columns={"userId": "user", "movieId": "item", "timestamp": "time"})
+    with pytest.raises(ValueError, match="`ratings` has no column for 'rating', but 'stars'.*columns={'rating': 'st"):
+        from_frames(ratings)
+    data = from_frames(ratings, columns={"rating": None})
+    assert data["user", "rates", "item"].rating.tolist() == [1, 1, 1]
+    assert from_frames(ratings.assign(rating=[1, 2, 3]))["user", "rates", "item"].rating.tolist() == [1, 2, 3]
+
+
+def test_a_time_and_a_title_of_another_name_are_named():
+    ratings = STARS.rename(columns={"userId": "user", "movieId": "item", "stars": "rating"})
+    with pytest.warns(UserWarning, match="`ratings` has no column for 'time', but 'timestamp', which is not read"):
+        from_frames(ratings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        from_frames(ratings, columns={"time": None})
+    items = pd.DataFrame({"item": [10, 20], "film_name": ["One", "Two"]})
+    with pytest.warns(UserWarning, match="`items` has no column for 'title', but 'film_name'"):
+        from_frames(ratings, items=items)
+    data = from_frames(ratings, items=items, columns={"title": "film_name", "time": "timestamp"})
+    assert data["item"].title == ["One", "Two"]
+
+
+def test_two_columns_may_change_places():
+    swapped = pd.DataFrame({"user": [10, 20], "item": [1, 1], "rating": [1, 2]})
+    data = from_frames(swapped, columns={"user": "item", "item": "user"})
+    assert (data["user"].raw_id.tolist(), data["item"].raw_id.tolist()) == ([1], [10, 20])
+
+
+@pytest.mark.parametrize(("columns", "what"), [
+    ({"rating": "starz"}, r"`columns\['rating'\]` must be one of the columns userId, movieId, stars, timestamp, got"),
+    ({"stars": "rating"}, "`columns` must be names among user, item, rating"),
+    ({}, r"missing: user, item; pass columns={'user': 'userId', 'item': 'movieId'}"),
+])
+def test_wrong_names_are_named(columns, what):
+    with pytest.raises(ValueError, match=what):
+        from_frames(STARS, columns=columns)
+
+
+def test_a_column_twice_and_no_frame():
+    with pytest.raises(ValueError, match="`ratings` must be a frame of distinct columns, got .*rating' twice"):
+        from_frames(pd.DataFrame([[1, 1, 1, 5]], columns=["user", "item", "rating", "rating"]))
+    with pytest.raises(TypeError, match="`ratings` must be a pandas DataFrame, got 'dict'"):
+        from_frames({"user": [1], "item": [1]})
+
+
+def test_recboles_label_is_no_interaction(write):
+    folder = write({"a.inter": INTER})
+    with pytest.raises(ValueError, match=r"a\.inter has no column for 'rating', but 'label'"):
+        from_recbole(folder)
+    data = from_recbole(folder, columns={"rating": "label"})
+    assert data["user", "rates", "item"].rating.tolist() == [1, 0, 0]
+    assert from_recbole(folder, columns={"rating": None})["user", "rates", "item"].rating.tolist() == [1, 1, 1]
+    with pytest.raises(ValueError, match=r"`columns\['rating'\]` must be one of the columns user_id, item_id, label"):
+        from_recbole(folder, columns={"rating": "lable"})
