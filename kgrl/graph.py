@@ -62,8 +62,9 @@ def knowledge_graph(
 
     Returns:
         ``Data`` with ``edge_index [2, M']`` head → tail, ``edge_type [M']``, ``num_nodes`` E, ``num_items`` N,
-        ``num_relations`` R (forward ones), ``relation_names`` (R of them), ``inverse``, the number of forward
-        triples that were dropped: ``num_duplicates``, ``num_self_loops``; and ``item_id``, ``entity_id`` where known.
+        ``num_relations`` R (forward ones), ``relation_names`` (R of them), ``inverse``,
+        ``num_entities`` (E, as it was made), the number of forward triples that were dropped:
+        ``num_duplicates``, ``num_self_loops``; and ``item_id``, ``entity_id`` where known.
 
     Raises:
         TypeError: ``data`` is none of the above.
@@ -93,6 +94,19 @@ def checked_graph(kg: Data) -> Data:
         raise ValueError(expected("kg", "a graph that `kgrl.graph.knowledge_graph` made",
                                   kg if isinstance(kg, Data) else type(kg).__name__, "knowledge_graph(data), or "
                                   "knowledge_graph(data, num_items=N) where the data does not say N, makes one"))
+    return _whole(kg)
+
+
+def _whole(kg: Data) -> Data:
+    """``kg``, if its counts are still those of its nodes: ``kg.subgraph`` renumbers nodes and leaves counts alone.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if "num_entities" in kg and int(kg.num_entities) != kg.num_nodes:
+        raise ValueError(expected("kg", f"a graph of all its {int(kg.num_entities):,} nodes", kg.num_nodes,
+                                  "nodes were taken out (kg.subgraph), so `num_items` no longer tells the items; "
+                                  "knowledge_graph(kg.edge_index, edge_type=…, num_items=…) makes a graph of the rest"))
     return kg
 
 
@@ -166,6 +180,7 @@ def _assemble(
     return Data(
         edge_index=kept, edge_type=types, num_nodes=num_nodes, num_items=num_items, num_relations=len(relation_names),
         relation_names=list(relation_names), inverse=inverse, num_duplicates=num_duplicates,
+        num_entities=num_nodes,
         num_self_loops=int(loops.sum()), **_checked_raw_ids(item_id, entity_id, num_items, num_nodes),
     )
 
@@ -247,7 +262,7 @@ def _plain_parts(
     """What ``_assemble`` needs, out of a hand-made ``Data`` or bare tensors; arguments go before attributes."""
     edge_index: Any = data
     if isinstance(data, Data):
-        stored = data.to_dict()
+        stored = _whole(data).to_dict() if num_items is None else data.to_dict()
         edge_index = stored.get("edge_index")
         edge_type = stored.get("edge_type") if edge_type is None else edge_type
         num_items = stored.get("num_items") if num_items is None else num_items

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Data, HeteroData
 
-from kgrl.graph import distinct_pairs, forward_triples, kg_digest, knowledge_graph, shuffled, without_edges
+from kgrl.graph import (
+    checked_graph,
+    distinct_pairs,
+    forward_triples,
+    kg_digest,
+    knowledge_graph,
+    shuffled,
+    without_edges,
+)
 
 
 def hetero() -> HeteroData:
@@ -235,3 +243,11 @@ def test_raw_ids_that_are_none(ids, message: str) -> None:
         knowledge_graph(torch.tensor([[0, 1], [2, 2]]), num_items=2, **ids)
     with pytest.raises(ValueError, match="belongs to bare tensors"):
         knowledge_graph(hetero(), **ids)
+
+
+def test_counts_that_went_stale_are_refused() -> None:
+    part = knowledge_graph(hetero()).subgraph(torch.tensor([0, 3, 4]))
+    for check in (checked_graph, knowledge_graph):
+        with pytest.raises(ValueError, match="a graph of all its 5 nodes"):
+            check(part)
+    assert knowledge_graph(part, num_items=1, num_nodes=3).num_items == 1
