@@ -259,8 +259,8 @@ class TPGR(Versioned):
             raise ValueError(expected("sessions", "of steps that the agent decided", "none, by their `log_prob`",
                                       "roll out with explore=True; an opening item of the simulator is not its own"))
         generator = given_or_new(generator, self.device, self.options["seed"] + self.version)
-        choices = (self.options[name] for name in ("gamma", "baseline", "standardise"))
-        advantages = returns(sessions, *choices, counted=decided)
+        gamma, baseline, standardise = (self.options[name] for name in ("gamma", "baseline", "standardise"))
+        advantages = returns(sessions, gamma, baseline, standardise, decided)
         total, steps = torch.zeros(2, device=self.device), 0
         kept = self._trail.take(sessions, self.version)
         for _ in range(self.options["epochs"]):
