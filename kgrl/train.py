@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -98,7 +98,7 @@ def fit(
     if one_of("keep", keep, ("last", "best")) == "best" and eval_users is None:
         raise ValueError(expected("eval_users", "given for keep='best'", None, "the best is that of an evaluation"))
     one_of("precision", precision, PRECISIONS)
-    fabric = Fabric(accelerator=simulator.device.type, devices=1, precision=precision, loggers=loggers)
+    fabric = Fabric(accelerator=simulator.device.type, devices=1, precision=cast(Any, precision), loggers=loggers)
     run = Run(generator_for(simulator.device, seed))
     folder = None if checkpoint is None else Path(checkpoint)
     identity = _identity(agent, simulator, users, eval_users, evaluate_every, sessions, precision,

@@ -116,9 +116,9 @@ class TPGR(Versioned):
     ) -> None:
         super().__init__()
         chosen = CHOICES[one_of("preset", preset, PRESETS)]
-        baseline, standardise, entropy = (
-            chosen[name] if given is None else given
-            for name, given in (("baseline", baseline), ("standardise", standardise), ("entropy", entropy)))
+        baseline = chosen["baseline"] if baseline is None else baseline
+        standardise = chosen["standardise"] if standardise is None else standardise
+        entropy = chosen["entropy"] if entropy is None else entropy
         start, count = checked_tastes(tastes, taste_channels, int(data["item"].num_nodes), preset)
         self.options: dict[str, Any] = {
             "state": one_of("state", state, STATES), "preset": preset,
@@ -259,7 +259,8 @@ class TPGR(Versioned):
             raise ValueError(expected("sessions", "of steps that the agent decided", "none, by their `log_prob`",
                                       "roll out with explore=True; an opening item of the simulator is not its own"))
         generator = given_or_new(generator, self.device, self.options["seed"] + self.version)
-        advantages = returns(sessions, *(self.options[name] for name in ("gamma", "baseline", "standardise")), decided)
+        gamma, baseline, standardise = (self.options[name] for name in ("gamma", "baseline", "standardise"))
+        advantages = returns(sessions, gamma, baseline, standardise, decided)
         total, steps = torch.zeros(2, device=self.device), 0
         kept = self._trail.take(sessions, self.version)
         for _ in range(self.options["epochs"]):
