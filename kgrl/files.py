@@ -45,6 +45,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             if error.filename is None and error.errno is not None:  # a failed write does not know its file
                 error.filename = str(path)
             raise
+        temporary.take_mode()
         os.replace(temporary.path, path)
         _sync_folder(path.parent)
 
@@ -70,8 +71,8 @@ def save_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], me
     # safetensors refuses tensors that share storage, and wants them contiguous and on the CPU
     plain = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     content = sealed_tensors(plain, {key: json.dumps(value) for key, value in metadata.items()})
-    with whole_file(path) as temporary:
-        temporary.write_bytes(content)
+    with whole_file(path) as temporary, open(temporary, "wb") as handle:
+        handle.writelines(content)
 
 
 class Named(dict[str, T]):

@@ -41,14 +41,14 @@ def unseal(content: bytes) -> bytes:
     return inner
 
 
-def sealed_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """A safetensors file with a digest of all the rest in its metadata; the same bytes for the same content.
+def sealed_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple[bytes, memoryview]:
+    """The two parts of a safetensors file with a digest of all else in its metadata: of one content always the same.
 
     safetensors alone writes metadata in an order that changes from process to process.
     """
     header, data = _parts(save(dict(tensors), dict(metadata)))
     header["__metadata__"][SEAL] = _digest(header, data)
-    return _packed(header) + data
+    return _packed(header), data
 
 
 def unsealed_tensors(content: bytes) -> tuple[dict[str, Tensor], dict[str, str], bool]:

@@ -20,8 +20,9 @@ BINARY = getattr(os, "O_BINARY", 0)
 class Temporary:
     """A new file beside ``target``, which is there and locked while its block runs, and gone afterwards.
 
-    Its name cannot be foreseen, and whatever has it already, a symbolic link too, is not opened. It may be read by whom
-    ``target`` may be read by. The lock, which dies with its process, tells it from what a killed one left.
+    Its name cannot be foreseen, and whatever has it already, a symbolic link too, is not opened. Where ``target`` is
+    there, nobody else may read it before it has that one's mode. The lock, which dies with its process, tells it from
+    what a killed one left.
 
     Args:
         target: what it is to replace.
@@ -39,7 +40,7 @@ class Temporary:
         while True:
             self.path = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | BINARY
-            self._handle = os.open(self.path, flags, 0o666 if self.mode is None else self.mode & 0o600)
+            self._handle = os.open(self.path, flags, 0o666 if self.mode is None else 0o600)
             os.utime(self.path, (0, 0))
             if sys.platform == "win32":
                 os.close(self._handle)  # Windows does not rename what is open
@@ -48,8 +49,11 @@ class Temporary:
             if self.path.exists():  # or another process took it for a dead one's before it was locked
                 break
             os.close(self._handle)
+
+    def take_mode(self) -> None:
+        """Gives it the mode of what it is to replace, under which its owner himself may not write."""
         if self.mode is not None:
-            os.fchmod(self._handle, self.mode)
+            os.chmod(self.path, self.mode)
 
     @property
     def untouched(self) -> bool:

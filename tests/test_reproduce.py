@@ -79,7 +79,8 @@ def test_tune_run_render(script, tmp_path, monkeypatch):
     monkeypatch.setitem(TABLES, "tpgr-table2", replace(TABLES["tpgr-table2"], rows=rows))
     assert script(*render).count("### TPGR Table 2: overall performance; synthetic") == 2
 
-    cell.write_text(cell.read_text().replace('"shrinkage": ', '"shrinkage": 7'))
+    fields = json.loads(cell.read_text().replace('"shrinkage": ', '"shrinkage": 7'))
+    cell.write_text(json.dumps(fields | {"sha256": None}))
     with pytest.raises(ValueError, match=r"popularity-shrunken/seed-1\.json is of another run"):
         script(*render, "tpgr-table2")
 
