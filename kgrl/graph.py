@@ -16,6 +16,9 @@ from kgrl.options import at_least, did_you_mean, expected
 from kgrl.raw_ids import RawIds, checked_ids, joined, missing_ids
 from kgrl.seeding import generator_for
 
+REVERSE = "rev_"
+"""How PyG's ``ToUndirected`` begins the name of a reversed relation."""
+
 
 def knowledge_graph(
     data: HeteroData | Data | Tensor,
@@ -46,7 +49,8 @@ def knowledge_graph(
         data: one of
 
             - a ``HeteroData`` with node types ``item`` and ``entity`` and one edge type ``(src, relation, dst)`` a
-              relation; edge types with a ``user`` at an end are left out;
+              relation; edge types with a ``user`` at an end are left out, as are the reverse ones (``rev_…``) that
+              ``torch_geometric.transforms.ToUndirected`` adds: ``inverse`` does that here;
             - a ``Data`` with ``edge_index`` and, as attributes or as the arguments below, ``num_items`` and perhaps
               ``edge_type``, ``num_nodes``, ``relation_names``, ``item_id`` and ``entity_id``; a graph that came from
               here is taken by its forward triples;
@@ -228,6 +232,8 @@ def _hetero_parts(data: HeteroData) -> dict[str, Any]:
         kind = (source, relation, target)
         if source not in sizes or target not in sizes:
             raise ValueError(expected(f"edge type {kind}", "between 'item' and 'entity'", kind))
+        if relation not in ids and relation.removeprefix(REVERSE) in ids:
+            continue
         if relation not in ids:
             hint = did_you_mean(relation, names)
             raise ValueError(expected(f"the relation of edge type {kind}", "in data.relation_names", relation, hint))

@@ -19,6 +19,7 @@ from kgrl.datasets.negatives import with_sampled_negatives
 from kgrl.datasets.ratings import BINARY, Ratings, Scale, checked_scale, rating_column, warn_if_nothing_to_learn
 from kgrl.datasets.relations import relation_keys, typed_edges
 from kgrl.datasets.table import Table
+from kgrl.datasets.texts import with_texts
 from kgrl.options import at_least, one_of
 
 
@@ -93,7 +94,7 @@ def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
     with warnings.catch_warnings():  # without a KG no edge type refers to the entities, of which there are none
         warnings.filterwarnings("ignore", "The node types .* are isolated", UserWarning)
         data.validate()
-    return data
+    return with_texts(data)
 
 
 def _check_columns(raw: Raw) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch_geometric.data import HeteroData, InMemoryDataset
 
 from kgrl.datasets.audit import audit_links
+from kgrl.datasets.texts import with_texts, without_texts
 from kgrl.files import digest, whole_file
 from kgrl.sealed import Damaged, seal, unseal
 
@@ -94,7 +95,7 @@ class KGRecDataset(InMemoryDataset):
         if self.pre_transform is not None:
             data = self.pre_transform(data)
         content = io.BytesIO()
-        torch.save(data.to_dict(), content)
+        torch.save(without_texts(data), content)
         with whole_file(self.processed_paths[0]) as temporary:
             temporary.write_bytes(seal(content.getvalue()))
 
@@ -126,7 +127,7 @@ def _read(path: Path) -> HeteroData:
     hint = "delete it, and it is made anew; where that does not help, `pre_transform` makes what is no plain value"
     try:
         plain = torch.load(io.BytesIO(unseal(path.read_bytes())), map_location="cpu", weights_only=True)
-        return HeteroData.from_dict(plain)
+        return with_texts(HeteroData.from_dict(plain))
     except Damaged as error:
         raise ValueError(f"{path} {error}; {hint}") from error
     except Exception as error:  # whatever PyTorch and PyG make of a foreign content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +16,9 @@ EdgeType = tuple[str, str, str]
 def relation_keys(names: Sequence[object], where: str = "triples") -> list[str]:
     """Relation names as PyG can use them in module keys: letters, digits and single underscores.
 
-    ``film.film.directed_by`` becomes ``film_film_directed_by``; the number 3 becomes ``relation_3``.
+    ``film.film.directed_by`` becomes ``film_film_directed_by``; the number 3 becomes ``relation_3``. Letters are
+    ASCII's, without which ``torch_geometric.nn.to_hetero`` fails: ``réalisé`` becomes ``realise``, and a letter that is
+    no such letter with an accent its number, as ``u5bfc``.
 
     Args:
         names: as they are in the data.
@@ -26,7 +29,7 @@ def relation_keys(names: Sequence[object], where: str = "triples") -> list[str]:
     """
     known: dict[str, object] = {}
     for name in names:
-        key = re.sub(r"[\W_]+", "_", str(name)).strip("_")
+        key = re.sub(r"[\W_]+", "_", _ascii(str(name))).strip("_")
         key = f"relation_{key}" if key.isdecimal() else key
         if not key:
             raise ValueError(f"{where}: a relation's name must have a letter or digit, got {name!r}")
@@ -35,6 +38,12 @@ def relation_keys(names: Sequence[object], where: str = "triples") -> list[str]:
                              f"{name!r}, both {key!r}; rename one")
         known[key] = name
     return list(known)
+
+
+def _ascii(name: str) -> str:
+    """Without accents; other letters and digits past ASCII by their number."""
+    plain = "".join(each for each in unicodedata.normalize("NFKD", name) if not unicodedata.combining(each))
+    return "".join(f"_u{ord(each):x}_" if not each.isascii() and each.isalnum() else each for each in plain)
 
 
 def typed_edges(
