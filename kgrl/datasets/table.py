@@ -224,22 +224,17 @@ def _numbers_or_text(ids: pd.Categorical) -> np.ndarray | pd.Categorical:
 def _plainly_numbered(path: Path, separator: str) -> bool:
     """Whether no field can be a whole number in disguise: 07, +7 and "7 " would become the same id as 7."""
     signs = [sign for sign in (b" ", b"+", b"-", b"\t", b"\v", b"\f") if sign != separator.encode()]
-    start = separator[0].encode()
     with open(path, "rb") as handle:
         tail = b"\n"
         while block := handle.read(BLOCK):
             text = tail + block
             if any(sign in text for sign in signs):
                 return False
-            tail = text[-2:]
-            # ratings such as 0.5 are plain; in most files nothing else begins with a 0
-            others = text.replace(start + b"0.", b"")
-            if start + b"0" not in others and b"\n0" not in others:
-                continue
             code = np.frombuffer(text, np.uint8)
             first = (code[:-2] == ord(separator[0])) | (code[:-2] == ord("\n"))
             if (first & (code[1:-1] == ord("0")) & (code[2:] - np.uint8(ord("0")) < 10)).any():
                 return False
+            tail = text[-2:]
     return True
 
 
