@@ -98,7 +98,8 @@ def from_frames(
         listed = tables["items"]
         tables["items"] = replace(listed, frame=listed.frame.drop(columns="raw_id", errors="ignore"))
         warn_of_unread_attributes(tables["items"])
-    raw = Raw(**tables)
+    raw = Raw(tables["ratings"], tables.get("triples"), tables.get("links"), tables.get("items"),
+              entities=tables.get("entities"))
     data = assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed), name)
     if raw.triples is not None and raw.links is None:
         warn_of_numbers_taken_for_items(raw.triples, raw.ratings, raw.items)

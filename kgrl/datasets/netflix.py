@@ -88,7 +88,8 @@ def _read_part(paths: Sequence[Path]) -> pd.DataFrame:
     numbers = re.sub(rb"(?m)^(\d+):\r?$", rb"-\1,0,0", text.replace(b"-", b""))
     try:
         rows = pd.read_csv(BytesIO(numbers), names=["user", "rating", "day"], dtype=np.int64, index_col=False)
-        if not len(rows) or rows.abs().to_numpy().max() > LARGEST or b"\n0" in text or text.startswith(b"0"):
+        largest = max(rows.max().max(), -rows.min().min()) if len(rows) else LARGEST + 1
+        if largest > LARGEST or b"\n0" in text or text.startswith(b"0"):
             raise ValueError("a number is missing, too large or not plainly written")
         rows = rows.astype(np.int32)  # what pandas reads as such wraps without a word
     except (ValueError, OverflowError) as error:
