@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 T = TypeVar("T")
-LARGEST = 2**63 - 1
-
+WIDEST = 2**63 - 1
+"""The largest whole number of 64 bits."""
 LARGEST = torch.finfo(torch.float).max
 """Networks and worlds compute in single precision: a larger number is infinite there."""
 
@@ -67,8 +67,8 @@ def at_least(name: str, value: int, low: int) -> int:
     value = _whole(name, value)
     if value < low:
         raise ValueError(expected(name, f"at least {low}", value))
-    if value > LARGEST:
-        raise ValueError(expected(name, f"at most {LARGEST}, the largest number of 64 bits", value))
+    if value > WIDEST:
+        raise ValueError(expected(name, f"at most {WIDEST}, the largest number of 64 bits", value))
     return int(value)
 
 
@@ -80,7 +80,7 @@ def a_seed(name: str, value: int) -> int:
         ValueError: it is too large.
     """
     value = _whole(name, value)
-    if not -LARGEST <= int(value) <= 2 * LARGEST:
+    if not -WIDEST <= int(value) <= 2 * WIDEST:
         raise ValueError(expected(name, "a whole number of 64 bits", value))
     return int(value)
 
@@ -95,7 +95,7 @@ def between(name: str, value: Any, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(expected(name, "a number", value))
     if not math.isfinite(value) or not low <= float(value) <= min(high, LARGEST):
-        hint = f"what is above {LARGEST:.1e} is infinite in single precision" if high > LARGEST < value else ""
+        hint = f"what is above {LARGEST:.1e} is infinite in single precision" if high > LARGEST < float(value) else ""
         raise ValueError(expected(name, f"a finite number in [{low}, {high}]", value, hint))
     return float(value)
 
@@ -150,14 +150,19 @@ def a_tensor(name: str, value: Any) -> Tensor:
     return value
 
 
-def ids(name: str, values: Any) -> Tensor:
+def ids(name: str, values: Any, count: int | None = None) -> Tensor:
     """``values`` as a LongTensor ``[M]`` of ids: a tensor, a list, an array, a pandas Series, or a mask of them.
 
     A tensor of ids comes back as it is; of a mask, a bool for each, the places that are marked.
 
+    Args:
+        name: what they are called in an error.
+        values: the ids.
+        count: of what they are ids; where it is given there must be at least one id, and none out of range.
+
     Raises:
         TypeError: it is nothing of the kind.
-        ValueError: they are no whole numbers, or not in one row.
+        ValueError: they are no whole numbers, not in one row, none, out of range, or a mask of another length.
     """
     what = "a LongTensor [M], or a list, an array or a mask, of ids"
     if not isinstance(values, Tensor):
@@ -170,7 +175,16 @@ def ids(name: str, values: Any) -> Tensor:
             raise TypeError(expected(name, what, type(values).__name__)) from error
     if values.dim() != 1 or values.is_floating_point() or values.is_complex():
         raise ValueError(expected(name, what, f"{values.dtype} {list(values.shape)}"))
-    return values.nonzero().view(-1) if values.dtype == torch.bool else values.long()
+    if values.dtype == torch.bool and count is not None and len(values) != count:
+        raise ValueError(expected(name, f"a mask of {count}", len(values)))
+    found = values.nonzero().view(-1) if values.dtype == torch.bool else values.long()
+    if count is not None:
+        if not len(found):
+            raise ValueError(expected(name, "at least one id", "none"))
+        bad = (found < 0) | (found >= count)
+        if bad.any():
+            raise ValueError(expected(name, f"ids from 0 to {count - 1}", int(found[bad][0])))
+    return found
 
 
 def a_table(name: str, values: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from kgrl.checkpoint import Run
 from kgrl.evaluate import METRICS, evaluate
 from kgrl.files import digest
 from kgrl.locks import alone_in_its
-from kgrl.options import a_tensor, at_least, expected, one_of
+from kgrl.options import at_least, expected, ids, one_of
 from kgrl.raw_ids import as_tensor
 from kgrl.rollout import rollout
 from kgrl.seeding import generator_for
@@ -92,8 +92,8 @@ def fit(
     at_least("sessions", sessions, 1)
     if at_least("pretrain_interactions", pretrain_interactions, 0) and not hasattr(agent, "pretrain"):
         raise ValueError(expected("pretrain_interactions", "0 for an agent without `pretrain`", pretrain_interactions))
-    a_tensor("users", users)
-    if not len(users) or (eval_users is not None and not len(a_tensor("eval_users", eval_users))):
+    users, eval_users = ids("users", users), None if eval_users is None else ids("eval_users", eval_users)
+    if not len(users) or (eval_users is not None and not len(eval_users)):
         raise ValueError(expected("users" if not len(users) else "eval_users", "at least one user id", []))
     if one_of("keep", keep, ("last", "best")) == "best" and eval_users is None:
         raise ValueError(expected("eval_users", "given for keep='best'", None, "the best is that of an evaluation"))

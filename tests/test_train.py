@@ -81,10 +81,18 @@ def test_an_agent_with_nothing_to_recommend_is_stopped(world):
     assert not nothing.learned
 
 
-@pytest.mark.parametrize("given", [{"users": [0, 1]}, {"eval_users": [0, 1]}])
-def test_users_are_a_tensor(world, given):
-    with pytest.raises(TypeError, match=f"`{next(iter(given))}` must be a tensor, got 'list'"):
+@pytest.mark.parametrize("given", [{"users": {0, 1}}, {"eval_users": "all"}])
+def test_users_are_ids(world, given):
+    with pytest.raises(TypeError, match=f"`{next(iter(given))}` must be a LongTensor .M., or a list"):
         fit(Notebook(), world, **{"users": torch.arange(20), "interactions": 6 * 40} | given)
+
+
+def test_users_may_be_a_list_or_a_mask(world):
+    mask = torch.zeros(world.feedback.num_users, dtype=torch.bool).index_fill(0, torch.arange(20), True)
+    curves = [fit(Notebook(), world, users, eval_users=[20, 21], interactions=120, evaluate_every=60, sessions=5)
+              for users in (torch.arange(20), list(range(20)), mask.numpy())]
+    rewards = [[point["reward"] for point in curve] for curve in curves]
+    assert rewards[0] == rewards[1] == rewards[2]
 
 
 def test_only_items_that_were_shown_count(world):

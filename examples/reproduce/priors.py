@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +68,10 @@ def models(
     setting: Setting, alone: Callable[..., TasteTerms], unrated: str, dim: int, **options: Any
 ) -> dict[str, TasteTerms]:
     """Terms of the items by the training users' ratings, alone and through the KG or one of its controls."""
-    made = partial(kg_tastes, data=setting.data, users=setting.train, dim=dim, unrated=unrated, **options)
-    through = {f"{name} KG": made(setting.kg_of(control))
+    def made(control: str) -> TasteTerms:
+        return kg_tastes(setting.kg_of(control), setting.data, setting.train, dim, unrated=unrated, **options)
+
+    through = {f"{name} KG": made(control)
                for name, control in (("with the", "real"), ("with a shuffled", "shuffled"), ("with no", "none"))}
     return {"ratings alone": alone(setting.data, setting.train, dim), **through}
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.datasets.years import UNKNOWN, release_years
-from kgrl.options import a_tensor, at_least, between, expected, one_of
+from kgrl.options import at_least, between, expected, ids, one_of
 from kgrl.seeding import generator_for
 
 
@@ -95,10 +95,7 @@ def popular_items(data: HeteroData, users: Tensor) -> Tensor:
         ValueError: no users, or ids out of range.
     """
     num_users, rates = data["user"].num_nodes, data["user", "rates", "item"]
-    if not a_tensor("users", users).numel():
-        raise ValueError(expected("users", "at least one user", users))
-    if users.min() < 0 or users.max() >= num_users:
-        raise ValueError(expected("users", f"ids from 0 to {num_users - 1}", [int(users.min()), int(users.max())]))
+    users = ids("users", users, num_users)
     counted = torch.zeros(num_users, dtype=torch.bool, device=users.device).index_fill_(0, users, True)
     user, item = rates.edge_index.to(users.device)
     liked = counted[user] & (rates.rating.to(users.device) > data.rating_scale[2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -69,9 +70,9 @@ def through_features(
     mean, loading, given = (part.cpu().double().numpy() for part in base)
     count = seen.cpu().numpy()
     alone = count == 0 if own else np.ones(len(count), bool)
-    options = {"own": own, "zeros": zeros, "popularity": popularity, "seed": seed}
-    expect, unknown = _drawn(features, mean[:, None], given, count, **options)
-    weight, unsure = _drawn(features, loading, given, count, **options)
+    drawn = partial(_drawn, features, own=own, zeros=zeros, popularity=popularity, seed=seed)
+    expect, unknown = drawn(mean[:, None], given, count)
+    weight, unsure = drawn(loading, given, count)
     rest = _noise_by_mean(base, count > 0, expect[:, 0], weight) if zeros else given[count > 0].mean()
     unsure = unknown + loading.shape[1] * unsure  # a user's taste has variance 1 in every direction
     made = expect[:, 0], weight, np.where(alone, rest + unsure, given)

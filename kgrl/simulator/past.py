@@ -7,11 +7,10 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 from torch_geometric.utils import lexsort
 
-from kgrl.options import a_tensor, at_least, expected
+from kgrl.options import a_tensor, at_least, expected, ids
 from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
 from kgrl.simulator.feedback import FeedbackModel
-from kgrl.simulator.ids import check_ids
 from kgrl.simulator.pool import Pool
 from kgrl.simulator.ratings import EDGES, normalised_ratings
 
@@ -66,7 +65,7 @@ class Past(nn.Module):
         """
         at_least("longest", longest, 1)
         ratings = normalised_ratings(data)
-        check_ids("items", items, ratings.num_items)
+        items = ids("items", items, ratings.num_items)
         device = ratings.users.device
         wanted = torch.zeros(ratings.num_items, dtype=torch.bool, device=device).index_fill_(0, items.to(device), True)
         kept = wanted[ratings.items].nonzero().view(-1)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from kgrl.options import expected
+from kgrl.options import expected, ids
 from kgrl.simulator.feedback import FeedbackModel
-from kgrl.simulator.ids import check_ids
 
 
 class Pool(nn.Module):
@@ -27,10 +26,10 @@ class Pool(nn.Module):
 
     def __init__(self, items: Tensor, feedback: FeedbackModel) -> None:
         super().__init__()
-        check_ids("items", items, feedback.num_items)
-        ids, times = items.unique(return_counts=True)
-        if len(ids) < len(items):
-            raise ValueError(expected("items", "each item once", f"item {int(ids[times > 1][0])} more than once",
+        items = ids("items", items, feedback.num_items)
+        distinct, times = items.unique(return_counts=True)
+        if len(distinct) < len(items):
+            raise ValueError(expected("items", "each item once", f"item {int(distinct[times > 1][0])} more than once",
                                       "of old and new items that overlap, take `unique()`"))
         self.register_buffer("items", items.clone())
         inside = torch.zeros(feedback.num_items, dtype=torch.bool, device=items.device).index_fill_(0, items, True)

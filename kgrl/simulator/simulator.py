@@ -7,13 +7,12 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from kgrl.options import LARGEST, at_least, between, expected
+from kgrl.options import LARGEST, at_least, between, expected, ids
 from kgrl.precision import full_precision
 from kgrl.sessions import UNDEFINED, Sessions
 from kgrl.simulator.bounds import Bounds, distinct_items, measure_bounds
 from kgrl.simulator.checks import check_feedback, check_items, check_sessions
 from kgrl.simulator.feedback import FeedbackModel
-from kgrl.simulator.ids import check_ids
 from kgrl.simulator.past import Past, checked_past
 from kgrl.simulator.pool import Pool
 
@@ -70,7 +69,7 @@ class Simulator(nn.Module):
         self.pool = None if items is None else Pool(items, feedback).to(device)
         self.past = None if past is None else checked_past(past, feedback, self.pool).to(device)
         if first is not None:
-            check_ids("first", first, feedback.num_items)
+            first = ids("first", first, feedback.num_items)
             first = first if self.pool is None else self.pool.ranked("first", first)
         # empty stands for None: a buffer follows `.to(device)`, and tells which device that is
         ranking = torch.empty(0, dtype=torch.long, device=device) if first is None else first.clone()
@@ -90,8 +89,7 @@ class Simulator(nn.Module):
         Raises:
             ValueError: no users, or an id the feedback model does not know.
         """
-        check_ids("users", users, self.feedback.num_users)
-        users = users.to(self.device)
+        users = ids("users", users, self.feedback.num_users).to(self.device)
         if self.past is None:
             return Sessions.empty(users, self.horizon)
         return self.past.begin(users, self.horizon, self.feedback.threshold)
@@ -196,10 +194,10 @@ class Simulator(nn.Module):
             popular: popularity ranking for the most liked list; default ``first``; with neither there is no such line.
             seed: of the random recommendations, and of ties.
         """
-        check_ids("users", users, self.feedback.num_users)
-        check_ids("train_users", train_users, self.feedback.num_users)
+        users = ids("users", users, self.feedback.num_users)
+        train_users = ids("train_users", train_users, self.feedback.num_users)
         if popular is not None:
-            check_ids("popular", popular, self.num_items)
+            popular = ids("popular", popular, self.num_items)
             popular = popular if self.pool is None else self.pool.ranked("popular", popular)
         return measure_bounds(self, users, train_users, self.first if popular is None else popular, seed)
 

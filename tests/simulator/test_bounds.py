@@ -144,7 +144,7 @@ def test_prints_a_table() -> None:
 def test_refuses_unknown_users() -> None:
     simulator = world_of(torch.eye(3), 0.0, 2)
     users = torch.arange(3)
-    with pytest.raises(ValueError, match="`train_users`.*non-empty"):
+    with pytest.raises(ValueError, match="`train_users` must be at least one id"):
         simulator.bounds(users, users[:0])
     with pytest.raises(ValueError, match="`users`.*got 3"):
         simulator.bounds(users + 1, users)

@@ -93,7 +93,7 @@ def test_the_put_off_check_knows_the_pool() -> None:
 
 
 @pytest.mark.parametrize(("items", "message"), [
-    ([], "`items` must be a non-empty"), ([0, ITEMS], f"ids from 0 to {ITEMS - 1}, got {ITEMS}"), ([-1], "got -1"),
+    ([], "`items` must be at least one id"), ([0, ITEMS], f"ids from 0 to {ITEMS - 1}, got {ITEMS}"), ([-1], "got -1"),
     ([3, 4, 3], "each item once, got 'item 3 more than once'"),
 ])
 def test_refuses_a_pool(items: list[int], message: str) -> None:

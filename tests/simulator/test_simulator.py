@@ -182,10 +182,10 @@ def test_short_ranking_and_seeded_opening() -> None:
 
 
 @pytest.mark.parametrize(("users", "message"), [
-    (torch.tensor([], dtype=torch.long), "non-empty"),
+    (torch.tensor([], dtype=torch.long), "at least one id"),
     (torch.tensor([0, USERS]), f"ids from 0 to {USERS - 1}.*got {USERS}"),
     (torch.tensor([-1]), "got -1"),
-    (torch.tensor([0.5]), "int64"),
+    (torch.tensor([0.5]), "a LongTensor"),
 ])
 def test_reset_refuses(users: Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -198,7 +198,7 @@ def test_reset_refuses(users: Tensor, message: str) -> None:
     ({"horizon": 0}, ValueError, "`horizon`.*at least 1"),
     ({"horizon": 1.5}, TypeError, "`horizon`.*whole"),
     ({"first": torch.tensor([0, ITEMS])}, ValueError, "`first`"),
-    ({"first": torch.tensor([], dtype=torch.long)}, ValueError, "`first`.*non-empty"),
+    ({"first": torch.tensor([], dtype=torch.long)}, ValueError, "`first` must be at least one id"),
 ])
 def test_constructor_refuses(options: dict, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
