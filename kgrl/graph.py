@@ -183,8 +183,7 @@ def _assemble(
         kept, types = _distinct(kept, torch.cat([types, types + len(relation_names)]))
     return Data(
         edge_index=kept, edge_type=types, num_nodes=num_nodes, num_items=num_items, num_relations=len(relation_names),
-        relation_names=list(relation_names), inverse=inverse, num_duplicates=num_duplicates,
-        num_entities=num_nodes,
+        relation_names=list(relation_names), inverse=inverse, num_entities=num_nodes, num_duplicates=num_duplicates,
         num_self_loops=int(loops.sum()), **_checked_raw_ids(item_id, entity_id, num_items, num_nodes),
     )
 
@@ -232,9 +231,9 @@ def _hetero_parts(data: HeteroData) -> dict[str, Any]:
         kind = (source, relation, target)
         if source not in sizes or target not in sizes:
             raise ValueError(expected(f"edge type {kind}", "between 'item' and 'entity'", kind))
-        if relation not in ids and relation.removeprefix(REVERSE) in ids:
-            continue
         if relation not in ids:
+            if relation.removeprefix(REVERSE) in ids:
+                continue
             hint = did_you_mean(relation, names)
             raise ValueError(expected(f"the relation of edge type {kind}", "in data.relation_names", relation, hint))
         edges = _checked_edges(data[kind].edge_index, (sizes[source], sizes[target]), f"data[{kind}].edge_index")

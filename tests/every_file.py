@@ -7,21 +7,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
-from torch_geometric.data import HeteroData
 
 from kgrl.agents import KGQR, TPGR, FixedList
 from kgrl.checkpoint import FILE, KIND, Run
-from kgrl.datasets.base import KGRecDataset
-from kgrl.datasets.frames import from_frames
 from kgrl.experiments.cell import Cell
 from kgrl.experiments.trial import few_data
 from kgrl.files import load_tensors, save_tensors
 from kgrl.graph import knowledge_graph
 from kgrl.pretrain.entities import KIND as VECTORS
 from kgrl.tree import ClusterTree
+from tests.datasets.test_base import Toy
 from tests.experiments.made_cells import made_cell
 
 
@@ -30,24 +27,6 @@ class Read:
 
     def __init__(self, path: Path, read: Callable[[], Any]) -> None:
         self.path, self.read = path, read
-
-
-class TwoRatings(KGRecDataset):
-    """Reads ``user,item`` lines."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root, None, {})
-
-    @property
-    def raw_file_names(self) -> list[str]:
-        return ["toy.csv"]
-
-    def fetch(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "toy.csv").write_text("user,item\n0,0\n1,1\n")
-
-    def read(self, folder: Path) -> HeteroData:
-        return from_frames(pd.read_csv(folder / "toy.csv"))
 
 
 def weights(agent: torch.nn.Module) -> dict[str, Any]:
@@ -79,8 +58,8 @@ def every_file(folder: Path) -> Iterator[Read]:
     Run(torch.Generator().manual_seed(5), 1, 2, 3).save(folder, torch.nn.Linear(4, 4), {"seed": 1})
     assert load_tensors(folder / FILE, KIND)
     yield Read(folder / FILE, lambda: checkpoint(folder))
-    processed = Path(TwoRatings(folder / "data").processed_paths[0])
-    yield Read(processed, lambda: TwoRatings(folder / "data")[0].to_dict())
+    processed = Path(Toy(folder / "data").processed_paths[0])
+    yield Read(processed, lambda: Toy(folder / "data")[0].to_dict())
     cell = made_cell("A", 0, [1.0, 0.5, 0.25], curve=(0.5, 1.0)).write(folder)
     yield Read(cell, lambda: asdict(Cell.read(cell)))
 

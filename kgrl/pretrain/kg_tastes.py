@@ -55,9 +55,9 @@ def kg_tastes(
 
     .. math:: \mathbf z_i = \mathbf a + (1 - s_i)(\hat{\mathbf z}_i - \mathbf a) + s_i \boldsymbol\pi_i
 
-    For what people rate next take ``noise="held-out"`` and ``popularity=True``: of the ratings of MovieLens-100K's
-    films that have one to four, errors are then smaller, and as large as stated
-    (``examples/reproduce/priors.py``). The defaults are those for worlds of a factorization's own predictions.
+    For what people rate next take ``noise="held-out"`` and ``popularity=True``. Then the errors for films with one to
+    four ratings are smaller, and nearer to what is stated (MovieLens-100K, ``examples/reproduce/priors.py``). The
+    defaults are for worlds of a factorization's own predictions.
 
     Args:
         kg: of ``data``, from :func:`kgrl.graph.knowledge_graph`.
@@ -79,7 +79,7 @@ def kg_tastes(
             complete.
         popularity: whether an item that was rated is told by how often, too (the logarithm and its square): people rate
             what they like, so a film of few ratings is less good than its entities make it look. For
-            ``unrated="unknown"``; with ``"zero"`` the mean feedback holds it already.
+            ``unrated="unknown"`` and ``own=True``; with ``"zero"`` the mean feedback holds it already.
         noise: see :func:`kgrl.pretrain.factor_tastes`; ``"held-out"`` is for ``unrated="unknown"``.
         seed: of the ratings' model, of the traces' estimates and of the parts.
 
@@ -93,6 +93,9 @@ def kg_tastes(
     zeros = one_of("unrated", unrated, UNRATED) == "zero"
     if zeros and (popularity or noise != "fitted"):
         raise ValueError(expected("unrated", "'unknown' with popularity=True or noise='held-out'", unrated))
+    if popularity and not own:
+        raise ValueError(expected("popularity", "False with own=False", popularity,
+                                  "how often an item was rated is its own"))
     _check_items(kg, int(data["item"].num_nodes))
     seen = observations(data, users, unrated)
     base = item_tastes(data, users, dim, seed) if zeros else factor_tastes(data, users, dim, noise=noise, seed=seed)

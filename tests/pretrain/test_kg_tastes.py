@@ -238,6 +238,12 @@ def test_what_people_rate_next_is_not_for_zeros(option: dict[str, Any]) -> None:
         kg_tastes(knowledge_graph(data), data, train(), unrated="zero", **option)
 
 
+def test_how_often_an_item_was_rated_is_its_own() -> None:
+    data = world().data
+    with pytest.raises(ValueError, match="`popularity` must be False with own=False"):
+        kg_tastes(knowledge_graph(data), data, train(), popularity=True, own=False)
+
+
 def test_a_kg_without_shared_entities_says_no_more_than_none() -> None:
     own = knowledge_graph(torch.stack([torch.arange(ITEMS), ITEMS + torch.arange(ITEMS)]), num_items=ITEMS)
     one, two = (through_kg(kg, some_terms(), some_counts()) for kg in (own, without_edges(own)))
