@@ -38,7 +38,7 @@ clean:
 
 # One stamp for each set of extras: pip runs again only where what it would read has changed.
 $(VENV)/.has-%: pyproject.toml constraints.txt $(VENV)/.created
-	$(PY) -m pip install --quiet -c constraints.txt -e ".[$*]"
+	$(PY) -m pip install --quiet --no-compile -c constraints.txt -e ".[$*]"
 	@touch $@
 
 $(VENV)/.created:
