@@ -11,8 +11,8 @@ from kgrl.agents.kg_profile import KGProfile
 from kgrl.agents.kgqr import KGQR
 from kgrl.agents.linear_gaussian import LinearGaussian
 from kgrl.agents.linear_ucb import LinearUCB
+from kgrl.agents.q_learning.replay import EpisodeReplay
 from kgrl.agents.random import Random
-from kgrl.agents.replay import EpisodeReplay
 from kgrl.agents.tpgr import TPGR
 
 __all__ = [

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kgrl.agents.ddpg import DDPG
-from kgrl.agents.nearest import FaissIndex, nearest
-from kgrl.agents.off_policy import Outlook
-from kgrl.agents.picking import best, in_parts
+from kgrl.agents.q_learning.ddpg import DDPG
+from kgrl.agents.q_learning.learner import Outlook
+from kgrl.agents.shared.nearest import FaissIndex, nearest
+from kgrl.agents.shared.picking import best, in_parts
 from kgrl.options import at_least, between, one_of
 from kgrl.sessions import UNDEFINED
 
@@ -35,8 +35,8 @@ class DDPGKNN(DDPG):
     Args:
         vectors: ``[N, d]``, the items' vectors.
         k: how many, an int; or a share of the items (of the pool, where there is one), a float in (0, 1], 1.0 for N.
-        search: ``"exact"``, or ``"faiss"``, see :class:`kgrl.agents.nearest.FaissIndex`.
-        **options: see :class:`kgrl.agents.ddpg.DDPG`.
+        search: ``"exact"``, or ``"faiss"``, see :class:`kgrl.agents.shared.nearest.FaissIndex`.
+        **options: see :class:`kgrl.agents.q_learning.ddpg.DDPG`.
 
     Raises:
         ImportError: ``search="faiss"`` without FAISS.
@@ -57,7 +57,7 @@ class DDPGKNN(DDPG):
         return max(1, round(k * self.pool.size)) if isinstance(k, float) else min(k, self.pool.size)
 
     def restrict(self, items: Tensor | None) -> Self:
-        """As :meth:`kgrl.agents.vector_agent.VectorAgent.restrict`; a share ``k`` is one of these items."""
+        """As :meth:`kgrl.agents.q_learning.vector_agent.VectorAgent.restrict`; a share ``k`` is one of these items."""
         if self._index is not None:
             self._index = FaissIndex()
         return super().restrict(items)

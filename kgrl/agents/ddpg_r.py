@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kgrl.agents.ddpg import DDPG
-from kgrl.agents.off_policy import Outlook
-from kgrl.agents.picking import best, in_parts, without_shown
+from kgrl.agents.q_learning.ddpg import DDPG
+from kgrl.agents.q_learning.learner import Outlook
+from kgrl.agents.shared.picking import best, in_parts, without_shown
 
 
 class DDPGR(DDPG):
@@ -20,7 +20,7 @@ class DDPGR(DDPG):
     Differs from LIRD: one item a step, not a list. The critic is asked about μ(s) as if that were an item's vector, as
     there. A vector and its double rank alike, which the critic does not know: paper is silent.
 
-    O(N·d) a decision. Exploration, learning and arguments are those of :class:`kgrl.agents.ddpg.DDPG`.
+    O(N·d) a decision. Exploration, learning and arguments are those of :class:`kgrl.agents.q_learning.ddpg.DDPG`.
     """
 
     def _answers(self, seen: Outlook, actions: Tensor, gone: Tensor, count: int) -> Tensor:

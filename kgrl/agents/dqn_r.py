@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kgrl.agents.off_policy import Outlook
-from kgrl.agents.q_network import QNetwork
-from kgrl.agents.vector_agent import VectorAgent
-from kgrl.agents.warm_start import checked_start
+from kgrl.agents.q_learning.learner import Outlook
+from kgrl.agents.q_learning.network import QNetwork
+from kgrl.agents.q_learning.vector_agent import VectorAgent
+from kgrl.agents.shared.warm_start import checked_start
 from kgrl.files import digest
-from kgrl.nn.taste import TasteTerms
+from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import between, dense_vectors
 from kgrl.seeding import fenced
 from kgrl.sessions import Sessions
@@ -41,7 +41,7 @@ class DQNR(VectorAgent):
         pool: ``[P]``, the items that may be recommended, e.g. the 300 most liked; ``None``: all.
         embedding_lr: learning rate of the vectors; ``None``: as everything else.
         tastes: of the items, what the taste state starts from, see :class:`kgrl.agents.KGQR`.
-        **options: see :class:`kgrl.agents.off_policy.OffPolicyAgent`.
+        **options: see :class:`kgrl.agents.q_learning.learner.OffPolicyAgent`.
 
     Raises:
         ValueError: vectors of another shape, or not finite, a pool or tastes that are none, or an option outside its

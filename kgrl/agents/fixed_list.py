@@ -83,7 +83,7 @@ class FixedList(nn.Module):
         Args:
             data: a data set.
             users: ``[U]``, training users.
-            by, min_ratings, shrinkage: see :func:`kgrl.pretrain.rankings.item_ranking`.
+            by, min_ratings, shrinkage: see :func:`kgrl.pretrain.item_ranking`.
         """
         return cls(item_ranking(data, users, by, min_ratings=min_ratings, shrinkage=shrinkage))
 

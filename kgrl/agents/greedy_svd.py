@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from kgrl.agents.picking import without_shown
-from kgrl.agents.scorer import Scorer
+from kgrl.agents.shared.picking import without_shown
+from kgrl.agents.shared.scorer import Scorer
 from kgrl.files import load_tensors, save_tensors
-from kgrl.nn.taste import TasteTerms
+from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import between, expected
 from kgrl.pretrain.items import ItemFactors, item_factors
 from kgrl.sessions import Sessions
@@ -46,7 +46,7 @@ class GreedySVD(Scorer):
     none. Looks at every item: O(N) a decision.
 
     Args:
-        factors: of the items, from :func:`kgrl.pretrain.items.item_factors`.
+        factors: of the items, from :func:`kgrl.pretrain.item_factors`.
         ridge: λ ≥ 0.001, in squared ratings on [−1, 1].
 
     Raises:
@@ -79,7 +79,7 @@ class GreedySVD(Scorer):
             data: a data set.
             users: ``[U]``, training users.
             dim: length of the factors; the KGQR paper uses 50 for every method.
-            epochs, weight_decay, seed: see :func:`kgrl.pretrain.items.item_factors`.
+            epochs, weight_decay, seed: see :func:`kgrl.pretrain.item_factors`.
             ridge: λ.
         """
         return cls(item_factors(data, users, dim=dim, epochs=epochs, weight_decay=weight_decay, seed=seed), ridge)

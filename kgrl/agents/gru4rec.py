@@ -10,15 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from kgrl.agents.history import Step
-from kgrl.agents.next_item_fit import fit_next_item
-from kgrl.agents.picking import without_shown
-from kgrl.agents.scorer import Scorer
-from kgrl.agents.session_state import Follower
-from kgrl.agents.versioned import Versioned
+from kgrl.agents.shared.next_item_fit import fit_next_item
+from kgrl.agents.shared.picking import without_shown
+from kgrl.agents.shared.scorer import Scorer
+from kgrl.agents.shared.versioned import Versioned
+from kgrl.agents.state.history import Step
+from kgrl.agents.state.session_state import Follower
 from kgrl.files import digest, load_tensors, save_tensors
-from kgrl.nn.next_item import NextItem
-from kgrl.nn.ranking_loss import LOSSES
+from kgrl.nn.policy.next_item import NextItem
+from kgrl.nn.policy.ranking_loss import LOSSES
 from kgrl.options import a_tensor, at_least, between, expected, flag, one_of
 from kgrl.pretrain.items import item_vectors
 from kgrl.pretrain.sequences import LikedSequences
@@ -32,9 +32,9 @@ class GRU4Rec(Versioned, Scorer):
     r"""Recommends the item most likely to be liked next (Hidasi et al., ICLR 2016; Hidasi and Karatzoglou, CIKM 2018).
 
     A baseline of the KGQR paper, "to predict what the user will click at the next timestep based on the browsing
-    histories" (Zhou et al., 2020, section 5.1.4). A recurrent network (:class:`kgrl.nn.next_item.NextItem`) learns from
-    the training users' logged sequences of positive items which of them follows; a session's state is that of the
-    positive items in it so far, and
+    histories" (Zhou et al., 2020, section 5.1.4). A recurrent network
+    (:class:`kgrl.nn.policy.next_item.NextItem`) learns from the training users' logged sequences of positive items
+    which of them follows; a session's state is that of the positive items in it so far, and
 
     .. math:: a_t = \arg\max_j\ \mathbf w_j^\top \mathbf h_t + b_j + \beta \log p_j
 
@@ -48,8 +48,8 @@ class GRU4Rec(Versioned, Scorer):
 
     Differs from the papers: β (0 is theirs); session-parallel mini-batches go on for ``steps`` items between gradient
     steps, with back-propagation through these, where the first paper makes a gradient step an item; Adam, as KGQR has
-    it, rather than Adagrad; see also :class:`~kgrl.nn.next_item.NextItem`. Sequences are cut into sessions of at most
-    ``longest`` items, as a user's whole log is no session. All N scores are looked at: O(N) a decision. It learns
+    it, rather than Adagrad; see also :class:`~kgrl.nn.policy.next_item.NextItem`. Sequences are cut into sessions of at
+    most ``longest`` items, as a user's whole log is no session. All N scores are looked at: O(N) a decision. It learns
     nothing from interactions.
 
     Paper is silent (KGQR's): on the loss, on what a sequence is where nothing was timed (Book-Crossing; here a random
@@ -63,7 +63,7 @@ class GRU4Rec(Versioned, Scorer):
         dim: length of an item vector.
         state_channels: width of the GRU; ``None``: ``dim``.
         tied: one vector an item for input and output, which takes ``state_channels`` = ``dim``.
-        loss: one of :data:`kgrl.nn.ranking_loss.LOSSES`.
+        loss: one of :data:`kgrl.nn.policy.ranking_loss.LOSSES`.
         regularisation: λ ≥ 0 of ``"bpr-max"``.
         prior: β ≥ 0.
         negatives: items drawn besides those of the mini-batch, n ≥ 0.
@@ -186,7 +186,7 @@ class GRU4Rec(Versioned, Scorer):
 
 
 class _Running(NamedTuple):
-    """The states of running sessions, as :class:`kgrl.agents.session_state.Follower` asks for them."""
+    """The states of running sessions, as :class:`kgrl.agents.state.session_state.Follower` asks for them."""
 
     network: NextItem
 

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kgrl.agents.finite import finite_report
 from kgrl.agents.linear_ucb import LEAST_REGULARISATION, Known, LinearUCB
-from kgrl.nn.taste import TasteTerms
+from kgrl.agents.shared.finite import finite_report
+from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import at_least, between
 from kgrl.precision import full_precision
 from kgrl.seeding import generator_for

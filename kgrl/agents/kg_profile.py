@@ -7,10 +7,10 @@ import os
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
-from kgrl.agents.picking import in_parts, without_shown
-from kgrl.agents.scorer import Scorer
+from kgrl.agents.shared.picking import in_parts, without_shown
+from kgrl.agents.shared.scorer import Scorer
 from kgrl.files import load_tensors, save_tensors
-from kgrl.nn.sparse_taste import SparseTasteTerms, sparse_rows
+from kgrl.nn.state.sparse_taste import SparseTasteTerms, sparse_rows
 from kgrl.pretrain.kg_likes import kg_likes
 from kgrl.sessions import Sessions
 
@@ -24,9 +24,9 @@ class KGProfile(Scorer):
     r"""Recommends what the user is expected to like most by its entities; for items that nobody has rated, too.
 
     A content-based recommender, as the tf-idf profile of the items that a user liked is, in the form of a Gaussian
-    model (:func:`kgrl.pretrain.kg_likes.kg_likes`): the training users' likes say how much each relation tells, how
+    model (:func:`kgrl.pretrain.kg_likes`): the training users' likes say how much each relation tells, how
     popular a new item will be and how unlike the users are in activity. A session is then one more such user, whose
-    taste for every (relation, entity) is inferred exactly (:class:`kgrl.nn.sparse_taste.SparseTasteTerms`):
+    taste for every (relation, entity) is inferred exactly (:class:`kgrl.nn.SparseTasteTerms`):
 
     .. math:: a_t = \arg\max_j\ \mu_j + \mathbf w_j^\top \mathbb E[\mathbf p \mid y_1 \dots y_{t-1}]
 
@@ -34,7 +34,7 @@ class KGProfile(Scorer):
     knows of an old item beside its popularity is its entities, too. Neither paper has it.
 
     Args:
-        likes: of the items, from :func:`kgrl.pretrain.kg_likes.kg_likes`.
+        likes: of the items, from :func:`kgrl.pretrain.kg_likes`.
 
     Raises:
         ValueError: parts that do not fit together, are not finite, or a noise of 0 or below.
@@ -64,7 +64,7 @@ class KGProfile(Scorer):
         Args:
             kg, data: a data set and its KG.
             users: ``[U]``, training users.
-            old, least: see :func:`kgrl.pretrain.kg_likes.kg_likes`.
+            old, least: see :func:`kgrl.pretrain.kg_likes`.
         """
         return cls(kg_likes(kg, data, users, old=old, least=least))
 

@@ -11,20 +11,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.data import Data
 
-from kgrl.agents.catalogue import UNTRAINED, Catalogue, matched
-from kgrl.agents.kgqr_file import CONVOLVES, constructor_options, moved_tensors
-from kgrl.agents.new_nodes import heard_graph
-from kgrl.agents.off_policy import OffPolicyAgent, Outlook
-from kgrl.agents.picking import check_values, defined, of_known_items
-from kgrl.agents.q_network import QNetwork
-from kgrl.agents.ragged import ragged_argmax, ragged_topk
-from kgrl.agents.warm_start import checked_start
+from kgrl.agents.q_learning.kgqr_file import CONVOLVES, constructor_options, moved_tensors
+from kgrl.agents.q_learning.learner import OffPolicyAgent, Outlook
+from kgrl.agents.q_learning.network import QNetwork
+from kgrl.agents.shared.catalogue import UNTRAINED, Catalogue, matched
+from kgrl.agents.shared.new_nodes import heard_graph
+from kgrl.agents.shared.picking import check_values, defined, of_known_items
+from kgrl.agents.shared.ragged import ragged_argmax, ragged_topk
+from kgrl.agents.shared.warm_start import checked_start
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.files import digest, load_tensors, restore, save_tensors
 from kgrl.graph import checked_graph, kg_digest
-from kgrl.nn.encoder import KGEncoder
-from kgrl.nn.taste import TasteTerms
+from kgrl.nn.conv.encoder import KGEncoder
+from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import a_tensor, at_least, between, expected, one_of, representable, single
 from kgrl.seeding import fenced, generator_for, given_or_new
 from kgrl.sessions import UNDEFINED, Sessions
@@ -232,10 +232,10 @@ class KGQR(OffPolicyAgent):
         """The agent that :meth:`save` wrote, for the KG it was trained with or for another state of it.
 
         Items and entities are found again by their raw ids. What is gone is dropped. A new node starts from its
-        neighbours (:func:`kgrl.agents.new_nodes.moved_rows`), what is expected of a new item from the items that share
-        entities with it, and nodes that the agent was trained with do not hear of new ones
-        (:func:`kgrl.agents.new_nodes.heard_graph`), nor when it is trained further: whatever else comes, an item keeps
-        its vector as long as what it was trained with is around it. New items are the least popular ones.
+        neighbours (:func:`kgrl.agents.shared.new_nodes.moved_rows`), what is expected of a new item from the items that
+        share entities with it, and nodes that the agent was trained with do not hear of new ones
+        (:func:`kgrl.agents.shared.new_nodes.heard_graph`), nor when it is trained further: whatever else comes, an item
+        keeps its vector as long as what it was trained with is around it. New items are the least popular ones.
 
         Args:
             path: the file.

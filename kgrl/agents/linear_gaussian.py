@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from kgrl.agents.picking import without_shown
-from kgrl.agents.scorer import Scorer
+from kgrl.agents.shared.picking import without_shown
+from kgrl.agents.shared.scorer import Scorer
 from kgrl.files import load_tensors, save_tensors
-from kgrl.nn.taste import TasteTerms
+from kgrl.nn.state.taste import TasteTerms
 from kgrl.pretrain.tastes import item_tastes
 from kgrl.sessions import Sessions
 

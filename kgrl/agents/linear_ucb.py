@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kgrl.agents.history import Step
-from kgrl.agents.picking import without_shown
-from kgrl.agents.scorer import Scorer
-from kgrl.agents.session_state import Follower
-from kgrl.agents.versioned import Versioned
+from kgrl.agents.shared.picking import without_shown
+from kgrl.agents.shared.scorer import Scorer
+from kgrl.agents.shared.versioned import Versioned
+from kgrl.agents.state.history import Step
+from kgrl.agents.state.session_state import Follower
 from kgrl.files import digest, load_tensors, restore, save_tensors
-from kgrl.nn.taste import Belief, TasteTerms
+from kgrl.nn.state.taste import Belief, TasteTerms
 from kgrl.options import between, dense_vectors, flag
 from kgrl.sessions import Sessions
 
@@ -35,7 +35,7 @@ class LinearUCB(Versioned, Scorer):
         \boldsymbol\theta = \mathbf A^{-1} \sum_{j < t} f_j \mathbf x_j, \qquad
         a_t = \arg\max_i\ \mathbf x_i^\top \boldsymbol\theta + \alpha \sqrt{\mathbf x_i^\top \mathbf A^{-1} \mathbf x_i}
 
-    That is the inference of :class:`kgrl.nn.taste.TasteTerms` with :math:`\mu = 0`, :math:`\mathbf w = \mathbf x` and
+    That is the inference of :class:`kgrl.nn.TasteTerms` with :math:`\mu = 0`, :math:`\mathbf w = \mathbf x` and
     :math:`\sigma^2 = \lambda`. A step of a session is a rank-one update (Sherman and Morrison), of the bounds of all
     items too: it looks at every item, O(N d) a decision, and remembers one number a session and item.
 
@@ -140,7 +140,7 @@ class Known(NamedTuple):
 
 
 class _Regression(NamedTuple):
-    """The regressions of running sessions, as :class:`kgrl.agents.session_state.Follower` asks for them."""
+    """The regressions of running sessions, as :class:`kgrl.agents.state.session_state.Follower` asks for them."""
 
     terms: Callable[[], TasteTerms]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from kgrl.agents.picking import of_known_items
-from kgrl.agents.ragged import ragged_argmax, ragged_topk
+from kgrl.agents.shared.picking import of_known_items
+from kgrl.agents.shared.ragged import ragged_argmax, ragged_topk
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.options import at_least, expected

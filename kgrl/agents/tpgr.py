@@ -11,25 +11,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data, HeteroData
 
-from kgrl.agents.catalogue import UNTRAINED, Catalogue, matched
-from kgrl.agents.finite import finite_report
-from kgrl.agents.new_nodes import heard_graph
-from kgrl.agents.optimizer_state import load_optimizer_tensors, optimizer_tensors
-from kgrl.agents.picking import check_values, of_known_items
-from kgrl.agents.returns import decided_steps, returns, taken_steps
-from kgrl.agents.session_state import Follower
-from kgrl.agents.state_parts import build_state, checked_tastes
-from kgrl.agents.tpgr_file import TASTES, extended_tree, moved_tensors, surroundings
-from kgrl.agents.trail import Kept, Trail
-from kgrl.agents.versioned import Versioned
-from kgrl.agents.warm_start import saved_tastes
+from kgrl.agents.policy_gradient.returns import decided_steps, returns, taken_steps
+from kgrl.agents.policy_gradient.rollout_cache import Kept, Trail
+from kgrl.agents.policy_gradient.tpgr_file import TASTES, extended_tree, moved_tensors, surroundings
+from kgrl.agents.shared.catalogue import UNTRAINED, Catalogue, matched
+from kgrl.agents.shared.finite import finite_report
+from kgrl.agents.shared.new_nodes import heard_graph
+from kgrl.agents.shared.optimizer_state import load_optimizer_tensors, optimizer_tensors
+from kgrl.agents.shared.picking import check_values, of_known_items
+from kgrl.agents.shared.versioned import Versioned
+from kgrl.agents.shared.warm_start import saved_tastes
+from kgrl.agents.state.parts import build_state, checked_tastes
+from kgrl.agents.state.session_state import Follower
 from kgrl.candidates.fixed import checked_pool
 from kgrl.files import below, digest, load_tensors, restore, save_tensors
 from kgrl.graph import kg_digest, knowledge_graph
-from kgrl.nn.item_scores import ItemScores
-from kgrl.nn.taste import TasteTerms
-from kgrl.nn.tree_levels import Levels
-from kgrl.nn.tree_policy import TreePolicy
+from kgrl.nn.policy.item_scores import ItemScores
+from kgrl.nn.policy.tree_levels import Levels
+from kgrl.nn.policy.tree_policy import TreePolicy
+from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import LARGEST, at_least, between, expected, flag, one_of, single
 from kgrl.pretrain.items import item_vectors
 from kgrl.seeding import fenced, given_or_new
@@ -377,14 +377,14 @@ class TPGR(Versioned):
         Items are found again by their raw ids. What is gone is dropped. New items hang on free leaves beside the items
         nearest to them (:meth:`kgrl.tree.ClusterTree.extend`); their embeddings, and what is expected of them, are
         those of items that share entities with them, without a KG the mean of all items (see
-        :mod:`kgrl.agents.new_nodes`); and at its node, a new item is treated as the others there are on average.
+        :mod:`kgrl.agents.shared.new_nodes`); and at its node, a new item is treated as the others there are on average.
 
         Args:
             path: the file.
             data: the data set, with raw ids unless it is the one it was trained on.
             users: its training users.
             vectors: ``[N, F]``, of the items, by which new ones are found leaves; ``None``: by the entities that they
-                share (:func:`kgrl.agents.tpgr_file.neighbour_vectors`), without a KG by who rated them.
+                share (:func:`kgrl.agents.policy_gradient.tpgr_file.neighbour_vectors`), without a KG by who rated them.
             **options: over those in the file; ``tastes`` only may be among them where the data set is another and the
                 agent has a taste state.
 

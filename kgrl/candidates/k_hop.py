@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from kgrl.candidates.draws import random_cells, random_subsets, sample_rows
+from kgrl.candidates.expansion import KHopWalk, Reach
 from kgrl.candidates.fixed import checked_pool
+from kgrl.candidates.index import tabulate
 from kgrl.candidates.paths import Path, PathFinder
-from kgrl.candidates.tables import tabulate
-from kgrl.candidates.walk import KHopWalk, Reach
 from kgrl.options import at_least, expected, ids, one_of
 from kgrl.seeding import generator_for
 

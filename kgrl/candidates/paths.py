@@ -40,7 +40,7 @@ class Path:
             name: what a node is called, a function of its id, as the list ``kgrl.datasets.node_names(data)`` has it;
                 "" where it has no name.
             relation: what a relation is called, a function of its name, as the mapping
-                :func:`kgrl.candidates.roles.relation_words` has it.
+                :func:`kgrl.candidates.relation_words` has it.
         """
         return reason(self.seed, self.steps, name, relation)
 

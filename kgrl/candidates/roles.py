@@ -70,7 +70,7 @@ def role_of(relation: str) -> Role:
 
 
 def relation_words(data: HeteroData) -> dict[str, Role]:
-    """The role that each relation of a data set tells: what :meth:`kgrl.candidates.paths.Path.describe` reads.
+    """The role that each relation of a data set tells: what :meth:`kgrl.candidates.Path.describe` reads.
 
     Args:
         data: any ``HeteroData`` with ``relation_names``; raw names, which tell more, come from its ``provenance``.

@@ -25,7 +25,7 @@ from kgrl.options import at_least, one_of
 
 @dataclass(frozen=True)
 class Raw:
-    """What a reader has parsed; see :func:`kgrl.datasets.frames.from_frames` for the columns.
+    """What a reader has parsed; see :func:`kgrl.datasets.from_frames` for the columns.
 
     Args:
         ratings: ``user, item, rating[, time]``.
@@ -48,7 +48,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Rules:
-    """How raw rows are treated; see :func:`kgrl.datasets.frames.from_frames`."""
+    """How raw rows are treated; see :func:`kgrl.datasets.from_frames`."""
 
     rating_scale: Scale | None = None
     linked_only: bool = True
@@ -63,7 +63,7 @@ class Rules:
 
 
 def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
-    """Checks, links, filters and numbers what a reader has parsed; see :func:`kgrl.datasets.frames.from_frames`."""
+    """Checks, links, filters and numbers what a reader has parsed; see :func:`kgrl.datasets.from_frames`."""
     _check_columns(raw)
     scale = checked_scale(rules.rating_scale, raw.ratings)
     users, items = Ids.sorted(raw.ratings.frame["user"]), _all_items(raw)

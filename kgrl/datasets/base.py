@@ -28,7 +28,7 @@ class KGRecDataset(InMemoryDataset):
     with other options or from another source is never taken for it; it is written whole or not at all,
     with a digest of its content, and what it holds is never run as code.
 
-    Where there is a KG, :func:`~kgrl.datasets.audit.audit_links` is run on what was read and kept, in plain values, in
+    Where there is a KG, :func:`~kgrl.datasets.audit_links` is run on what was read and kept, in plain values, in
     ``data.provenance["links"]``; links that are not told apart from shuffled ones are warned of at every load.
 
     Args:

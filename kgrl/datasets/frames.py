@@ -47,7 +47,7 @@ def from_frames(
 
     Warned of are items that are left out, columns of ``items`` that are not read, numbers in ``triples`` that were
     taken for items, and ratings that tell no likes from dislikes. Whether the links are right is not checked here;
-    ``print(audit_links(data))`` tells (:func:`~kgrl.datasets.audit.audit_links`).
+    ``print(audit_links(data))`` tells (:func:`~kgrl.datasets.audit_links`).
 
     Args:
         ratings: columns ``user, item, rating[, time]``; without ``rating``, an interaction counts as 1. Times are

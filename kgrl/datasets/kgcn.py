@@ -50,7 +50,7 @@ def from_kgcn(
     ``linked_only``).
 
     Whether the links are right is not checked here; ``print(audit_links(data))`` tells
-    (:func:`~kgrl.datasets.audit.audit_links`).
+    (:func:`~kgrl.datasets.audit_links`).
 
     Args:
         folder: where the files are.
@@ -59,7 +59,7 @@ def from_kgcn(
         separator: of the ratings file.
         threshold: a rating of at least this is positive, and as many negatives are sampled: RippleNet's and KGCN's
             ``preprocess.py``. ``None`` keeps the ratings as they are.
-        rating_scale: see :func:`kgrl.datasets.frames.from_frames`, as the following options; processed: (0, 1, 0.5).
+        rating_scale: see :func:`kgrl.datasets.from_frames`, as the following options; processed: (0, 1, 0.5).
         linked_only: drop items without an entity, and their ratings.
         min_ratings: drop users with fewer ratings.
         bad_links: ``"error"`` or ``"drop"``.

@@ -47,13 +47,13 @@ def from_recbole(
     its own name (``"name.part1"``), with the KG of the whole.
 
     Whether the links are right is not checked here; ``print(audit_links(data))`` tells
-    (:func:`~kgrl.datasets.audit.audit_links`). Of ``ml-100k`` they are wrong: read it with
-    :class:`~kgrl.datasets.movielens_100k.MovieLens100K`.
+    (:func:`~kgrl.datasets.audit_links`). Of ``ml-100k`` they are wrong: read it with
+    :class:`~kgrl.datasets.MovieLens100K`.
 
     Args:
         folder: where the files are.
         name: their common stem; ``None``: that of the one ``.inter`` file in the folder.
-        rating_scale: see :func:`kgrl.datasets.frames.from_frames`, as the other options.
+        rating_scale: see :func:`kgrl.datasets.from_frames`, as the other options.
         linked_only: drop items without an entity, and their ratings.
         min_ratings: drop users with fewer ratings.
         bad_links: ``"error"`` or ``"drop"``.
@@ -64,7 +64,7 @@ def from_recbole(
             ``{"rating": None}``: there are no ratings. Else ``user_id``, ``item_id``, ``rating``, ``timestamp``, …
 
     Returns:
-        The ``HeteroData`` that :func:`kgrl.datasets.frames.from_frames` describes. Titles come from the ``.item``
+        The ``HeteroData`` that :func:`kgrl.datasets.from_frames` describes. Titles come from the ``.item``
         file's field named ``…title`` or ``…name``, with the year where there is a ``release_year``.
 
     Raises:

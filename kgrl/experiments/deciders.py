@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kgrl.agents.returns import returns
+from kgrl.agents.policy_gradient.returns import returns
 from kgrl.experiments.ddpg_deciders import ITEM, NearestDecider, RankingDecider
 from kgrl.experiments.decider import GAMMA, HIDDEN, STATE, Decider, best_item, bootstrapped, network
-from kgrl.nn.tree_policy import TreePolicy
+from kgrl.nn.policy.tree_policy import TreePolicy
 from kgrl.options import at_least, one_of
 from kgrl.seeding import fenced
 from kgrl.sessions import Sessions

@@ -21,7 +21,7 @@ from kgrl.experiments.shared import Shared
 from kgrl.experiments.variant import Variant
 from kgrl.files import digest
 from kgrl.graph import knowledge_graph, shuffled, without_edges
-from kgrl.nn.taste import TasteTerms
+from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import one_of
 from kgrl.pretrain.entities import pretrain_entities
 from kgrl.pretrain.factor_tastes import factor_tastes

@@ -8,9 +8,9 @@ from scipy.sparse import diags
 from torch import Tensor
 from torch_geometric.data import Data
 
-from kgrl.agents.picking import without_shown
-from kgrl.agents.scorer import Scorer
-from kgrl.nn.sparse_taste import sparse_rows
+from kgrl.agents.shared.picking import without_shown
+from kgrl.agents.shared.scorer import Scorer
+from kgrl.nn.state.sparse_taste import sparse_rows
 from kgrl.pretrain.item_features import item_features
 from kgrl.sessions import Sessions
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.factorization import Factors
-from kgrl.nn.taste import TasteTerms
+from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import at_least, expected, one_of
 from kgrl.pretrain.feature_terms import LEAST_NOISE, Features, through_features
 from kgrl.pretrain.items import fitted_factors, ratings_of

@@ -10,7 +10,7 @@ import torch
 from scipy.sparse import csr_matrix, diags, hstack
 from torch import Tensor
 
-from kgrl.nn.taste import TasteTerms
+from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import expected
 from kgrl.pretrain.relation_regression import RelationRegression, fit_relations
 

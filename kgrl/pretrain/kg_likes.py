@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix, diags, hstack
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
-from kgrl.nn.sparse_taste import SparseTasteTerms, sparse_rows
+from kgrl.nn.state.sparse_taste import SparseTasteTerms, sparse_rows
 from kgrl.options import expected
 from kgrl.pretrain.item_features import ItemFeatures, item_features
 from kgrl.pretrain.items import ratings_of

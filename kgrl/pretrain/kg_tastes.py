@@ -9,7 +9,7 @@ from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
 from kgrl.graph import checked_graph
-from kgrl.nn.taste import TasteTerms
+from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import expected, one_of
 from kgrl.pretrain.factor_tastes import factor_tastes
 from kgrl.pretrain.feature_terms import Features, through_features

@@ -9,7 +9,7 @@ from scipy.sparse.linalg import LinearOperator, svds
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from kgrl.nn.taste import TasteTerms
+from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import at_least
 from kgrl.pretrain.feature_terms import LEAST_NOISE
 from kgrl.pretrain.items import ratings_of

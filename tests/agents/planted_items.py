@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kgrl.agents import DDPGKNN, DDPGR, DQNR
-from kgrl.agents.vector_agent import VectorAgent
+from kgrl.agents.q_learning.vector_agent import VectorAgent
 from kgrl.datasets import from_frames
 from kgrl.factorization import Factors
 from kgrl.simulator import PredictedFeedback, RatedFeedback, Simulator

@@ -158,7 +158,7 @@ def test_faiss_resumed_ends_as_uninterrupted(tmp_path) -> None:
 
 
 def test_without_faiss_the_search_is_refused(monkeypatch) -> None:
-    monkeypatch.setattr("kgrl.agents.nearest.find_spec", lambda name: None)
+    monkeypatch.setattr("kgrl.agents.shared.nearest.find_spec", lambda name: None)
     with pytest.raises(ImportError, match="needs FAISS"):
         DDPGKNN(vectors(), search="faiss")
     assert make("DDPGKNN 1")._index is None  # nothing else asks for it

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from kgrl.agents import KGQR
-from kgrl.agents.returns import returns
+from kgrl.agents.policy_gradient.returns import returns
 from kgrl.graph import knowledge_graph
-from kgrl.nn.status import STATUS
+from kgrl.nn.state.status import STATUS
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
 from kgrl.simulator import Past

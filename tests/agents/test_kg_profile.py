@@ -90,7 +90,7 @@ def test_parts_of_a_batch_are_scored_alike(world, monkeypatch) -> None:
     data, kg = world
     agent, past = KGProfile.from_data(kg, data, TRAIN, old=OLD), pasts(data, TEST)
     at_once = agent._scores(past)
-    monkeypatch.setattr("kgrl.agents.picking._CELLS", 7 * ITEMS * 2)
+    monkeypatch.setattr("kgrl.agents.shared.picking._CELLS", 7 * ITEMS * 2)
     torch.testing.assert_close(agent._scores(past), at_once)
 
 

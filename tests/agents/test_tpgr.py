@@ -7,7 +7,7 @@ import torch
 from torch_geometric.data import HeteroData
 
 from kgrl.agents import TPGR
-from kgrl.agents.returns import returns
+from kgrl.agents.policy_gradient.returns import returns
 from kgrl.evaluate import evaluate
 from kgrl.simulator import RatedFeedback, Simulator
 from kgrl.train import fit

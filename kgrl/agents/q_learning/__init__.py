@@ -1,0 +1,1 @@
+"""What the methods that learn a Q-function share: the learner, its network, the replay."""

@@ -1,0 +1,113 @@
+"""``DDPG``: what the agents share whose actor answers with a vector, and whose critic values it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from kgrl.agents.q_learning.actor_critic import ActorCritic
+from kgrl.agents.q_learning.learner import Outlook
+from kgrl.agents.q_learning.vector_agent import VectorAgent
+from kgrl.options import between
+from kgrl.seeding import fenced
+from kgrl.sessions import Sessions
+
+
+class DDPG(VectorAgent):
+    r"""Deep deterministic policy gradient over item vectors (Lillicrap et al., 2016).
+
+    The actor μ answers a state with a vector, the *proto-action*; which item π that makes is what
+    :class:`kgrl.agents.DDPGKNN` and :class:`kgrl.agents.DDPGR` differ in. The critic learns from the item shown, and
+    the actor from the critic:
+
+    .. math::
+        y_t &= r_t + \gamma\, Q'\bigl(s_{t+1}, \pi'(s_{t+1})\bigr), \qquad
+        L_Q = \mathbb E\,\bigl(y_t - Q(s_t, i_t)\bigr)^2 \\
+        L_\mu &= -\mathbb E\, Q\bigl(s_t, \mu(s_t)\bigr) + \lambda\, \mathbb E\, \overline{\mathbf x_t^2}
+
+    where Q′ and π′ are of target copies that follow slowly, and **x** is what μ's tanh is taken of. Actor and critic
+    share KGQR's state (a GRU over the liked items), which the critic's loss alone trains; the actor's loss leaves the
+    critic as it is. The item vectors stay as they are, too: in them the actor's answers have their meaning.
+
+    Differs from DDPG: λ, for the critic knows items alone, promises more the further from them, and would drive the
+    actor to where its tanh no longer moves (at λ = 0 it may answer all users alike); one Adam step for both, the
+    actor's by the critic as it was before; white noise, not an Ornstein-Uhlenbeck process, and ε-greedy beside it.
+    Paper is silent (KGQR's and TPGR's): on all of this but two fully connected ReLU layers. Between these and the
+    proto-action there is a linear one here, and a tanh that keeps it in the vectors' range.
+
+    Args:
+        vectors: ``[N, d]``, the items' vectors, e.g. matrix factorization's, from
+            :func:`kgrl.pretrain.item_vectors`.
+        own: the subclass's own options, checked.
+        pool: ``[P]``, the items that may be recommended, e.g. the 300 most liked; ``None``: all.
+        actor_lr: learning rate of the actor; ``None``: as everything else.
+        restraint: λ ≥ 0.
+        noise: standard deviation of the noise on the proto-action while exploring, in those of the vectors.
+        **options: see :class:`kgrl.agents.q_learning.learner.OffPolicyAgent`; with ``target="head"`` the target is a
+            copy of actor and dueling head, with ``"all"`` of the state, too.
+
+    Raises:
+        ValueError: vectors of another shape, or not finite, a pool that is none, or an option outside its range.
+    """
+
+    REPORT: ClassVar[tuple[str, ...]] = ("loss", "q", "proto_q")
+    network: ActorCritic
+    spread: Tensor
+
+    def __init__(
+        self, vectors: Tensor, *, own: Mapping[str, Any] | None = None, pool: Tensor | None = None,
+        actor_lr: float | None = None, restraint: float = 0.3, noise: float = 0.1, **options: Any,
+    ) -> None:
+        checked = {"actor_lr": None if actor_lr is None else between("actor_lr", actor_lr, 0, 1),
+                   "restraint": between("restraint", restraint, 0, float("inf")),
+                   "noise": between("noise", noise, 0, float("inf"))}
+        super().__init__(vectors, pool, {**(own or {}), **checked}, **options)
+        vectors = vectors.detach().float()
+        reached = self.pool.of(vectors)
+        width = (self.options[name] for name in ("state_channels", "hidden_channels", "streak_state", "taste_channels"))
+        with fenced(self.options["seed"]):
+            network = ActorCritic(vectors, reached, *width)
+        self.register_buffer("spread", reached.std(0, correction=0))
+        self._begin(network, list(network.actor.parameters()), actor_lr)
+
+    def _followed(self) -> nn.Module:
+        if self.options["target"] == "all":
+            return self.network
+        return nn.ModuleDict({"actor": self.network.actor, "head": self.network.head})
+
+    @property
+    def vectors(self) -> Tensor:
+        """``[P, d]``, of the pool's items."""
+        return self.pool.of(self.network.embedding)
+
+    def _ranked(self, seen: Outlook, gone: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
+        network = cast(ActorCritic, seen.network)
+        actions = network.bounded(network.actor(seen.state))
+        if generator is not None and self.options["noise"]:
+            draws = torch.randn(actions.shape, generator=generator, device=actions.device)
+            actions = actions + self.options["noise"] * self.spread * draws
+        return self._answers(seen, actions, gone, count)
+
+    def _answers(self, seen: Outlook, actions: Tensor, gone: Tensor, count: int) -> Tensor:
+        """``[B, count]``, the places of the items that proto-actions ``[B, d]`` make, best first; see _ranked."""
+        raise NotImplementedError
+
+    def _following(
+        self, online: Outlook, delayed: Outlook, sessions: Sessions, generator: torch.Generator | None
+    ) -> Tensor:
+        """π′: what target actor and target critic would pick."""
+        network = cast(ActorCritic, delayed.network)
+        actions = network.bounded(cast(nn.Module, self.target.actor)(delayed.state))
+        return self.pool.items(self._answers(delayed, actions, self.pool.places(sessions.shown), 1).squeeze(1))
+
+    def _backward_more(self, seen: Outlook) -> Sequence[Tensor]:
+        """The actor's gradients, and nobody else's."""
+        network, state = self.network, seen.state.detach()
+        aims = network.actor(state)
+        worth = network.worth(state, network.bounded(aims)).mean()
+        loss = self.options["restraint"] * aims.square().mean() - worth
+        loss.backward(inputs=list(network.actor.parameters()))
+        return [worth.detach()]

@@ -1,0 +1,343 @@
+"""``OffPolicyAgent``: the loop of every agent that learns a Q-function from replayed steps."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kgrl.agents.q_learning.dense_q import DenseQ
+from kgrl.agents.q_learning.network import ItemView, QNetwork
+from kgrl.agents.q_learning.replay import EpisodeReplay, Transitions
+from kgrl.agents.q_learning.running_state import RunningState
+from kgrl.agents.shared.finite import finite_report
+from kgrl.agents.shared.optimizer_state import load_optimizer_tensors, optimizer_tensors
+from kgrl.agents.shared.picking import best, in_parts, without_shown
+from kgrl.candidates.fixed import FixedCandidates
+from kgrl.files import below
+from kgrl.nn.policy.dueling import DuelingHead
+from kgrl.options import at_least, between, expected, flag, one_of
+from kgrl.seeding import given_or_new
+from kgrl.sessions import Sessions
+
+SETTLING = 8
+"""Batches of replayed steps that what all items have in common is fitted to."""
+WARM_MEMORY = 100
+"""Gradient steps that the running average of the weights remembers at least, after a warm start."""
+
+
+class Outlook(NamedTuple):
+    """B sessions as a network sees them: all that their Q-values are made of.
+
+    Attributes:
+        network: whose ``state`` and ``view`` they are.
+        head: the network's own dueling head, or the target's.
+        view: of the items.
+        state: ``[B, s]``.
+    """
+
+    network: QNetwork
+    head: DuelingHead
+    view: ItemView
+    state: Tensor
+
+    def values(self, index: Tensor, batch: Tensor) -> Tensor:
+        """``[K]``, Q of the items ``index [K]`` for the sessions ``batch [K]``."""
+        return self.network.values(self.state, self.view, index, batch, head=self.head)
+
+    def highest(self, pool: FixedCandidates, gone: Tensor, count: int) -> Tensor:
+        """``[B, count]``, the places in ``pool`` of the highest Q-values, best first; −1 where fewer are left.
+
+        Args:
+            pool: the candidates.
+            gone: ``[B, L]``, places that do not count; −1, anywhere, is skipped.
+            count: how many.
+        """
+        values = DenseQ(self.network, self.head, self.view, pool.candidates)
+        return in_parts(lambda state, shown: best(without_shown(values(state), shown), count), pool.size, self.state,
+                        gone)
+
+
+class OffPolicyAgent(nn.Module):
+    r"""What :class:`kgrl.agents.KGQR`, :class:`kgrl.agents.DQNR` and the DDPG agents share.
+
+    Finished sessions go into a replay, and each gradient step is made on steps drawn from it:
+
+    .. math::
+        y_t &= r_t + \gamma\, Q'\bigl(s_{t+1}, i'_{t+1}\bigr) \\
+        L &= \mathbb E\,\bigl(y_t - Q(s_t, i_t)\bigr)^2, \qquad
+        \theta_{Q'} \leftarrow \tau\,\theta_Q + (1 - \tau)\,\theta_{Q'}
+
+    Which item :math:`i'_{t+1}` follows, and which is shown, is what its subclasses say; nothing is bootstrapped from
+    beyond a session's last step. See :class:`kgrl.agents.KGQR` on where that differs from Algorithm 1.
+
+    A subclass makes its network and calls :meth:`_begin`; it has ``num_items`` and ``data_digest``, and defines
+    ``act``, ``recommend`` and :meth:`_following`.
+
+    Args:
+        own: the subclass's own options, checked.
+        state_channels, hidden_channels: width of the GRU and of the head.
+        streak_state: whether the head also sees c_p, c_n and the step; off as in the paper.
+        horizon: T of the sessions it is trained on; matters with ``streak_state`` alone.
+        taste_channels: length of the taste state, see :class:`kgrl.nn.TasteState`; 0 for none, as in the papers. Its
+            squared error joins the loss.
+        gamma: discount γ in [0, 1]; of learning alone, the metrics are undiscounted.
+        lr, weight_decay: of Adam; ``weight_decay`` is the L2 term.
+        epsilon: chance of a random item while exploring; (low, high): spread geometrically over the sessions of a
+            rollout (Horgan et al., 2018, equation 1), so that some discover items and others see long streaks.
+        batch_size: steps a gradient step is made of.
+        gradient_steps: gradient steps after each rollout.
+        tau: share of the online weights that moves into the target at each gradient step.
+        target: ``"head"``: the target's state is the online one; ``"all"``: the target has a copy of that, too.
+        average: memory of the running average of the weights, as a share of the gradient steps made so far (and at
+            least 100 of them after a warm start); 0 for none.
+        replay_size: sessions the replay holds.
+        seed: of the initial weights.
+
+    Raises:
+        ValueError: an option outside its range.
+    """
+
+    REPORT: ClassVar[tuple[str, ...]] = ("loss", "q")
+    """What a gradient step returns."""
+
+    network: QNetwork
+    target: nn.Module
+    averaged: QNetwork | None
+    optimizer: torch.optim.Optimizer
+    num_items: int
+    data_digest: str
+
+    def __init__(
+        self, own: Mapping[str, Any], *, state_channels: int = 64, hidden_channels: int = 64,
+        streak_state: bool = False, horizon: int = 32, taste_channels: int = 0, gamma: float = 0.5, lr: float = 3e-3,
+        weight_decay: float = 0.0, epsilon: float | Sequence[float] = 0.1, batch_size: int = 128,
+        gradient_steps: int = 64, tau: float = 0.01, target: str = "head", average: float = 0.1,
+        replay_size: int = 100_000, seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.options: dict[str, Any] = {
+            **own,
+            "state_channels": at_least("state_channels", state_channels, 1),
+            "hidden_channels": at_least("hidden_channels", hidden_channels, 1),
+            "streak_state": flag("streak_state", streak_state),
+            "horizon": at_least("horizon", horizon, 1),
+            "taste_channels": at_least("taste_channels", taste_channels, 0),
+            "gamma": between("gamma", gamma, 0, 1), "lr": between("lr", lr, 0, 1),
+            "weight_decay": between("weight_decay", weight_decay, 0, 1), "epsilon": _checked_epsilon(epsilon),
+            "batch_size": at_least("batch_size", batch_size, 1),
+            "gradient_steps": at_least("gradient_steps", gradient_steps, 0), "tau": between("tau", tau, 0, 1),
+            "target": one_of("target", target, ("head", "all")), "average": between("average", average, 0, 1),
+            "replay_size": at_least("replay_size", replay_size, 1), "seed": at_least("seed", seed, 0),
+        }
+        self.gamma, self.epsilon, self.tau, self.average = gamma, self.options["epsilon"], tau, average
+        self.batch_size, self.gradient_steps = batch_size, gradient_steps
+        self.replay = EpisodeReplay(replay_size)
+        self.steps_taken = 0
+        self._view: ItemView | None = None
+        self._running = RunningState()
+
+    def _begin(self, network: QNetwork, apart: Sequence[nn.Parameter], lr: float | None) -> None:
+        """Takes the online network, and makes target, running average and optimiser of it.
+
+        Args:
+            network: freshly made.
+            apart: those of its parameters that have a learning rate of their own.
+            lr: that rate; ``None``: as everything else.
+        """
+        network.horizon = self.options["horizon"]
+        self.network = network
+        self.target = _copy(self._followed())
+        self.averaged = _copy(network) if self.average else None
+        known = {id(parameter) for parameter in apart}
+        rest = [p for p in network.parameters() if p.requires_grad and id(p) not in known]
+        options = self.options
+        groups: list[dict[str, Any]] = [{"params": list(apart), "lr": options["lr"] if lr is None else lr},
+                                        {"params": rest}]
+        self.optimizer = torch.optim.Adam(groups, lr=options["lr"], weight_decay=options["weight_decay"], fused=True)
+
+    def _followed(self) -> nn.Module:
+        """What the target is a copy of: the network, or a dueling head, or what has one under the name ``head``."""
+        return self.network if self.options["target"] == "all" else self.network.head
+
+    # ------------------------------------------------------------------------------------------------------- acting
+
+    @property
+    def acting(self) -> QNetwork:
+        """The network that decides: the running average where there is one."""
+        return self.network if self.averaged is None else self.averaged
+
+    @torch.no_grad()
+    def _look(self, sessions: Sessions) -> Outlook:
+        """``sessions`` as the deciding network sees them; what it says of the items is computed once a version."""
+        network = self.acting
+        if self._view is None:
+            self._view = network.view()
+        state = network.extend(self._running.advance(network, self._view, sessions), self._view, sessions)
+        return Outlook(network, network.head, self._view, state)
+
+    def _strays(self, sessions: int, generator: torch.Generator | None) -> Tensor:
+        """``[sessions]``, whether each takes a random item at this step."""
+        return torch.rand(sessions, generator=generator, device=self.device) < self._epsilons(sessions)
+
+    def _epsilons(self, sessions: int) -> Tensor:
+        """``[sessions]``, each session's ε."""
+        low, high = self.epsilon
+        if low == high:
+            return torch.full((sessions,), low, device=self.device)
+        return torch.logspace(math.log10(low), math.log10(high), sessions, device=self.device)
+
+    # ----------------------------------------------------------------------------------------------------- learning
+
+    def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
+        """Stores finished sessions and makes ``gradient_steps`` steps on replayed ones (Algorithm 1, lines 18 to 21).
+
+        The first time after a warm start, what all items' rewards have in common is fitted by least squares before.
+
+        Args:
+            sessions: finished.
+            generator: of the replayed steps, on the agent's device; default a new one, seeded by ``seed`` and the
+                number of gradient steps made so far.
+
+        Returns:
+            ``loss``, ``q`` (of the items shown) and what else the method has, means over the gradient steps, and
+            ``gradient_steps``.
+
+        Raises:
+            ValueError: the state has the streak in it, and the sessions are of another horizon than the agent was made
+                for; or a loss, Q-value or weight is not finite: the agent has diverged.
+        """
+        if self.options["streak_state"] and sessions.horizon != self.options["horizon"]:
+            raise ValueError(expected("sessions", f"of horizon {self.options['horizon']}", sessions.horizon,
+                                      f"make the agent with horizon={sessions.horizon}"))
+        generator = given_or_new(generator, self.device, self.options["seed"] + self.steps_taken)
+        self.replay.add(sessions)
+        if self.gradient_steps and self.network.head.silent:
+            self._settle(self.replay.sample(SETTLING * self.batch_size, generator))
+        total = torch.zeros(len(self.REPORT), device=self.device)
+        for _ in range(self.gradient_steps):
+            total += self._gradient_step(self.replay.sample(self.batch_size, generator), generator)
+        means = total / max(self.gradient_steps, 1)
+        return finite_report(self.REPORT, means, self.parameters()) | {"gradient_steps": self.gradient_steps}
+
+    @torch.no_grad()
+    def _settle(self, batch: Transitions) -> None:
+        """Gives a silent head what all items' rewards have in common: of one step's reward, all of Q where γ is 0.
+
+        Learned by gradient, that would take it a while, in which it disturbs the order that the items start in.
+        """
+        view, rows = self.network.view(project=False), torch.arange(len(batch.items), device=self.device)
+        state = self.network.states(view, batch.before)
+        self.network.head.fit_common(state, batch.rewards - self.network.feedback(state, view, batch.items, rows))
+        _lerp(self.target, self._followed(), 1.0)
+        if self.averaged is not None:
+            _lerp(self.averaged, self.network, 1.0)
+
+    def _gradient_step(self, batch: Transitions, generator: torch.Generator | None) -> Tensor:
+        network, rows = self.network, torch.arange(len(batch.items), device=self.device)
+        view = network.view(project=False)
+        seen = Outlook(network, network.head, view, network.states(view, batch.before))
+        values = seen.values(batch.items, rows)
+        loss = F.mse_loss(values, self._targets(view, batch, generator))
+        if network.taste is not None:
+            loss = loss + F.mse_loss(network.feedback(seen.state, view, batch.items, rows), batch.feedback)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        more = self._backward_more(seen)
+        self.optimizer.step()
+        self._follow()
+        return torch.stack([loss.detach(), values.detach().mean(), *more])
+
+    def _backward_more(self, seen: Outlook) -> Sequence[Tensor]:
+        """Adds the gradients of what else is learned at a gradient step; returns what :attr:`REPORT` has of it."""
+        return ()
+
+    @torch.no_grad()
+    def _targets(self, view: ItemView, batch: Transitions, generator: torch.Generator | None) -> Tensor:
+        """``[R]``, y_t: the target's value of the item that follows."""
+        if not self.gamma:
+            return batch.rewards
+        online = Outlook(self.network, self.network.head, view, self.network.states(view, batch.after))
+        delayed = self._delayed(online, batch.after)
+        chosen = self._following(online, delayed, batch.after, generator)
+        rows = torch.arange(len(chosen), device=self.device)
+        ends = batch.last | (chosen < 0)
+        return batch.rewards + self.gamma * delayed.values(chosen.clamp(min=0), rows).masked_fill(ends, 0.0)
+
+    def _delayed(self, online: Outlook, sessions: Sessions) -> Outlook:
+        """The sessions as the target sees them."""
+        if isinstance(self.target, QNetwork):
+            view = self.target.view(project=False)
+            return Outlook(self.target, self.target.head, view, self.target.states(view, sessions))
+        return online._replace(head=cast(DuelingHead, getattr(self.target, "head", self.target)))
+
+    def _following(
+        self, online: Outlook, delayed: Outlook, sessions: Sessions, generator: torch.Generator | None
+    ) -> Tensor:
+        """``[B]``, the item whose value the step before is credited with; −1 where nothing is left."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Moves the target (equation 15) and the running average after a gradient step."""
+        self.steps_taken += 1
+        _lerp(self.target, self._followed(), self.tau)
+        if self.averaged is not None:
+            # the memory grows with the run: short at first, as early weights should not linger, long when all is calm;
+            # but what a warm start begins with is worth more than what the first few sessions teach
+            least = WARM_MEMORY if self.network.warm else 0
+            _lerp(self.averaged, self.network, 1 / (1 + max(least, self.average * self.steps_taken)))
+        self._view = None
+
+    # ------------------------------------------------------------------------------------------------ saving, moving
+
+    @property
+    def device(self) -> torch.device:
+        return self.network.embedding.device
+
+    def training_state(self) -> dict[str, Tensor]:
+        """What a run needs, beside the weights, to go on exactly: optimiser, replay, counter."""
+        state = {f"optimizer.{name}": value for name, value in optimizer_tensors(self.optimizer).items()}
+        state |= {f"replay.{name}": value for name, value in self.replay.state_dict().items()}
+        return state | {"steps_taken": torch.tensor(self.steps_taken)}
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        """Goes on from :meth:`training_state`."""
+        load_optimizer_tensors(self.optimizer, below("optimizer.", state))
+        self.replay.load_state_dict({name: part.to(self.device) for name, part in below("replay.", state).items()})
+        self.steps_taken = int(state["steps_taken"])
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        self._view = None
+        return super().load_state_dict(*args, **kwargs)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        self._view = None
+        return super()._apply(*args, **kwargs)
+
+
+def _checked_epsilon(epsilon: float | Sequence[float]) -> list[float]:
+    """``[low, high]``."""
+    pair = list(epsilon) if isinstance(epsilon, Sequence) else [epsilon, epsilon]
+    if len(pair) != 2:
+        raise ValueError(expected("epsilon", "a number or (low, high)", epsilon))
+    high = between("epsilon", pair[1], 0, 1)
+    return [between("epsilon", pair[0], 0 if pair[0] == high else 1e-6, high), high]
+
+
+def _copy(module: nn.Module) -> Any:
+    """A copy that does not learn; what does not learn in ``module`` either is shared, not copied."""
+    fixed: dict[int, Any] = {id(p): p for p in module.parameters() if not p.requires_grad}
+    return copy.deepcopy(module, fixed).requires_grad_(False)
+
+
+def _lerp(target: nn.Module, online: nn.Module, share: float) -> None:
+    """Moves every parameter of ``target`` the given share of the way to ``online``'s."""
+    pairs = zip(target.parameters(), online.parameters(), strict=True)
+    learned = [(theirs, own) for theirs, own in pairs if own.requires_grad]
+    torch._foreach_lerp_([theirs for theirs, _ in learned], [own for _, own in learned], share)

@@ -1,0 +1,121 @@
+"""``VectorAgent``: what the agents over item vectors share, and the pool of items they recommend from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from kgrl.agents.q_learning.learner import OffPolicyAgent, Outlook
+from kgrl.agents.shared.picking import defined, of_known_items
+from kgrl.agents.shared.warm_start import saved_tastes
+from kgrl.candidates.fixed import FixedCandidates
+from kgrl.files import digest, load_tensors, restore, save_tensors
+from kgrl.options import at_least, dense_vectors
+from kgrl.seeding import given_or_new
+from kgrl.sessions import Sessions
+
+
+class VectorAgent(OffPolicyAgent):
+    """An agent that knows items by their vectors, and recommends any of them or any of a pool.
+
+    A subclass makes its network of the vectors and calls ``_begin``; it defines ``_ranked`` and ``_following``. It
+    counts items by their place in the pool (*places*, −1 for none); only what leaves it are item ids.
+
+    Args:
+        vectors: ``[N, d]``, one an item.
+        pool: ``[P]``, the items that may be recommended; ``None``: all.
+        own: the subclass's own options, checked.
+        **options: see :class:`kgrl.agents.q_learning.learner.OffPolicyAgent`.
+
+    Raises:
+        ValueError: vectors of another shape, or not finite, a pool that is none, or an option outside its range.
+    """
+
+    def __init__(self, vectors: Tensor, pool: Tensor | None, own: Mapping[str, Any], **options: Any) -> None:
+        super().__init__(own, **options)
+        self.num_items = len(dense_vectors("vectors", vectors))
+        self.pool = FixedCandidates(self.num_items, pool)
+        self.data_digest = digest(vectors, pool)
+
+    def restrict(self, items: Tensor | None) -> Self:
+        """From now on it recommends ``items [K]`` alone; ``None``: those of its pool again. Not kept in files.
+
+        Raises:
+            ValueError: no items, or some that are unknown or repeated.
+        """
+        self.pool.restrict(items)
+        return self
+
+    @torch.no_grad()
+    def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
+        """``[B]``, the next item of every session; −1 where nothing is left to recommend.
+
+        Args:
+            sessions: the sessions so far.
+            explore: whether to explore.
+            generator: of what exploring draws, on the sessions' device; default a new one with seed 0.
+        """
+        generator = given_or_new(generator, self.device)
+        gone = self.pool.places(sessions.shown)
+        items = self.pool.items(self._ranked(self._look(sessions), gone, 1, generator if explore else None).squeeze(1))
+        if not explore or not any(self.epsilon):
+            return items
+        return torch.where(self._strays(len(sessions), generator), self.pool.draw(sessions.shown, generator), items)
+
+    @torch.no_grad()
+    def recommend(self, past: Sessions, k: int = 10) -> Tensor:
+        """``[B, k]``, the k best items of each real user, best first, padded with −1 where there are fewer.
+
+        Args:
+            past: what was shown and how it was received, see :meth:`kgrl.sessions.Sessions.from_history`.
+            k: how many.
+
+        Raises:
+            ValueError: an item id the agent does not know, or values that are not finite: it has diverged.
+        """
+        past = of_known_items(past, self.num_items).to(self.device)
+        gone = self.pool.places(past.shown)
+        return defined(self.pool.items(self._ranked(self._look(past), gone, at_least("k", k, 1), None)))
+
+    def _ranked(self, seen: Outlook, gone: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
+        """``[B, count]``, the places of each session's best items, best first, −1 where there are fewer.
+
+        Args:
+            seen: the sessions, as the deciding network sees them.
+            gone: ``[B, L]``, places that may not be recommended; −1, anywhere, is skipped.
+            count: how many.
+            generator: of noise, where the agent is to explore.
+        """
+        raise NotImplementedError
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes weights, item vectors and options to one safetensors file, whole or not at all."""
+        metadata = {"kind": f"{type(self).__name__} agent", "options": self.options, "data": self.data_digest}
+        save_tensors(path, self.state_dict(), metadata)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], **options: Any) -> Self:
+        """The agent that :meth:`save` wrote, item vectors included.
+
+        Args:
+            path: the file.
+            **options: over those in the file; with ``pool`` it recommends other items than it was trained to.
+
+        Raises:
+            ValueError: a damaged or foreign file, or options that make another network.
+        """
+        tensors, metadata = load_tensors(path, f"{cls.__name__} agent")
+        given: dict[str, Any] = {"pool": tensors.pop("pool.pool", None)} | metadata["options"] | options
+        if (tastes := saved_tastes(tensors, options)) is not None:
+            given["tastes"] = tastes
+        agent = cls(tensors["network.embedding"], **given)
+        pool = {f"pool.{name}": tensor for name, tensor in agent.pool.state_dict().items()}
+        restore(agent, tensors | pool, path)
+        agent.data_digest = metadata["data"]  # of the vectors that training began with
+        if "pool" in options:
+            agent.data_digest = digest(agent.data_digest, options["pool"])
+        return agent

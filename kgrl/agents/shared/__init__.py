@@ -1,0 +1,1 @@
+"""What methods of every kind share: picking items, scores, the items of a saved agent."""

@@ -1,0 +1,89 @@
+"""Picking items by scores of all of them, as every agent that looks at each item does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kgrl.agents.shared.finite import HINT
+from kgrl.options import at_least, expected
+from kgrl.sessions import UNDEFINED, Sessions
+
+NOT_FINITE = expected("the agent's values", "finite", "NaN or infinity", HINT)
+_CELLS = 2**22  # of the sessions × items scores that are laid out at once
+
+
+def without_shown(scores: Tensor, shown: Tensor) -> Tensor:
+    """``scores [B, N]``, −∞ for what was ``shown [B, L]``; −1 for none."""
+    scores = F.pad(scores, (1, 0))  # a column for "none"
+    return scores.scatter_(1, shown + 1, -torch.inf)[:, 1:]
+
+
+def best_item(scores: Tensor) -> Tensor:
+    """``[B]``, the item of the highest score; −1 where all are −∞, ``UNDEFINED`` where one is NaN or ∞."""
+    best, item = scores.max(1)
+    return item.masked_fill(best == -torch.inf, -1).masked_fill_(~(best < torch.inf), UNDEFINED)
+
+
+def best_items(scores: Tensor, k: int) -> Tensor:
+    """``[B, k]``, the items of the k highest scores, best first; −1 where fewer are above −∞.
+
+    Of equal scores the item of the lower id comes first, as :func:`best_item` has it, whatever the device.
+
+    Raises:
+        ValueError: ``k`` below 1, or a score that is NaN or ∞.
+    """
+    count = min(at_least("k", k, 1), scores.size(1))
+    highest = scores.topk(count, dim=1, sorted=False).values
+    check_values(highest)
+    least = highest.amin(1, keepdim=True)
+    above, level = scores > least, scores == least  # of those at the level, the first fill up
+    chosen = above | (level & (level.cumsum(1) <= count - above.sum(1, keepdim=True)))
+    items = chosen.nonzero()[:, 1].view(-1, count)
+    best, order = scores.gather(1, items).sort(dim=1, descending=True, stable=True)
+    items = items.gather(1, order).masked_fill_(best == -torch.inf, -1)
+    return F.pad(items, (0, k - count), value=-1)
+
+
+def best(scores: Tensor, count: int) -> Tensor:
+    """``[B, count]``, as :func:`best_items`; of one item it is faster."""
+    return best_item(scores).unsqueeze(1) if count == 1 else best_items(scores, count)
+
+
+def check_values(values: Tensor) -> None:
+    """Refuses an agent's ``values``, of any shape, if one of them is NaN or ∞; −∞ stands for what may not be shown.
+
+    It looks at the device, so it is for what a user asks for, not for a rollout: there, ``UNDEFINED`` is the answer.
+    """
+    if not bool((values < torch.inf).all()):
+        raise ValueError(NOT_FINITE)
+
+
+def defined(items: Tensor) -> Tensor:
+    """``items``, if none of them is ``UNDEFINED``; otherwise the error of :func:`check_values`."""
+    if bool((items == UNDEFINED).any()):
+        raise ValueError(NOT_FINITE)
+    return items
+
+
+def in_parts(rank: Callable[..., Tensor], num_items: int, *given: Tensor) -> Tensor:
+    """``rank`` of what is given of B sessions, some sessions at a time: not B × N scores at once."""
+    rows = max(1, _CELLS // num_items)
+    return torch.cat([rank(*part) for part in zip(*(each.split(rows) for each in given), strict=True)])
+
+
+def of_known_items(past: Sessions, num_items: int) -> Sessions:
+    """``past``, if all its items are below N.
+
+    Raises:
+        TypeError: they are no sessions.
+        ValueError: an item id the agent does not know.
+    """
+    if not isinstance(past, Sessions):
+        raise TypeError(expected("past", "Sessions", type(past).__name__, "Sessions.from_history makes them of lists"))
+    if (past.items >= num_items).any():
+        raise ValueError(expected("past.items", f"item ids below {num_items}", int(past.items.max())))
+    return past

@@ -1,0 +1,52 @@
+"""What an agent's taste state starts from: checked when it is given, found again in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from kgrl.files import below
+from kgrl.nn.state.taste import TasteTerms
+from kgrl.options import expected
+
+
+def checked_start(
+    tastes: TasteTerms | None, taste_channels: int, num_items: int
+) -> tuple[TasteTerms | None, int]:
+    """What the taste state starts from, and its length: that of the tastes, where there are any.
+
+    Raises:
+        ValueError: another length was asked for, tastes of other items, or tastes that are none.
+    """
+    if tastes is None:
+        return None, taste_channels
+    start = TasteTerms(*(part.detach().float() for part in tastes)).checked("tastes")
+    items, length = start.loading.shape
+    if items != num_items:
+        raise ValueError(expected("tastes", f"of {num_items} items", items))
+    if taste_channels not in (0, length):
+        raise ValueError(expected("taste_channels", f"{length}, the length of `tastes`, or left out", taste_channels))
+    return start, length
+
+
+def saved_tastes(
+    tensors: Mapping[str, Tensor], options: Mapping[str, Any], anew: bool = False, at: str = "network.taste.start_"
+) -> TasteTerms | None:
+    """What the taste state of a saved agent started from.
+
+    Args:
+        tensors: the agent's.
+        options: what it is loaded with.
+        anew: whether ``options`` may have others in its place, as its items are others.
+        at: what the names of its tensors begin with.
+
+    Raises:
+        ValueError: ``options`` have others, and may not, or the agent started from none.
+    """
+    parts = below(at, tensors)
+    if "tastes" in options and not (anew and parts):
+        why = "the file has those that the agent started from" if parts else "the agent did not start from any"
+        raise ValueError(expected("tastes", f"left out, as {why}", "some"))
+    return TasteTerms(**parts) if parts else None

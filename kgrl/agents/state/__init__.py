@@ -1,0 +1,1 @@
+"""What an agent sees of a session, and how it goes on from one step to the next."""

@@ -1,0 +1,1 @@
+"""Graph convolution: ``KGConv``, its aggregators, and ``KGEncoder``, which computes what its targets see."""

@@ -1,0 +1,95 @@
+"""``AttentionAggregator``: a node listens to some neighbours more than to others."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn import Parameter
+from torch_geometric.nn.dense.linear import Linear, is_uninitialized_parameter
+from torch_geometric.nn.inits import glorot
+from torch_geometric.utils import softmax
+
+from kgrl.nn.conv.aggregator import Aggregator, uniform_linear
+from kgrl.options import at_least, expected
+
+
+class AttentionAggregator(Aggregator):
+    r"""Graph attention (Velickovic et al. 2018; reference 28 of KGQR) over the neighbours alone, H heads side by side.
+
+    .. math::
+        \mathbf{x}^{\prime}_i &= \sigma \left( \mathbf{W} \sum_{j \in \mathcal{N}(i)} \alpha_{ij} \mathbf{x}_j +
+        \mathbf{B} \, \mathbf{x}_i + \mathbf{b} \right)
+
+        \alpha_{ij} &= \mathrm{softmax}_{j \in \mathcal{N}(i)} \, \mathrm{LeakyReLU} \left(
+        \mathbf{a}_s^{\top} \mathbf{W} \mathbf{x}_j + \mathbf{a}_t^{\top} \mathbf{B} \mathbf{x}_i \right)
+
+    Each head has its own rows of **W** and **B** and its own :math:`\alpha`. The paper is silent on the form; unlike in
+    GAT the node is not its own neighbour (it enters through **B**, as in equation 6), so its weight does not shrink as
+    its neighbours grow in number.
+
+    Args:
+        heads (int): H; divides ``out_channels``.
+        negative_slope (float): of the LeakyReLU.
+    """
+
+    aggr = "sum"
+
+    def __init__(
+        self,
+        in_channels: tuple[int, int],
+        out_channels: int,
+        bias: bool = True,
+        heads: int = 1,
+        negative_slope: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.heads = at_least("heads", heads, 1)
+        if out_channels % heads:
+            raise ValueError(expected("heads", f"a divisor of out_channels = {out_channels}", heads))
+        self.negative_slope = negative_slope
+        self.neighbours = uniform_linear(in_channels[0], out_channels, bias=False)
+        self.itself = uniform_linear(in_channels[1], out_channels, bias=False)
+        self.att_src = Parameter(torch.empty(heads, out_channels // heads))
+        self.att_dst = Parameter(torch.empty(heads, out_channels // heads))
+        self.bias = Parameter(torch.empty(out_channels)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        glorot(self.att_src)
+        glorot(self.att_dst)
+        if self.bias is not None:
+            torch.nn.init.zeros_(self.bias)
+
+    def project(self, x_src: Tensor, x_dst: Tensor) -> tuple[Tensor, Tensor]:
+        # a score belongs to a node, and is linear in it: H more rows of W give it along with the vectors
+        weight, score = _weight(self.neighbours, x_src), _weight(self.itself, x_dst)
+        sent = F.linear(x_src, torch.cat([weight, self._by_head(weight, self.att_src)]))
+        return sent, F.linear(x_dst, self._by_head(score, self.att_dst))
+
+    def message(self, sent_j: Tensor, asked_i: Tensor | None, index: Tensor, ptr: Tensor | None, size: int) -> Tensor:
+        assert asked_i is not None
+        vectors, score = sent_j[:, : -self.heads], sent_j[:, -self.heads :]
+        score = F.leaky_relu(score + asked_i, self.negative_slope)
+        weight = softmax(score, index, num_nodes=size)
+        return (vectors.unflatten(1, (self.heads, -1)) * weight.unsqueeze(-1)).flatten(1)
+
+    def forward(self, neighbours: Tensor, itself: Tensor) -> Tensor:
+        out = neighbours + self.itself(itself)
+        return out if self.bias is None else out + self.bias
+
+    def _by_head(self, weight: Tensor, att: Tensor) -> Tensor:
+        """``[H, in]``, the attention vector of each head times that head's rows of ``weight [out, in]``."""
+        return (weight.unflatten(0, (self.heads, -1)) * att.unsqueeze(-1)).sum(1)
+
+    @property
+    def options(self) -> str:
+        return f", heads={self.heads}"
+
+
+def _weight(linear: Linear, x: Tensor) -> Tensor:
+    """Its weight, drawn first if it waits for an input."""
+    if is_uninitialized_parameter(linear.weight):
+        linear(x[:0])
+    return linear.weight

@@ -1,0 +1,108 @@
+"""What a few targets can see of a graph in so many hops: which nodes, along which edges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch_geometric import EdgeIndex
+
+from kgrl.nn.conv.edges import passed
+from kgrl.nn.conv.neighbours import Rows
+
+
+class Hop(NamedTuple):
+    """The edges of one layer, sorted by target: from rows of the layer before to rows of its own."""
+
+    edges: EdgeIndex
+    edge_type: Tensor | None = None
+    edge_norm: Tensor | None = None
+
+
+@dataclass
+class Graph:
+    """Who hears whom, and what an aggregator that uses edge types needs of each edge.
+
+    Args:
+        rows: the in-neighbours of every node; M edges.
+        edge_type: ``[M]``, in their order; ``None``: the aggregator does not look.
+        edge_norm: ``[M]``, of :meth:`Aggregator.edge_norm <kgrl.nn.Aggregator.edge_norm>`, if it has one.
+    """
+
+    rows: Rows
+    edge_type: Tensor | None = None
+    edge_norm: Tensor | None = None
+
+    @cached_property
+    def whole(self) -> Hop:
+        """The edges of a layer on all nodes."""
+        size = self.rows.ptr.numel() - 1
+        target = torch.arange(size, device=self.rows.ptr.device).repeat_interleave(self.rows.ptr.diff())
+        edges = EdgeIndex(torch.stack([self.rows.columns, target]), sparse_size=(size, size), sort_order="col")
+        return Hop(passed(edges, size, size), self.edge_type, self.edge_norm)
+
+
+class Plan(NamedTuple):
+    """The computation of L layers for some targets, and of nothing else.
+
+    Layer l is computed on the nodes within L − l hops of a target. These sets are nested, and each begins with the
+    next: a layer's targets are the first rows of its sources, so that nothing is gathered between layers.
+
+    Args:
+        nodes: ids of the first layer's sources, or of its targets if its sources are the whole graph's; those of later
+            layers first.
+        hops: one a layer.
+        order: ``[len(targets)]``, the row of the last layer that each wanted target is; ``None``: they are its rows.
+    """
+
+    nodes: Tensor
+    hops: tuple[Hop, ...]
+    order: Tensor | None
+
+
+def plan(graph: Graph, targets: Tensor, num_hops: int, whole: bool = False) -> Plan:
+    """Plans ``num_hops`` layers for ``targets``.
+
+    Args:
+        graph: all of it.
+        targets: ids, in any order, repeats allowed.
+        num_hops: L.
+        whole: the first layer reads the whole graph's features where they lie; else only the sources it needs, gathered
+            beforehand, which pays where it computes something for each source.
+    """
+    num_nodes = graph.rows.ptr.numel() - 1
+    nodes, order = targets.unique(return_inverse=True)
+    as_given = torch.equal(nodes, targets)
+    fresh = torch.zeros(num_nodes, dtype=torch.bool, device=nodes.device)
+    row = torch.empty(num_nodes, dtype=torch.long, device=nodes.device)  # only read where a node has a row
+    hops: list[Hop] = []
+    for _ in range(num_hops - whole):
+        position, target = _edges_into(graph.rows, nodes)
+        source = graph.rows.columns[position]
+        fresh[source] = True
+        fresh[nodes] = False
+        num_targets, nodes = nodes.numel(), torch.cat([nodes, fresh.nonzero().squeeze(1)])
+        row[nodes] = torch.arange(nodes.numel(), device=nodes.device)
+        hops.insert(0, _hop(graph, position, row[source], target, nodes.numel(), num_targets))
+    if whole and num_hops:
+        position, target = _edges_into(graph.rows, nodes)
+        hops.insert(0, _hop(graph, position, graph.rows.columns[position], target, num_nodes, nodes.numel()))
+    return Plan(nodes, tuple(hops), None if as_given else order)
+
+
+def _edges_into(rows: Rows, nodes: Tensor) -> tuple[Tensor, Tensor]:
+    """Position in ``rows`` and target (a position in ``nodes``) of every edge into one of ``nodes``, by target."""
+    degree = rows.ptr.diff()[nodes]
+    target = torch.arange(nodes.numel(), device=nodes.device).repeat_interleave(degree)
+    first_here, first_there = degree.cumsum(0) - degree, rows.ptr[nodes]
+    return torch.arange(target.numel(), device=nodes.device) + (first_there - first_here)[target], target
+
+
+def _hop(graph: Graph, position: Tensor, source: Tensor, target: Tensor, num_sources: int, num_targets: int) -> Hop:
+    """The edges at ``position``, between rows; all edges of a target are among them, so each keeps its norm."""
+    edges = EdgeIndex(torch.stack([source, target]), sparse_size=(num_sources, num_targets), sort_order="col")
+    kinds = (None if values is None else values[position] for values in (graph.edge_type, graph.edge_norm))
+    return Hop(passed(edges.fill_cache_(), num_sources, num_targets), *kinds)

@@ -1,0 +1,27 @@
+"""A stored optimiser goes on as the one that never stopped."""
+
+from __future__ import annotations
+
+import torch
+
+from kgrl.agents.shared.optimizer_state import load_optimizer_tensors, optimizer_tensors
+
+
+def test_goes_on_exactly():
+    def steps(parameters: list[torch.Tensor], optimizer: torch.optim.Optimizer, count: int) -> None:
+        for _ in range(count):
+            optimizer.zero_grad()
+            sum((p**3).sum() for p in parameters).backward()
+            optimizer.step()
+
+    whole = [torch.ones(3, requires_grad=True), torch.full((2, 2), 2.0, requires_grad=True)]
+    optimizer = torch.optim.Adam(whole, lr=0.1)
+    steps(whole, optimizer, 3)
+    state = {name: value.clone() for name, value in optimizer_tensors(optimizer).items()}
+    resumed = [p.detach().clone().requires_grad_() for p in whole]
+    fresh = torch.optim.Adam(resumed, lr=0.1)
+    load_optimizer_tensors(fresh, state)
+    steps(whole, optimizer, 2)
+    steps(resumed, fresh, 2)
+    assert all(torch.equal(a, b) for a, b in zip(whole, resumed, strict=True))
+    assert set(state) == {f"{index}.{name}" for index in (0, 1) for name in ("step", "exp_avg", "exp_avg_sq")}
