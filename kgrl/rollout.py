@@ -54,6 +54,8 @@ def rollout(
             if items is None:
                 items = agent.act(sessions, explore, generator)  # type: ignore[operator]  # nn.Module types it Tensor
             sessions = simulator.step(sessions, items)
+    if not explore:  # nobody learns from them, and they may be kept for long
+        sessions.carry.clear()
     return sessions
 
 

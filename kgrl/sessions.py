@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -24,8 +24,8 @@ class Sessions:
     Sessions may begin with a past: what their users received before, in ``begin`` columns of its own, L of them. It is
     no part of the session: rewards, streaks, lengths and metrics are of the T columns after it.
 
-    Agents follow a batch as it is filled, and remember what they made of it so far. Who changes what it holds already
-    does so in a copy (:meth:`rows`, :meth:`before`).
+    Agents follow a batch as it is filled, and leave in ``carry`` what they made of it so far. Who changes what it holds
+    already does so in a copy (:meth:`rows`, :meth:`before`), which carries nothing.
 
     Args:
         users: ``[B]``, user ids; −1 where the user is not one of the data set's.
@@ -39,6 +39,7 @@ class Sessions:
         length: ``[B]``, steps taken; below ``step`` − ``begin`` where a session ended early.
         step: columns filled in the longest session.
         begin: L, columns of the past; 0: there is none.
+        carry: what agents keep of these very sessions from one step to the next, by agent.
     """
 
     users: Tensor
@@ -51,6 +52,10 @@ class Sessions:
     length: Tensor
     step: int = 0
     begin: int = 0
+    carry: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"carry": {}}
 
     @classmethod
     def empty(cls, users: Tensor, horizon: int, begin: int = 0) -> Sessions:
@@ -218,7 +223,8 @@ class Sessions:
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor by its name, for saving and for moving."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("step", "begin")}
+        names = (each.name for each in fields(self) if each.name not in ("step", "begin", "carry"))
+        return {name: getattr(self, name) for name in names}
 
     @staticmethod
     def cat(parts: Sequence[Sessions]) -> Sessions:

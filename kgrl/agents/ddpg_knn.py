@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kgrl.agents.q_learning.ddpg import DDPG
-from kgrl.agents.q_learning.learner import Outlook
+from kgrl.agents.q_learning.outlook import Outlook
 from kgrl.agents.shared.nearest import FaissIndex, nearest
 from kgrl.agents.shared.picking import best, in_parts
 from kgrl.options import at_least, between, one_of

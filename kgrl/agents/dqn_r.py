@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kgrl.agents.q_learning.learner import Outlook
 from kgrl.agents.q_learning.network import QNetwork
+from kgrl.agents.q_learning.outlook import Outlook
 from kgrl.agents.q_learning.vector_agent import VectorAgent
 from kgrl.agents.shared.warm_start import checked_start
 from kgrl.files import digest
@@ -56,13 +56,13 @@ class DQNR(VectorAgent):
         items = len(dense_vectors("vectors", vectors))
         start, options["taste_channels"] = checked_start(tastes, options.get("taste_channels", 0), items)
         super().__init__(vectors, pool, {"embedding_lr": rate}, **options)
-        widths = ("state_channels", "hidden_channels", "streak_state", "taste_channels")
+        widths = ("state_channels", "hidden_channels", "streak_state", "taste_channels", "horizon")
         state = {name: self.options[name] for name in widths}
         with fenced(self.options["seed"]):
             network = QNetwork(vectors.float(), len(vectors), None, vectors.size(1), **state, start=start)
         if start is not None:
             self.data_digest = digest(self.data_digest, *start)
-        self._begin(network, [network.embedding], rate)
+        self._begin(network, [network.items.embedding], rate)
 
     def _ranked(self, seen: Outlook, gone: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
         return seen.highest(self.pool, gone, count)

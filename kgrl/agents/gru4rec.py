@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
@@ -14,8 +13,8 @@ from kgrl.agents.shared.next_item_fit import fit_next_item
 from kgrl.agents.shared.picking import without_shown
 from kgrl.agents.shared.scorer import Scorer
 from kgrl.agents.shared.versioned import Versioned
-from kgrl.agents.state.history import Step
-from kgrl.agents.state.session_state import Follower
+from kgrl.agents.state.recurrent import LikedItems
+from kgrl.agents.state.session_state import advance
 from kgrl.files import digest, load_tensors, save_tensors
 from kgrl.nn.policy.next_item import NextItem
 from kgrl.nn.policy.ranking_loss import LOSSES
@@ -112,7 +111,6 @@ class GRU4Rec(Versioned, Scorer):
         share = (likes + 1) / (likes.sum() + len(likes))  # one more like for each, as log 0 ranks nothing
         self.register_buffer("offset", self.options["prior"] * share.log(), persistent=False)
         self.network.to(likes.device)
-        self._follower = Follower()
 
     @classmethod
     def from_ratings(
@@ -154,8 +152,8 @@ class GRU4Rec(Versioned, Scorer):
 
     def _scores(self, sessions: Sessions, explore: bool = False) -> Tensor:
         """``[B, N]``, −∞ for what was shown."""
-        running: Any = _Running(self.network)
-        hidden = self._follower.states(running, sessions, self.version)
+        state = self.kept("state", lambda: LikedItems.of(self.network.gru))
+        hidden = advance(self, state, self.kept("items", lambda: state.items(self.network.embedding)), sessions)
         return without_shown(self.network.scores(hidden).add_(self.offset), sessions.shown)
 
     # ------------------------------------------------------------------------------------------------ saving, moving
@@ -184,25 +182,3 @@ class GRU4Rec(Versioned, Scorer):
     def extra_repr(self) -> str:
         return f"{len(self.likes)} items, loss={self.options['loss']}, ordered={self.ordered}"
 
-
-class _Running(NamedTuple):
-    """The states of running sessions, as :class:`kgrl.agents.state.session_state.Follower` asks for them."""
-
-    network: NextItem
-
-    def items(self) -> Tensor:
-        """``[N, 3h]``, what each item brings into the gates."""
-        return self.network.gru.project(self.network.embedding)
-
-    def initial(self, num_sessions: int, items: Tensor) -> Tensor:
-        return self.network.gru.initial(num_sessions)
-
-    def step(self, hidden: Tensor, items: Tensor, step: Step) -> Tensor:
-        stepped = self.network.gru.step(hidden, F.embedding(step.items.clamp(min=0), items))
-        return torch.where((step.positive & (step.items >= 0)).unsqueeze(1), stepped, hidden)
-
-    def recall(self, hidden: Tensor, items: Tensor, step: Step) -> Tensor:
-        return self.step(hidden, items, step)
-
-    def read(self, hidden: Tensor) -> Tensor:
-        return hidden

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from torch_geometric.data import Data
 
 from kgrl.agents.q_learning.kgqr_file import CONVOLVES, constructor_options, moved_tensors
-from kgrl.agents.q_learning.learner import OffPolicyAgent, Outlook
+from kgrl.agents.q_learning.learner import OffPolicyAgent
 from kgrl.agents.q_learning.network import QNetwork
+from kgrl.agents.q_learning.outlook import Outlook
 from kgrl.agents.shared.catalogue import UNTRAINED, Catalogue, matched
 from kgrl.agents.shared.new_nodes import heard_graph
 from kgrl.agents.shared.picking import check_values, defined, of_known_items
@@ -135,7 +136,7 @@ class KGQR(OffPolicyAgent):
         self.register_buffer("popular", None if popular is None else a_tensor("popular", popular).clone())
         with fenced(seed):
             network = _network(kg, embedding, self.options, aggregator, start)
-        self._begin(network, [network.embedding], embedding_lr)
+        self._begin(network, [network.items.embedding], embedding_lr)
         self.candidates: Any = _candidates(kg, popular, self.options) if candidates is None else candidates
 
     # ------------------------------------------------------------------------------------------------------- acting
@@ -266,14 +267,14 @@ class KGQR(OffPolicyAgent):
     def _is_per_item(self, name: str) -> bool:
         """Whether the tensor ``name`` is what the constructor was given of each item, rather than learned."""
         pool = name == "candidates.pool" and isinstance(self.candidates, FixedCandidates)
-        return pool or name == "popular" or ".taste.start_" in name
+        return pool or name == "popular" or ".taste.model.start_" in name
 
     def _hear(self, kg: Data, untrained: Tensor | None) -> None:
         """Plans the convolutions so that trained nodes do not hear of the ``untrained [E]`` ones."""
         self.untrained = untrained
         for network in (self.network, self.averaged, self.target):
-            if untrained is not None and isinstance(network, QNetwork) and network.encoder is not None:
-                network.encoder.plan_kg(heard_graph(kg, untrained))
+            if untrained is not None and isinstance(network, QNetwork) and network.items.encoder is not None:
+                network.items.encoder.plan_kg(heard_graph(kg, untrained))
 
 
 def _network(
@@ -298,7 +299,7 @@ def _network(
                                     aggregator=aggregator, aggregator_kwargs=options["aggregator_kwargs"])
     return QNetwork(
         embedding[:need], int(kg.num_items), encoder, dim if convolves else channels, options["state_channels"],
-        options["hidden_channels"], options["streak_state"], options["taste_channels"], start,
+        options["hidden_channels"], options["streak_state"], options["taste_channels"], start, options["horizon"],
     )
 
 

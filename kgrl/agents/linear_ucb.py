@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -13,8 +12,7 @@ from torch import Tensor
 from kgrl.agents.shared.picking import without_shown
 from kgrl.agents.shared.scorer import Scorer
 from kgrl.agents.shared.versioned import Versioned
-from kgrl.agents.state.history import Step
-from kgrl.agents.state.session_state import Follower
+from kgrl.agents.state.session_state import Step, advance
 from kgrl.files import digest, load_tensors, restore, save_tensors
 from kgrl.nn.state.taste import Belief, TasteTerms
 from kgrl.options import between, dense_vectors, flag
@@ -74,7 +72,6 @@ class LinearUCB(Versioned, Scorer):
             "greedy_evaluation": flag("greedy_evaluation", greedy_evaluation),
         }
         self.register_buffer("vectors", dense_vectors("vectors", vectors).detach().to(torch.float, copy=True))
-        self._follower = Follower()
 
     @property
     def num_items(self) -> int:
@@ -83,8 +80,8 @@ class LinearUCB(Versioned, Scorer):
 
     def _scores(self, sessions: Sessions, explore: bool = False) -> Tensor:
         """``[B, N]``, −∞ for what was shown."""
-        regression: Any = _Regression(self._terms)
-        known: Any = self._follower.states(regression, sessions, self.version)
+        terms = self.kept("terms", self._terms)
+        known: Known = advance(self, _Regression(), terms, sessions)
         scores = known.belief.mean @ self._terms().loading.T
         if explore or not self.options["greedy_evaluation"]:
             scores += self._bonus(known)
@@ -139,13 +136,8 @@ class Known(NamedTuple):
     variance: Tensor
 
 
-class _Regression(NamedTuple):
-    """The regressions of running sessions, as :class:`kgrl.agents.state.session_state.Follower` asks for them."""
-
-    terms: Callable[[], TasteTerms]
-
-    def items(self) -> TasteTerms:
-        return self.terms()
+class _Regression:
+    """The regressions of running sessions, as :func:`kgrl.agents.state.session_state.advance` goes through them."""
 
     def initial(self, num_sessions: int, items: TasteTerms) -> Known:
         return Known(items.prior(num_sessions), items.loading.square().sum(1).expand(num_sessions, -1))
@@ -157,9 +149,6 @@ class _Regression(NamedTuple):
         told = (spread * rest.rsqrt()) @ items.loading.T  # [B, N]; the square of it is what a variance loses
         variance = torch.addcmul(known.variance, told, told, value=-1).clamp_(min=0)
         return Known(items.update(known.belief, step.items, step.feedback), variance)
-
-    def recall(self, known: Known, items: TasteTerms, step: Step) -> Known:
-        return self.step(known, items, step)
 
     def read(self, known: Known) -> Known:
         return known

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data, HeteroData
 
 from kgrl.agents.policy_gradient.returns import decided_steps, returns, taken_steps
-from kgrl.agents.policy_gradient.rollout_cache import Kept, Trail
+from kgrl.agents.policy_gradient.rollout_cache import Kept, RolloutCache
 from kgrl.agents.policy_gradient.tpgr_file import TASTES, extended_tree, moved_tensors, surroundings
 from kgrl.agents.shared.catalogue import UNTRAINED, Catalogue, matched
 from kgrl.agents.shared.finite import finite_report
@@ -21,8 +21,8 @@ from kgrl.agents.shared.optimizer_state import load_optimizer_tensors, optimizer
 from kgrl.agents.shared.picking import check_values, of_known_items
 from kgrl.agents.shared.versioned import Versioned
 from kgrl.agents.shared.warm_start import saved_tastes
-from kgrl.agents.state.parts import build_state, checked_tastes
-from kgrl.agents.state.session_state import Follower
+from kgrl.agents.state.parts import checked_tastes, made_state, made_vectors
+from kgrl.agents.state.session_state import advance, carry_of, states_over
 from kgrl.candidates.fixed import checked_pool
 from kgrl.files import below, digest, load_tensors, restore, save_tensors
 from kgrl.graph import kg_digest, knowledge_graph
@@ -145,21 +145,20 @@ class TPGR(Versioned):
         embedding = None if embedding is None else single("embedding", embedding)
         self.data_digest = digest(self.tree.paths, self.tree.children, self.kg_digest, embedding, *(start or ()))
         with fenced(seed):
-            self.state = build_state(data, kg, users, embedding, start, self.options)
+            self.items = made_vectors(data, kg, users, embedding, self.options)
+            self.state = made_state(data, users, self.items, start, self.options)
             self.policy = TreePolicy(self.state.channels, self.tree, hidden)
-            if self.state.taste_channels:  # the policy starts from the expected feedback alone
+            if count:  # the policy starts from the expected feedback alone
                 self.sharpness, self.spread = (nn.Parameter(torch.tensor(value)) for value in (float(sharpness), 1.0))
                 for parameter in (self.policy.weights[-1], self.policy.biases[-1]):
                     nn.init.zeros_(parameter)
-            self.memory = nn.Linear(self.state.history.channels, self.state.history.item_channels + 1)
-        history, memory = list(self.state.history.parameters()), list(self.memory.parameters())
-        rest = [p for name, p in self.named_parameters() if not name.startswith(("state.history.", "memory."))]
+            self.memory = nn.Linear(self.state.recurrent.channels, self.items.channels + 1)
+        history = [*self.items.parameters(), *self.state.parameters()]
+        memory = list(self.memory.parameters())
+        rest = [p for name, p in self.named_parameters() if not name.startswith(("items.", "state.", "memory."))]
         policy = rest if frozen else [*history, *rest]
         self.optimizer = torch.optim.Adam(policy, lr=lr, weight_decay=weight_decay, fused=True)
         self.pretrain_optimizer = torch.optim.Adam([*history, *memory], lr=pretrain_lr, fused=True)
-        self._follower = Follower()
-        self._trail = Trail()
-        self._levels: tuple[tuple[int, bool], Levels] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -190,15 +189,14 @@ class TPGR(Versioned):
             explore: drawn from the policy rather than the likeliest child at every node.
             generator: of the draws, on the sessions' device; default a new one, seeded by the step.
         """
-        states = self._follower.states(self.state, sessions, self.version)
+        states = advance(self, self.state, self.kept("items", lambda: self.state.items(self.items())), sessions)
         gone = sessions.shown if sessions.step else None
-        if self._levels is None or self._levels[0] != (self.version, explore):
-            self._levels = (self.version, explore), self.policy.prepare(self._scores(), merge=not explore)
-        levels = self._levels[1]
+        levels: Levels = self.kept(f"levels, explore={explore}",
+                                   lambda: self.policy.prepare(self._scores(), merge=not explore))
         if explore:
             generator = given_or_new(generator, self.device, sessions.step)
             walk = self.policy.sample(states, gone, generator, levels)
-            self._trail.note(sessions, states, walk, self.version)
+            RolloutCache.note(self, sessions, states, walk)
         else:
             walk = self.policy.greedy(states, gone, levels)
         if sessions.step < sessions.items.size(1):
@@ -210,9 +208,9 @@ class TPGR(Versioned):
 
     def _scores(self) -> ItemScores | None:
         """The feedback that the taste state expects of each item."""
-        terms = self.state.taste
-        if terms is None:
+        if not self.options["taste_channels"]:
             return None
+        terms = self.state.taste.terms
         return ItemScores(terms.loading, terms.expected, self.sharpness, self.spread)
 
     def recommend(self, past: Sessions, k: int = 10, beam: int | None = None) -> Tensor:
@@ -228,7 +226,7 @@ class TPGR(Versioned):
         """
         past = of_known_items(past, self.num_items).to(self.device)
         with torch.no_grad():
-            states = self.state(past)[past.begin + past.length, torch.arange(len(past), device=self.device)]
+            states = self.state.read(carry_of(self.state, self.items(), past))
             found = self.policy.topk(states, k, past.items, beam, self._scores())
         check_values(found.log_prob)
         return found.items
@@ -262,7 +260,7 @@ class TPGR(Versioned):
         gamma, baseline, standardise = (self.options[name] for name in ("gamma", "baseline", "standardise"))
         advantages = returns(sessions, gamma, baseline, standardise, decided)
         total, steps = torch.zeros(2, device=self.device), 0
-        kept = self._trail.take(sessions, self.version)
+        kept = RolloutCache.take(self, sessions)
         for _ in range(self.options["epochs"]):
             order = torch.randperm(len(sessions), generator=generator, device=self.device)
             parts = order.chunk(self.options["minibatches"]) if self.options["minibatches"] > 1 else (None,)
@@ -292,13 +290,14 @@ class TPGR(Versioned):
             ValueError: a loss or weight that is not finite: it has diverged.
         """
         generator = given_or_new(generator, self.device, self.options["seed"] + self.version)
-        hidden = self.state(sessions)[1 + sessions.begin :, :, : self.state.history.channels]  # [T, B, h]
+        vectors = self.items()
+        hidden = states_over(self.state.recurrent, vectors, sessions)[1 + sessions.begin :]  # [T, B, h]
         shown, rewards = (part[:, sessions.begin : sessions.step].t() for part in (sessions.items, sessions.rewards))
         steps = torch.arange(len(shown), device=self.device).unsqueeze(1)
         drawn = torch.rand(shown.shape, generator=generator, device=self.device)
         asked = (drawn * (steps + 1)).long().clamp_(max=len(shown) - 1)
         items, rewards = shown.gather(0, asked), rewards.gather(0, asked)
-        key = F.embedding(items.clamp(min=0), self.state.history.vectors())
+        key = F.embedding(items.clamp(min=0), vectors)
         read = self.memory(hidden)
         error = (read[..., :-1] * key).sum(-1) + read[..., -1] - rewards
         taken = taken_steps(sessions)[:, sessions.begin :].t()
@@ -321,7 +320,7 @@ class TPGR(Versioned):
             states = kept.states
         else:
             with torch.set_grad_enabled(not frozen):
-                states = self.state(sessions)[begin:-1]
+                states = states_over(self.state, self.items(), sessions)[begin:-1]
         log_prob, entropy = self.policy.session_log_prob_and_entropy(
             states, sessions.shown[:, begin:], self._scores(), kept.choices if kept is not None else None,
             sessions.shown[:, :begin])
@@ -403,7 +402,7 @@ class TPGR(Versioned):
             near = surroundings(data) if kg is None else kg
             tree = extended_tree(tree, match, data, users, near, vectors)
             tensors, untrained = moved_tensors(tensors, match, near, tree), match.untrained(untrained)
-        embedding = tensors["state.history.embedding"]
+        embedding = tensors["items.embedding"]
         given = {"tree": tree, "embedding": embedding,
                  "tastes": saved_tastes(tensors, options, anew=match is not None, at=TASTES)}
         agent = cls(data, users, **(given | metadata["options"] | options))
@@ -411,7 +410,7 @@ class TPGR(Versioned):
         restore(agent, tensors | own, path)
         if kg is not None and untrained is not None:
             agent.untrained = untrained
-            agent.state.history.encoder.plan_kg(heard_graph(kg, untrained))
+            agent.items.encoder.plan_kg(heard_graph(kg, untrained))
         # of the embedding that training began with, and of what has changed since
         agent.data_digest = metadata["data"] if match is None else digest(metadata["data"], agent.data_digest)
         return agent

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kgrl.agents import KGQR
 from kgrl.agents.policy_gradient.returns import returns
+from kgrl.agents.state.session_state import advance, states_over
 from kgrl.graph import knowledge_graph
 from kgrl.nn.state.status import STATUS
 from kgrl.rollout import rollout
@@ -114,15 +115,20 @@ ALIKE = {"Random", "Random of candidates", "FixedList", *(name for name in AGENT
 def test_in_the_state_of_a_tree_policy_a_past_is_no_step(name: str) -> None:
     """The status does not count it, what stands before the first item changes nothing, and the rest is a history's."""
     agent, sessions = AGENTS[name]().eval(), world(past=True).reset(TRAIN)
-    hidden, found = agent.state.history.channels, agent.state(sessions)[-1]
+    hidden, found = agent.state.recurrent.channels, _states(agent, sessions)[-1]
     assert not found[:, hidden : hidden + STATUS].any()
     for user in TRAIN.tolist():
         there = sessions.items[user] >= 0
         alone = Sessions.from_history([sessions.items[user][there].tolist()], [sessions.feedback[user][there].tolist()])
-        state = agent.state(alone)[-1, 0]
+        state = _states(agent, alone)[-1, 0]
         torch.testing.assert_close(found[user, :hidden], state[:hidden])
         torch.testing.assert_close(found[user, hidden + STATUS :], state[hidden + STATUS :])
-        assert torch.equal(agent._follower.states(agent.state, sessions, agent.version)[user], found[user])
+    items = agent.state.items(agent.items())
+    torch.testing.assert_close(advance(agent, agent.state, items, sessions), found)
+
+
+def _states(agent: nn.Module, sessions: Sessions) -> Tensor:
+    return states_over(agent.state, agent.items(), sessions)
 
 
 def test_a_tree_policy_knows_in_learning_that_a_past_is_gone() -> None:

@@ -42,14 +42,14 @@ def parity_agent(**options) -> KGQR:
 def test_greedy_takes_the_best_candidate(world):
     agent = parity_agent(average=0.0)
     sessions = rollout(agent, world, torch.arange(6), explore=False)
-    vectors = agent.network.vectors().detach()
+    vectors = agent.network.items().detach()
     generator = torch.Generator().manual_seed(0)
     for step in range(1, 8):
         then = sessions.before(step)
         items, batch = agent.candidates.select(then.liked, then.shown, generator)
         for row in range(6):
             liked = [i for i in then.liked[row].tolist() if i >= 0]
-            h = agent.network.state(vectors, torch.tensor([liked], dtype=torch.long))[0] if liked else torch.zeros(4)
+            h = agent.network.state.recurrent.gru(vectors, torch.tensor([liked], dtype=torch.long))[0] if liked else torch.zeros(4)
             left = items[batch == row]
             q = agent.network.head(h[None], vectors, left, torch.zeros_like(left))
             values = dict(zip(left.tolist(), q.tolist(), strict=True))
@@ -108,14 +108,14 @@ def test_same_seed_same_run(world):
 
 def test_running_average_is_the_weighted_mean_of_the_weights(world):
     agent = parity_agent(average=0.5)
-    start = agent.averaged.embedding.clone()
+    start = agent.averaged.items.embedding.clone()
     generator = torch.Generator().manual_seed(0)
     agent.replay.add(rollout(agent, world, torch.arange(6), True, generator))
     expected = start
     for step in range(1, 4):
         agent._gradient_step(agent.replay.sample(8, generator), generator)
-        expected = expected + (agent.network.embedding.detach() - expected) / (1 + 0.5 * step)
-    torch.testing.assert_close(agent.averaged.embedding, expected)
+        expected = expected + (agent.network.items.embedding.detach() - expected) / (1 + 0.5 * step)
+    torch.testing.assert_close(agent.averaged.items.embedding, expected)
     assert agent.acting is agent.averaged
 
 
@@ -204,7 +204,7 @@ def test_load_refuses_a_damaged_file(tmp_path):
 @pytest.mark.parametrize("variant", ["KGQR-CS", "KGQR-GCN-CS", "KGQR-KG"])
 def test_ablations_take_away_what_table_5_says(variant, world):
     agent = parity_agent(variant=variant, embedding=torch.randn(22, 4))
-    assert (agent.network.encoder is None) == (variant != "KGQR-CS")
+    assert (agent.network.items.encoder is None) == (variant != "KGQR-CS")
     past = Sessions.from_history([[0, 1]], [[1.0, -1.0]])
     items, _ = agent.candidates.select(past.liked, past.shown)
     assert items.tolist() == list(range(2, 20))  # every item not yet shown
@@ -285,9 +285,9 @@ def test_candidates_have_a_rule() -> None:
 
 def test_embeddings_are_trained_along(world):
     agent, generator = parity_agent(), torch.Generator().manual_seed(0)
-    before = agent.network.embedding.detach().clone()
+    before = agent.network.items.embedding.detach().clone()
     agent.learn(rollout(agent, world, torch.arange(6), True, generator), generator)
-    moved = (agent.network.embedding.detach() != before).any(1)
+    moved = (agent.network.items.embedding.detach() != before).any(1)
     assert moved[20:].all()  # the entities, too
 
 
@@ -337,7 +337,7 @@ def test_an_aggregator_of_ones_own_is_asked_for_again(tmp_path):
 @pytest.mark.parametrize("kwargs", [None, {"num_bases": 2}])
 def test_relations_are_told_apart_trained_saved_and_loaded(world, tmp_path, kwargs):
     agent = parity_agent(aggregator="relational", aggregator_kwargs=kwargs)
-    parts = [conv.aggregator for conv in agent.network.encoder.convs]
+    parts = [conv.aggregator for conv in agent.network.items.encoder.convs]
     assert [part.coefficients.shape for part in parts] == [(2, kwargs["num_bases"] if kwargs else 1)] * 2  # and inverse
     fit(agent, world, torch.arange(6), interactions=96, sessions=6)
     assert all(part.deviation.abs().max() > 0 for part in parts)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.agents.linear_ucb import LinearUCB, _Regression
+from kgrl.agents.state.session_state import advance
 from kgrl.evaluate import evaluate
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
@@ -76,8 +77,7 @@ def test_uncertainty_shrinks_by_what_was_shown() -> None:
     agent = LinearUCB(torch.eye(3), alpha=1.5, regularisation=2.0)
     sessions = Sessions.from_history([[0, 1]], [[0.0, 0.0]])  # feedback of 0: the mean stays 0, the bound is the bonus
     fresh, once = 1.5 * 0.5**0.5, 1.5 * (1 / 3) ** 0.5
-    regression = _Regression(agent._terms)
-    known = [agent._follower.states(regression, sessions.before(step), agent.version) for step in range(3)]
+    known = [advance(agent, _Regression(), agent._terms(), sessions.before(step)) for step in range(3)]
     bonus = torch.stack([agent._bonus(each)[0] for each in known])
     wanted = torch.tensor([[fresh, fresh, fresh], [once, fresh, fresh], [once, once, fresh]])
     torch.testing.assert_close(bonus, wanted)

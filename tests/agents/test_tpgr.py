@@ -8,6 +8,7 @@ from torch_geometric.data import HeteroData
 
 from kgrl.agents import TPGR
 from kgrl.agents.policy_gradient.returns import returns
+from kgrl.agents.state.session_state import states_over
 from kgrl.evaluate import evaluate
 from kgrl.simulator import RatedFeedback, Simulator
 from kgrl.train import fit
@@ -29,7 +30,7 @@ def test_rollout_and_learning_agree_on_the_log_probability(data, world):
     """What `act` writes while it walks is what the gradient is taken of, masks of shown items included."""
     agent = make(data)
     sessions = play(agent, world)
-    states = agent.state(sessions)[:-1]
+    states = states_over(agent.state, agent.items(), sessions)[:-1]
     log_prob, _ = agent.policy.session_log_prob_and_entropy(states, sessions.shown, agent._scores())
     torch.testing.assert_close(log_prob.t(), sessions.log_prob)
     for step in range(6):  # and one step at a time, by the probabilities of all items
@@ -46,7 +47,7 @@ def test_one_gradient_step_is_the_formula(data, world, options):
     if "clip" in options:  # as if another policy had acted
         sessions.log_prob += 0.5 * torch.randn(sessions.log_prob.shape, generator=torch.Generator().manual_seed(3))
     advantages = returns(sessions, *(agent.options[name] for name in ("gamma", "baseline", "standardise")))
-    states, objective = agent.state(sessions)[:-1], torch.zeros(())
+    states, objective = states_over(agent.state, agent.items(), sessions)[:-1], torch.zeros(())
     for step in range(6):
         gone, items = sessions.items[:, :step], sessions.items[:, step]
         log_prob = agent.policy.log_prob(states[step], items, gone, agent._scores())
@@ -71,7 +72,7 @@ def test_one_gradient_step_is_the_formula(data, world, options):
 
 def test_the_paper_preset_is_plain_reinforce(data):
     agent = make(data, preset="paper", taste_channels=None)
-    assert agent.state.taste is None
+    assert [type(part).__name__ for part in agent.state.parts] == ["RewardedItems", "UserStatus"]
     assert (agent.options["baseline"], agent.options["standardise"], agent.options["entropy"]) == (False, False, 0.0)
 
 
@@ -94,7 +95,7 @@ def test_nothing_is_learned_from_an_item_that_the_protocol_chose(data, options):
                         for step in range(1, 6)])
     gain = gain - gain.mean(1, keepdim=True)
     gain = gain / gain.square().mean().sqrt()
-    states, objective = agent.state(sessions)[:-1], torch.zeros(())
+    states, objective = states_over(agent.state, agent.items(), sessions)[:-1], torch.zeros(())
     for step in range(1, 6):
         found = agent.policy.log_prob_and_entropy(states[step], sessions.items[:, step], sessions.items[:, :step],
                                                   agent._scores())
@@ -124,14 +125,14 @@ def test_pretraining_is_one_step_on_the_error_of_recalled_rewards(data, world):
     sessions = play(agent, world)
     sessions.length[0] = 2  # what stands after a session's end counts for nothing
     draws = torch.rand(6, USERS, generator=torch.Generator().manual_seed(4))
-    hidden, losses = agent.state(sessions)[:, :, :5], []
+    hidden, losses = states_over(agent.state, agent.items(), sessions)[:, :, :5], []
     for row in range(USERS):
         for step in range(int(sessions.length[row])):
             asked = int(draws[step, row] * (step + 1))
-            key = torch.cat([agent.state.history.embedding[sessions.items[row, asked]], torch.ones(1)])
+            key = torch.cat([agent.items.embedding[sessions.items[row, asked]], torch.ones(1)])
             losses.append((agent.memory(hidden[step + 1, row]) @ key - sessions.rewards[row, asked]) ** 2)
     expected = torch.stack(losses).mean()
-    parameters = [*agent.state.history.parameters(), *agent.memory.parameters()]
+    parameters = [*agent.items.parameters(), *agent.state.parameters(), *agent.memory.parameters()]
     gradients, before = torch.autograd.grad(expected, parameters), [p.detach().clone() for p in parameters]
     report = agent.pretrain(sessions, torch.Generator().manual_seed(4))
     assert report["loss"] == pytest.approx(expected.item(), rel=1e-5)
@@ -210,7 +211,7 @@ def test_frozen_history_stays_and_the_policy_learns(data, world, frozen):
     agent.learn(play(agent, world))  # at first the policy is zero, and nothing reaches the state
     changed = {name for name, value in agent.state_dict().items() if not torch.equal(value, before[name])}
     assert "policy.weights.0" in changed
-    assert any(name.startswith("state.history.") for name in changed) != frozen
+    assert any(name.startswith(("items.", "state.")) for name in changed) != frozen
 
 
 def test_fit_pretrains_first_and_counts_it(data, world):

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.agents import TPGR
+from kgrl.agents.state.session_state import states_over
 from kgrl.sessions import Sessions
 from kgrl.simulator import RatedFeedback, Simulator
 from kgrl.train import fit
@@ -54,7 +55,7 @@ def test_recommend_for_real_users_of_any_length(data):
     together = agent.recommend(Sessions.from_history(*past), k=5, beam=16)
     for row, (items, feedback) in enumerate(zip(*past, strict=True)):
         alone = Sessions.from_history([items], [feedback])
-        after_the_last = agent.state(alone)[-1]
+        after_the_last = states_over(agent.state, agent.items(), alone)[-1]
         ranked = agent.policy.probabilities(after_the_last, alone.items, agent._scores())[0].topk(5).indices
         assert torch.equal(together[row], ranked)
         assert not set(items) & set(together[row].tolist())
@@ -91,10 +92,10 @@ def test_another_data_sets_tree_is_refused(data):
 
 def test_kgqrs_state_encoder_serves(data, world):
     agent = make(data, state="kg", tree=ClusterTree.build(torch.randn(ITEMS, 3)))
-    before = agent.state.history.embedding.detach().clone()
+    before = agent.items.embedding.detach().clone()
     for _ in range(2):  # at first the policy is zero, and nothing reaches the state
         agent.learn(play(agent, world))
-    moved = (agent.state.history.embedding - before).abs().sum(1)
+    moved = (agent.items.embedding - before).abs().sum(1)
     assert (moved[ITEMS:] > 0).all()  # the entities' embeddings are trained through the convolution
 
 

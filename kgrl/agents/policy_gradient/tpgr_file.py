@@ -17,7 +17,7 @@ from kgrl.graph import distinct_pairs, knowledge_graph
 from kgrl.pretrain.items import item_vectors
 from kgrl.tree.cluster_tree import ClusterTree
 
-TASTES = "state.taste_"
+TASTES = "state.taste."
 """What the names of the taste state's tensors begin with."""
 
 
@@ -66,8 +66,8 @@ def moved_tensors(tensors: Mapping[str, Tensor], match: Match, kg: Data, tree: C
     """
     place = match.node if len(match.node) == kg.num_nodes else F.pad(match.item, (0, kg.num_nodes - len(match.item)),
                                                                      value=-1)
-    rows = moved_rows(tensors["state.history.embedding"], place, kg)[: len(match.node)]
-    moved = {**tensors, "state.history.embedding": rows, "policy.index.leaves": tree.leaves}
+    rows = moved_rows(tensors["items.embedding"], place, kg)[: len(match.node)]
+    moved = {**tensors, "items.embedding": rows, "policy.index.leaves": tree.leaves}
     if (start := saved_tastes(tensors, {}, at=TASTES)) is not None:
         moved |= {TASTES + name: part for name, part in moved_tastes(start, match, kg)._asdict().items()}
     last = sum(name.startswith("policy.biases.") for name in tensors) - 1

@@ -24,7 +24,7 @@ class ActorCritic(QNetwork):
     Args:
         vectors: ``[N, d]``, the items'; they stay as they are, as the actor could not aim at what moves.
         reached: ``[P, d]``, those whose range the actor's answers are in.
-        state_channels, hidden_channels, streak_state, taste_channels: see
+        state_channels, hidden_channels, streak_state, taste_channels, horizon: see
             :class:`kgrl.agents.q_learning.network.QNetwork`; ``hidden_channels`` is the actor's width, too.
     """
 
@@ -32,12 +32,12 @@ class ActorCritic(QNetwork):
 
     def __init__(
         self, vectors: Tensor, reached: Tensor, state_channels: int = 64, hidden_channels: int = 64,
-        streak_state: bool = False, taste_channels: int = 0,
+        streak_state: bool = False, taste_channels: int = 0, horizon: int = 32,
     ) -> None:
         size = vectors.size(1)
         super().__init__(vectors, len(vectors), None, size, state_channels, hidden_channels, streak_state,
-                         taste_channels)
-        self.embedding.requires_grad_(False)
+                         taste_channels, horizon=horizon)
+        self.items.embedding.requires_grad_(False)
         self.register_buffer("scale", reached.abs().amax(0))
         widths = (self.head.state_channels, hidden_channels, hidden_channels, size)
         first, second, last = (nn.Linear(*pair) for pair in pairwise(widths))
@@ -50,4 +50,4 @@ class ActorCritic(QNetwork):
     def worth(self, state: Tensor, actions: Tensor) -> Tensor:
         """``[B]``, Q of the states ``[B, s]`` with one vector each, ``[B, d]``."""
         rows = torch.arange(len(state), device=state.device)
-        return self.values(state, ItemView(actions, None, actions, actions), rows, rows)
+        return self.values(state, ItemView(actions, actions, actions, actions), rows, rows)

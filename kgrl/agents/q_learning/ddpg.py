@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kgrl.agents.q_learning.actor_critic import ActorCritic
-from kgrl.agents.q_learning.learner import Outlook
+from kgrl.agents.q_learning.outlook import Outlook
 from kgrl.agents.q_learning.vector_agent import VectorAgent
 from kgrl.options import between
 from kgrl.seeding import fenced
@@ -67,9 +67,9 @@ class DDPG(VectorAgent):
         super().__init__(vectors, pool, {**(own or {}), **checked}, **options)
         vectors = vectors.detach().float()
         reached = self.pool.of(vectors)
-        width = (self.options[name] for name in ("state_channels", "hidden_channels", "streak_state", "taste_channels"))
+        widths = ("state_channels", "hidden_channels", "streak_state", "taste_channels", "horizon")
         with fenced(self.options["seed"]):
-            network = ActorCritic(vectors, reached, *width)
+            network = ActorCritic(vectors, reached, **{name: self.options[name] for name in widths})
         self.register_buffer("spread", reached.std(0, correction=0))
         self._begin(network, list(network.actor.parameters()), actor_lr)
 
@@ -81,7 +81,7 @@ class DDPG(VectorAgent):
     @property
     def vectors(self) -> Tensor:
         """``[P, d]``, of the pool's items."""
-        return self.pool.of(self.network.embedding)
+        return self.pool.of(self.network.items.embedding)
 
     def _ranked(self, seen: Outlook, gone: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
         network = cast(ActorCritic, seen.network)

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kgrl.agents.q_learning.network import EXTRAS, ItemView, QNetwork, StreakHead
+from kgrl.agents.q_learning.network import ItemView, QNetwork
+from kgrl.agents.q_learning.streak_head import EXTRAS, StreakHead
 from kgrl.nn.policy.dueling import DuelingHead
 
 
@@ -61,7 +62,7 @@ class DenseQ:
         if isinstance(self.head, StreakHead):
             values += self.head.streak(state[:, -EXTRAS:])
         if self.taste is not None:
-            mean = state[:, self.network.state.state_channels :][:, : self.taste.loading.size(1)]
+            mean = state[:, self.network.state.columns("taste")]
             values += torch.addmm(self.taste.expected, mean, self.taste.loading.T)
         return values
 

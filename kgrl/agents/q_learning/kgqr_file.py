@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 
 from kgrl.agents.shared.catalogue import Match
 from kgrl.agents.shared.new_nodes import moved_rows, moved_tastes
-from kgrl.agents.shared.warm_start import saved_tastes
+from kgrl.agents.shared.warm_start import START, saved_tastes
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.graph import without_edges
 from kgrl.options import expected
@@ -33,7 +33,7 @@ def constructor_options(
     """
     saved = dict(metadata["options"])
     made_by_hand = saved.pop("own_candidates")
-    given: dict[str, Any] = {"embedding": tensors["network.embedding"], "popular": tensors.get("popular"),
+    given: dict[str, Any] = {"embedding": tensors["network.items.embedding"], "popular": tensors.get("popular"),
                              "tastes": saved_tastes(tensors, options, anew=changed)}
     if made_by_hand is not None and metadata.get("fixed"):
         given["candidates"] = FixedCandidates(int(kg.num_items), tensors.get("candidates.pool"))
@@ -52,7 +52,7 @@ def moved_tensors(tensors: Mapping[str, Tensor], match: Match, kg: Data, variant
     near = without_edges(kg) if variant == "KGQR-KG" else kg  # which knows nothing of any KG
     rows = kg.num_nodes if variant in CONVOLVES else kg.num_items
     moved = dict(tensors)
-    for name in ("network.embedding", "averaged.embedding", "target.embedding"):
+    for name in ("network.items.embedding", "averaged.items.embedding", "target.items.embedding"):
         if name in tensors:
             moved[name] = moved_rows(tensors[name], match.node, near)[:rows]
     for name in ("popular", "candidates.pool"):
@@ -60,5 +60,5 @@ def moved_tensors(tensors: Mapping[str, Tensor], match: Match, kg: Data, variant
             moved[name] = match.moved(tensors[name])
     if (start := saved_tastes(tensors, {})) is not None:
         parts = moved_tastes(start, match, near)._asdict()
-        moved |= {f"network.taste.start_{name}": part for name, part in parts.items()}
+        moved |= {f"{START}{name}": part for name, part in parts.items()}
     return moved

@@ -5,20 +5,19 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kgrl.agents.q_learning.dense_q import DenseQ
 from kgrl.agents.q_learning.network import ItemView, QNetwork
+from kgrl.agents.q_learning.outlook import Outlook
 from kgrl.agents.q_learning.replay import EpisodeReplay, Transitions
-from kgrl.agents.q_learning.running_state import RunningState
 from kgrl.agents.shared.finite import finite_report
 from kgrl.agents.shared.optimizer_state import load_optimizer_tensors, optimizer_tensors
-from kgrl.agents.shared.picking import best, in_parts, without_shown
-from kgrl.candidates.fixed import FixedCandidates
+from kgrl.agents.shared.versioned import Versioned
+from kgrl.agents.state.session_state import advance
 from kgrl.files import below
 from kgrl.nn.policy.dueling import DuelingHead
 from kgrl.options import at_least, between, expected, flag, one_of
@@ -31,39 +30,7 @@ WARM_MEMORY = 100
 """Gradient steps that the running average of the weights remembers at least, after a warm start."""
 
 
-class Outlook(NamedTuple):
-    """B sessions as a network sees them: all that their Q-values are made of.
-
-    Attributes:
-        network: whose ``state`` and ``view`` they are.
-        head: the network's own dueling head, or the target's.
-        view: of the items.
-        state: ``[B, s]``.
-    """
-
-    network: QNetwork
-    head: DuelingHead
-    view: ItemView
-    state: Tensor
-
-    def values(self, index: Tensor, batch: Tensor) -> Tensor:
-        """``[K]``, Q of the items ``index [K]`` for the sessions ``batch [K]``."""
-        return self.network.values(self.state, self.view, index, batch, head=self.head)
-
-    def highest(self, pool: FixedCandidates, gone: Tensor, count: int) -> Tensor:
-        """``[B, count]``, the places in ``pool`` of the highest Q-values, best first; −1 where fewer are left.
-
-        Args:
-            pool: the candidates.
-            gone: ``[B, L]``, places that do not count; −1, anywhere, is skipped.
-            count: how many.
-        """
-        values = DenseQ(self.network, self.head, self.view, pool.candidates)
-        return in_parts(lambda state, shown: best(without_shown(values(state), shown), count), pool.size, self.state,
-                        gone)
-
-
-class OffPolicyAgent(nn.Module):
+class OffPolicyAgent(Versioned):
     r"""What :class:`kgrl.agents.KGQR`, :class:`kgrl.agents.DQNR` and the DDPG agents share.
 
     Finished sessions go into a replay, and each gradient step is made on steps drawn from it:
@@ -139,8 +106,6 @@ class OffPolicyAgent(nn.Module):
         self.batch_size, self.gradient_steps = batch_size, gradient_steps
         self.replay = EpisodeReplay(replay_size)
         self.steps_taken = 0
-        self._view: ItemView | None = None
-        self._running = RunningState()
 
     def _begin(self, network: QNetwork, apart: Sequence[nn.Parameter], lr: float | None) -> None:
         """Takes the online network, and makes target, running average and optimiser of it.
@@ -150,7 +115,6 @@ class OffPolicyAgent(nn.Module):
             apart: those of its parameters that have a learning rate of their own.
             lr: that rate; ``None``: as everything else.
         """
-        network.horizon = self.options["horizon"]
         self.network = network
         self.target = _copy(self._followed())
         self.averaged = _copy(network) if self.average else None
@@ -176,10 +140,8 @@ class OffPolicyAgent(nn.Module):
     def _look(self, sessions: Sessions) -> Outlook:
         """``sessions`` as the deciding network sees them; what it says of the items is computed once a version."""
         network = self.acting
-        if self._view is None:
-            self._view = network.view()
-        state = network.extend(self._running.advance(network, self._view, sessions), self._view, sessions)
-        return Outlook(network, network.head, self._view, state)
+        view = self.kept("view", network.view)
+        return Outlook(network, network.head, view, advance(self, network.state, view.state, sessions))
 
     def _strays(self, sessions: int, generator: torch.Generator | None) -> Tensor:
         """``[sessions]``, whether each takes a random item at this step."""
@@ -286,19 +248,19 @@ class OffPolicyAgent(nn.Module):
     def _follow(self) -> None:
         """Moves the target (equation 15) and the running average after a gradient step."""
         self.steps_taken += 1
+        self.version += 1
         _lerp(self.target, self._followed(), self.tau)
         if self.averaged is not None:
             # the memory grows with the run: short at first, as early weights should not linger, long when all is calm;
             # but what a warm start begins with is worth more than what the first few sessions teach
             least = WARM_MEMORY if self.network.warm else 0
             _lerp(self.averaged, self.network, 1 / (1 + max(least, self.average * self.steps_taken)))
-        self._view = None
 
     # ------------------------------------------------------------------------------------------------ saving, moving
 
     @property
     def device(self) -> torch.device:
-        return self.network.embedding.device
+        return self.network.items.embedding.device
 
     def training_state(self) -> dict[str, Tensor]:
         """What a run needs, beside the weights, to go on exactly: optimiser, replay, counter."""
@@ -311,14 +273,6 @@ class OffPolicyAgent(nn.Module):
         load_optimizer_tensors(self.optimizer, below("optimizer.", state))
         self.replay.load_state_dict({name: part.to(self.device) for name, part in below("replay.", state).items()})
         self.steps_taken = int(state["steps_taken"])
-
-    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        self._view = None
-        return super().load_state_dict(*args, **kwargs)
-
-    def _apply(self, *args: Any, **kwargs: Any) -> Any:
-        self._view = None
-        return super()._apply(*args, **kwargs)
 
 
 def _checked_epsilon(epsilon: float | Sequence[float]) -> list[float]:

@@ -2,61 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from kgrl.agents.q_learning.streak_head import StreakHead
+from kgrl.agents.shared.item_vectors import ItemVectors
+from kgrl.agents.state.counts import Streak
+from kgrl.agents.state.joined import JoinedState
+from kgrl.agents.state.recurrent import LikedItems
+from kgrl.agents.state.session_state import carry_of
+from kgrl.agents.state.taste import LearnedTaste
 from kgrl.nn.conv.encoder import KGEncoder
 from kgrl.nn.policy.dueling import DuelingHead, ItemTerms
-from kgrl.nn.state.gru import GRUState
 from kgrl.nn.state.taste import TasteState, TasteTerms
 from kgrl.sessions import Sessions
-
-EXTRAS = 3
-"""Length of the optional extras of a state: c_p, c_n and the step."""
-RIDGE = 1e-4
-"""Keeps the least squares of the extras solvable where one of them never moved."""
-
-
-class StreakHead(DuelingHead):
-    r"""A dueling head for states that end in c_p, c_n and the step.
-
-    .. math:: Q(s, i) = V(i) + A(s, i) + w^\top (c_p, c_n, t)
-
-    The linear term takes up what the streak adds to every item's reward alike (equation 16), exactly and at once, so
-    that V and A are left with telling the items apart.
-    """
-
-    def __init__(self, state_channels: int, item_channels: int, hidden: int) -> None:
-        super().__init__(state_channels, item_channels, hidden)
-        self.streak = nn.Linear(EXTRAS, 1, bias=False)
-
-    def silence(self) -> None:
-        """Sets the last layers, and what the streak adds, to 0."""
-        super().silence()
-        nn.init.zeros_(self.streak.weight)
-
-    @torch.no_grad()
-    def fit_common(self, state: Tensor, values: Tensor) -> None:
-        """Fits what Q has of every item alike, by (slightly ridged) least squares: a constant and the streak's term.
-
-        Args:
-            state: ``[R, s]``.
-            values: ``[R]``, what Q should be.
-        """
-        extras = state[:, -EXTRAS:].double()
-        ones = torch.ones_like(extras[:, :1])
-        inputs = torch.cat([extras, ones], 1)
-        ridge = RIDGE * len(inputs) * torch.eye(EXTRAS + 1, dtype=inputs.dtype, device=inputs.device)
-        found = torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ values.double())
-        self.streak.weight.copy_(found[:EXTRAS].unsqueeze(0))
-        self.last_layers[0].bias.copy_(found[EXTRAS:])
-
-    def forward(self, state: Tensor, items: Tensor | ItemTerms, index: Tensor, batch: Tensor) -> Tensor:
-        values = super().forward(state, items, index, batch)
-        return values + F.embedding(batch, self.streak(state[:, -EXTRAS:])).squeeze(1)
 
 
 class ItemView(NamedTuple):
@@ -64,13 +24,13 @@ class ItemView(NamedTuple):
 
     Attributes:
         vectors: ``[N, d]``, i(G).
-        inputs: ``[N, 3h]``, the GRU's products of them; ``None`` in a view for a gradient step.
+        state: the session state's part of them, or the vectors.
         head: the dueling head's part of them, or the vectors.
         taste: the taste state's part of them, or the vectors.
     """
 
     vectors: Tensor
-    inputs: Tensor | None
+    state: Any
     head: Tensor | ItemTerms
     taste: Tensor | TasteTerms
 
@@ -97,38 +57,40 @@ class QNetwork(nn.Module):
             is most of what a session tells about a user.
         start: what the taste state starts from; the dueling head then starts from 0, so that the first decisions are
             those of the highest feedback expected.
-
-    Attributes:
         horizon: T of the sessions that it is trained on, by whose root c_p, c_n and the step are divided.
+        recurrent: the state in place of the GRU over the liked items, see
+            :class:`kgrl.agents.state.session_state.SessionState`; ``None``: that one, as in the paper.
     """
-
-    horizon: int = 32
 
     def __init__(
         self, embedding: Tensor, num_items: int, encoder: KGEncoder | None, item_channels: int,
         state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False,
-        taste_channels: int = 0, start: TasteTerms | None = None,
+        taste_channels: int = 0, start: TasteTerms | None = None, horizon: int = 32,
+        recurrent: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.num_items = num_items
-        self.streak_state = streak_state
-        self.embedding = nn.Parameter(embedding.detach().clone())
-        self.encoder = encoder
-        self.state = GRUState(item_channels, state_channels)
-        self.taste = TasteState(item_channels, taste_channels, hidden_channels, start) if taste_channels else None
+        self.items = ItemVectors(embedding, num_items, encoder)
+        if recurrent is None:
+            recurrent = LikedItems(item_channels, state_channels)
+        taste = TasteState(item_channels, taste_channels, hidden_channels, start) if taste_channels else None
+        self.state = JoinedState(
+            recurrent=recurrent, taste=None if taste is None else LearnedTaste(taste),
+            streak=Streak(horizon) if streak_state else None)
         head = StreakHead if streak_state else DuelingHead
-        self.head = head(state_channels + taste_channels + EXTRAS * streak_state, item_channels, hidden_channels)
+        self.head = head(self.state.channels, item_channels, hidden_channels)
         if self.warm:
             self.head.silence()
+
+    @property
+    def taste(self) -> TasteState | None:
+        """The model of feedback, where there is one."""
+        part = self.state._modules.get("taste")
+        return part.model if isinstance(part, LearnedTaste) else None
 
     @property
     def warm(self) -> bool:
         """Whether its taste state started from something."""
         return self.taste is not None and self.taste.starts
-
-    def vectors(self) -> Tensor:
-        """``[N, d]``, every item's i(G) (equations 5 and 6)."""
-        return self.embedding[: self.num_items] if self.encoder is None else self.encoder(self.embedding)
 
     def view(self, project: bool = True) -> ItemView:
         """What all sessions share.
@@ -137,26 +99,16 @@ class QNetwork(nn.Module):
             project: whether every layer's part of every item is computed at once, for the many steps of a rollout, or
                 left to the layer, for the few items of a gradient step.
         """
-        vectors = self.vectors()
+        vectors = self.items()
         if not project:
-            return ItemView(vectors, None, vectors, vectors)
-        taste = vectors if self.taste is None else self.taste.project(vectors)
-        return ItemView(vectors, self.state.project(vectors), self.head.project(vectors), taste)
+            return ItemView(vectors, vectors, vectors, vectors)
+        state = self.state.items(vectors)
+        taste = vectors if self.taste is None else state[self.state.place("taste")]
+        return ItemView(vectors, state, self.head.project(vectors), taste)
 
     def states(self, items: ItemView, sessions: Sessions) -> Tensor:
-        """s_t(G) of sessions, ``[B, h]`` and what is switched on beside the GRU's state (equations 7 and 8)."""
-        return self.extend(self.state(items.vectors, sessions.liked), items, sessions)
-
-    def extend(self, hidden: Tensor, items: ItemView, sessions: Sessions) -> Tensor:
-        """The GRU's state ``[B, h]`` followed by taste, streaks and step, where switched on: what the head sees."""
-        parts = [hidden]
-        if self.taste is not None:
-            parts.append(self.taste(items.taste, sessions.shown, sessions.feedback[:, : sessions.step]))
-        if self.streak_state:
-            up, down = sessions.streak_counts()
-            # by √T, so that a step moves it by little: training's T, a real user's past is as long as it is
-            parts.append(torch.stack([up, down, sessions.length], 1) / self.horizon**0.5)
-        return torch.cat(parts, 1)
+        """s_t(G) of sessions, ``[B, s]``: the GRU's (equations 7 and 8), and what is switched on beside it."""
+        return self.state.read(carry_of(self.state, items.state, sessions))
 
     def values(
         self, state: Tensor, items: ItemView, index: Tensor, batch: Tensor, head: DuelingHead | None = None
@@ -176,5 +128,4 @@ class QNetwork(nn.Module):
     def feedback(self, state: Tensor, items: ItemView, index: Tensor, batch: Tensor) -> Tensor:
         """``[K]``, the feedback that the taste state expects; arguments as in :meth:`values`."""
         assert self.taste is not None
-        taste = state[:, self.state.state_channels :][:, : self.taste.taste_channels]
-        return self.taste.predict(taste, items.taste, index, batch)
+        return self.taste.predict(state[:, self.state.columns("taste")], items.taste, index, batch)

@@ -9,7 +9,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from kgrl.agents.q_learning.learner import OffPolicyAgent, Outlook
+from kgrl.agents.q_learning.learner import OffPolicyAgent
+from kgrl.agents.q_learning.outlook import Outlook
 from kgrl.agents.shared.picking import defined, of_known_items
 from kgrl.agents.shared.warm_start import saved_tastes
 from kgrl.candidates.fixed import FixedCandidates
@@ -112,7 +113,7 @@ class VectorAgent(OffPolicyAgent):
         given: dict[str, Any] = {"pool": tensors.pop("pool.pool", None)} | metadata["options"] | options
         if (tastes := saved_tastes(tensors, options)) is not None:
             given["tastes"] = tastes
-        agent = cls(tensors["network.embedding"], **given)
+        agent = cls(tensors["network.items.embedding"], **given)
         pool = {f"pool.{name}": tensor for name, tensor in agent.pool.state_dict().items()}
         restore(agent, tensors | pool, path)
         agent.data_digest = metadata["data"]  # of the vectors that training began with

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 from torch import nn
+
+T = TypeVar("T")
 
 
 class Versioned(nn.Module):
@@ -15,6 +18,17 @@ class Versioned(nn.Module):
     """
 
     version = 0
+
+    def kept(self, name: str, make: Callable[[], T]) -> T:
+        """What ``make()`` gave under this name at the present version: made once, and anew when the version changes."""
+        known: dict[str, tuple[int, Any]] = self.__dict__.setdefault("_kept", {})
+        if name not in known or known[name][0] != self.version:
+            known[name] = self.version, make()
+        return cast(T, known[name][1])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy begins with nothing kept."""
+        return {name: value for name, value in self.__dict__.items() if name != "_kept"}
 
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
         self.version += 1

@@ -11,6 +11,9 @@ from kgrl.files import below
 from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import expected
 
+START = "network.state.taste.model.start_"
+"""What the names of a Q-network's tensors begin with that hold what its taste state started from."""
+
 
 def checked_start(
     tastes: TasteTerms | None, taste_channels: int, num_items: int
@@ -32,7 +35,7 @@ def checked_start(
 
 
 def saved_tastes(
-    tensors: Mapping[str, Tensor], options: Mapping[str, Any], anew: bool = False, at: str = "network.taste.start_"
+    tensors: Mapping[str, Tensor], options: Mapping[str, Any], anew: bool = False, at: str = START
 ) -> TasteTerms | None:
     """What the taste state of a saved agent started from.
 

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
+from kgrl.agents.shared.item_vectors import ItemVectors
 from kgrl.agents.shared.warm_start import checked_start
-from kgrl.agents.state.history import KGHistory, SRUHistory
-from kgrl.agents.state.session_state import SessionState
+from kgrl.agents.state.counts import UserStatus
+from kgrl.agents.state.joined import JoinedState
+from kgrl.agents.state.recurrent import LikedItems, RewardedItems
+from kgrl.agents.state.taste import KnownTaste
 from kgrl.nn.conv.encoder import KGEncoder
 from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import at_least, expected, representable
@@ -39,27 +42,34 @@ def checked_tastes(
     return checked_start(tastes, taste_channels or 0, num_items)
 
 
-def build_state(
-    data: HeteroData, kg: Data | None, users: Tensor, embedding: Tensor | None, tastes: TasteTerms | None,
-    options: Mapping[str, Any],
-) -> SessionState:
-    """Embeddings and tastes as given or by matrix factorization, everything else uniformly at random."""
-    dim, channels = options["item_channels"], options["state_channels"]
-    need = int(data["item"].num_nodes if kg is None else kg.num_nodes)
+def made_vectors(
+    data: HeteroData, kg: Data | None, users: Tensor, embedding: Tensor | None, options: Mapping[str, Any]
+) -> ItemVectors:
+    """Embeddings as given or by matrix factorization; of a KG's entities, uniformly at random."""
+    dim, num_items = options["item_channels"], int(data["item"].num_nodes)
+    need = num_items if kg is None else int(kg.num_nodes)
     if embedding is not None and (embedding.dim() != 2 or len(embedding) != need or not representable(embedding)):
         raise ValueError(expected("embedding", f"finite vectors [{need}, d], one an {'entity' if kg else 'item'}",
                                   list(embedding.shape)))
-    if kg is not None:
-        if embedding is None:
-            embedding = torch.empty(kg.num_nodes, dim).uniform_(-1, 1).mul_(dim**-0.5)
-        encoder = KGEncoder.from_kg(kg, channels=[embedding.size(1), dim, dim], hops=2, aggregator="mean")
-        history: nn.Module = KGHistory(embedding, encoder, dim, channels)
-    else:
+    if kg is None:
         if embedding is None:
             embedding = item_vectors(data, users, kind="mf", dim=dim, seed=options["seed"])
-        dim = embedding.size(1)
-        history = SRUHistory(embedding, channels, options["bins"], 1 + options["eta"] * (options["horizon"] - 1))
+        return ItemVectors(embedding, num_items)
+    if embedding is None:
+        embedding = torch.empty(kg.num_nodes, dim).uniform_(-1, 1).mul_(dim**-0.5)
+    encoder = KGEncoder.from_kg(kg, channels=[embedding.size(1), dim, dim], hops=2, aggregator="mean")
+    return ItemVectors(embedding, num_items, encoder)
+
+
+def made_state(
+    data: HeteroData, users: Tensor, vectors: ItemVectors, tastes: TasteTerms | None, options: Mapping[str, Any]
+) -> JoinedState:
+    """Recurrent state, user status and taste; tastes as given or by matrix factorization."""
+    width, highest = options["state_channels"], 1 + options["eta"] * (options["horizon"] - 1)
+    recurrent = (RewardedItems(vectors.channels, width, options["bins"], highest) if options["state"] == "sru"
+                 else LikedItems(vectors.channels, width))
     count = options["taste_channels"]
     if tastes is None and count:
         tastes = item_tastes(data, users, dim=count)
-    return SessionState(history, options["horizon"], tastes)
+    return JoinedState(recurrent=recurrent, status=UserStatus(options["horizon"]),
+                       taste=None if tastes is None else KnownTaste(tastes))

@@ -1,158 +1,197 @@
-"""``SessionState``: all that TPGR's policy sees of a session."""
+"""``SessionState``: what an agent sees of a session, one step at a time."""
 
 from __future__ import annotations
 
-import weakref
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map, tree_structure
 
-from kgrl.agents.state.history import History, Step
-from kgrl.nn.state.status import STATUS, initial_status, next_status
-from kgrl.nn.state.taste import Belief, TasteTerms
+from kgrl.agents.shared.versioned import Versioned
+from kgrl.options import expected
 from kgrl.sessions import Sessions
 
 
-class Carry(NamedTuple):
-    """B sessions as far as they have come: the history's own, ``status [B, 9]``, and the taste where there is one."""
+class Step(NamedTuple):
+    """What one step showed of B users, each ``[B]``; see :class:`kgrl.sessions.Sessions`.
 
-    history: Any
-    status: Tensor
-    belief: Belief | None
-
-
-class Items(NamedTuple):
-    """What a parameter version says of the items: ``vectors [N, d]`` and the taste's terms of them."""
-
-    vectors: Tensor
-    taste: TasteTerms | None
-
-
-class SessionState(nn.Module):
-    r"""The state :math:`\mathbf s_t` of TPGR: hidden vector of the history and user status (Figure 2), then taste.
-
-    Args:
-        history: :class:`SRUHistory`, :class:`KGHistory`, or one of your own.
-        horizon: T, which the status is divided by.
-        taste: what is inferred a user's taste by; ``None`` as in the paper. It stays as it is.
+    ``past`` tells whether the step is one of the sessions' past, which no count of the session's steps has in it.
     """
 
-    def __init__(self, history: History, horizon: int, taste: TasteTerms | None = None) -> None:
-        super().__init__()
-        self.history, self.horizon, self.taste_channels = history, horizon, 0
-        if taste is not None:
-            self.taste_channels = taste.loading.size(1)
-            for name, part in taste._asdict().items():
-                self.register_buffer(f"taste_{name}", part.clone())
-        self.channels = history.channels + STATUS + self.taste_channels
+    items: Tensor
+    feedback: Tensor
+    rewards: Tensor
+    positive: Tensor
+    streak: Tensor
+    past: bool = False
 
-    @property
-    def taste(self) -> TasteTerms | None:
-        """By what a user's taste is inferred."""
-        if not self.taste_channels:
-            return None
-        return TasteTerms(*(self.get_buffer(f"taste_{name}") for name in TasteTerms._fields))
+    @classmethod
+    def of(cls, sessions: Sessions, column: int) -> Step:
+        """What ``column`` holds."""
+        return cls(*(getattr(sessions, name)[:, column] for name in cls._fields[:-1]), column < sessions.begin)
 
-    def items(self) -> Items:
-        """What all sessions share."""
-        return Items(self.history.vectors(), self.taste)
 
-    def initial(self, num_sessions: int, items: Items) -> Carry:
-        """Before the first step."""
-        history = self.history.initial(num_sessions)
-        belief = None if items.taste is None else items.taste.prior(num_sessions)
-        return Carry(history, initial_status(num_sessions, items.vectors.device), belief)
+class Stepwise(Protocol):
+    """What can be followed through a rollout, whatever is read of it in the end; see :class:`SessionState`."""
 
-    def step(self, carry: Carry, items: Items, step: Step, inputs: Any = None) -> Carry:
-        """One step later.
+    def initial(self, num_sessions: int, items: Any, /) -> Any: ...
+
+    def step(self, carry: Any, items: Any, step: Step, /) -> Any: ...
+
+    def read(self, carry: Any, /) -> Any: ...
+
+
+@runtime_checkable
+class SessionState(Protocol):
+    r"""What an agent sees of sessions: a function of items shown and of how they were received, made step by step.
+
+    .. math::
+        \mathbf c_0 = \mathrm{initial}, \qquad \mathbf c_t = \mathrm{step}(\mathbf c_{t-1}, i_t, r_t), \qquad
+        \mathbf s_t = \mathrm{read}(\mathbf c_t)
+
+    A state of your own is a :class:`torch.nn.Module` with these four methods and ``channels``; the agents that take one
+    (``KGQR(state=)``, ``TPGR(state=)``) train it along. The *carry* **c** is a tensor ``[B, …]`` or any nesting of
+    tuples, lists and dictionaries of such, and never changes its shape. It is held by the sessions that it is of.
+
+    Where a state has a faster way for many steps at once, it may have two more methods: ``present(items, sessions)``,
+    the carry of sessions as they stand, where ``items`` may be the plain ``vectors``, too; and
+    ``over(vectors, sessions)``, ``[L + T + 1, B, channels]``, what is read before each column and after the last.
+
+    Attributes:
+        channels: length of a state.
+    """
+
+    channels: int
+
+    def items(self, vectors: Tensor) -> Any:
+        """What all sessions share, made once for each set of parameters.
 
         Args:
-            carry: the sessions so far.
+            vectors: ``[N, d]``, the agent's item vectors.
+        """
+
+    def initial(self, num_sessions: int, items: Any) -> Any:
+        """The carry before the first step.
+
+        Args:
+            num_sessions: B.
+            items: from :meth:`items`.
+        """
+
+    def step(self, carry: Any, items: Any, step: Step) -> Any:
+        """The carry one step later; where an item is −1 it may be anything.
+
+        Args:
+            carry: of the sessions so far.
             items: from :meth:`items`.
             step: what was shown, and how it was received.
-            inputs: the history's, where they were made for many steps at once.
         """
-        if inputs is None:
-            inputs = self.history.inputs(items.vectors, step)
-        history = self.history.step(carry.history, inputs)
-        return Carry(history, next_status(carry.status, step.streak), self._believe(carry, items, step))
 
-    def recall(self, carry: Carry, items: Items, step: Step, inputs: Any = None) -> Carry:
-        """One step of a past later: the status does not count it, and nothing changes where there is no item."""
-        if inputs is None:
-            inputs = self.history.inputs(items.vectors, step)
-        history = _where((step.items >= 0).unsqueeze(1), self.history.step(carry.history, inputs), carry.history)
-        return Carry(history, carry.status, self._believe(carry, items, step))
+    def read(self, carry: Any) -> Tensor:
+        """``[B, channels]``, the states."""
 
-    @torch.no_grad()
-    def _believe(self, carry: Carry, items: Items, step: Step) -> Belief | None:
-        """What is believed of the tastes after a step."""
-        if carry.belief is None or items.taste is None:
-            return carry.belief
-        return items.taste.update(carry.belief, step.items, step.feedback)
 
-    def read(self, carry: Carry) -> Tensor:
-        """``[B, s]``."""
-        parts = [self.history.output(carry.history), carry.status / self.horizon]
-        return torch.cat(parts if carry.belief is None else [*parts, carry.belief.mean], 1)
+class Progress(NamedTuple):
+    """How far an agent has come with sessions: its ``version`` then, the columns seen, and the carry after these."""
 
-    def forward(self, sessions: Sessions) -> Tensor:
-        """``[L + T + 1, B, s]``, states before each step, a past's too, and after the last.
+    version: int
+    column: int
+    carry: Any
 
-        Beyond a session's end they mean nothing.
-        """
-        items, steps = self.items(), Step.all_of(sessions)
-        carry, states = self.initial(len(sessions), items), []
-        inputs = self.history.inputs(items.vectors, steps)
-        for column, (step, given) in enumerate(zip(_unbound(steps), _unbound(inputs), strict=True)):
-            states.append(self.read(carry))
-            take = self.step if column >= sessions.begin else self.recall
-            carry = take(carry, items, Step(*step), given)
-        return torch.stack([*states, self.read(carry)])
+
+def advance(agent: Versioned, state: Stepwise, items: Any, sessions: Sessions) -> Any:
+    """What ``state`` reads of ``sessions`` at their present step.
+
+    Goes on from where ``agent`` was with these sessions, as long as its parameters are the same; one step of a rollout
+    costs one step of the state. What it needs for that is kept in ``sessions.carry``.
+
+    Args:
+        agent: whose state it is.
+        state: any.
+        items: ``state.items(vectors)``, for the parameters as they are.
+        sessions: any.
+    """
+    left: Progress | None = sessions.carry.get(agent)
+    if left is None or left.version != agent.version or left.column > sessions.step:
+        carry = carry_of(state, items, sessions)
+    else:
+        carry = left.carry
+        for column in range(left.column, sessions.step):
+            carry = state.step(carry, items, Step.of(sessions, column))
+    sessions.carry[agent] = Progress(agent.version, sessions.step, carry)
+    return state.read(carry)
+
+
+def carry_of(state: Stepwise, items: Any, sessions: Sessions) -> Any:
+    """The carry of ``sessions`` as they stand, each after its own last item.
+
+    Args:
+        state: any.
+        items: ``state.items(vectors)``; or the plain ``vectors [N, d]``, for a few sessions of which few items occur.
+        sessions: any; items of −1, anywhere, are skipped.
+    """
+    if hasattr(state, "present"):
+        return state.present(items, sessions)
+    if isinstance(items, Tensor) and hasattr(state, "items"):
+        items = state.items(items)
+    carry = state.initial(len(sessions), items)
+    for column in range(sessions.step):
+        step = Step.of(sessions, column)
+        carry = _where(step.items >= 0, state.step(carry, items, step), carry)
+    return carry
+
+
+def states_over(state: SessionState, vectors: Tensor, sessions: Sessions) -> Tensor:
+    """``[L + T + 1, B, s]``, the states before each column, a past's too, and after the last.
+
+    Beyond a session's end they mean nothing.
+    """
+    if hasattr(state, "over"):
+        found: Tensor = state.over(vectors, sessions)
+        return found
+    items = state.items(vectors)
+    carry, states = state.initial(len(sessions), items), []
+    for column in range(sessions.step):
+        states.append(state.read(carry))
+        step = Step.of(sessions, column)
+        later = state.step(carry, items, step)
+        carry = _where(step.items >= 0, later, carry) if step.past else later
+    return torch.stack([*states, state.read(carry)])
+
+
+@torch.no_grad()
+def checked_state(name: str, state: Any, vectors: Tensor) -> SessionState:
+    """``state``, if it is one: tried on two sessions of one step.
+
+    Args:
+        name: what it is called in the error.
+        state: what was given.
+        vectors: ``[N, d]``, the agent's item vectors.
+
+    Raises:
+        TypeError: a method or ``channels`` is missing, or it is no module.
+        ValueError: its carry changes shape in a step, or it reads something else than ``[B, channels]``.
+    """
+    lacking = [part for part in ("channels", "items", "initial", "step", "read") if not hasattr(state, part)]
+    if lacking or not isinstance(state, torch.nn.Module):
+        why = f"it has no {', '.join(lacking)}" if lacking else "it is no torch.nn.Module"
+        raise TypeError(expected(name, "a session state, see kgrl.agents.state.session_state.SessionState", state, why))
+    zeros = vectors.new_zeros(2)
+    step = Step(zeros.long(), zeros, zeros, zeros > 0, zeros.to(torch.int8))
+    items = state.items(vectors)
+    before = state.initial(2, items)
+    after = state.step(before, items, step)
+    shapes = [(str(tree_structure(carry)), [list(part.shape) for part in tree_leaves(carry)])
+              for carry in (before, after)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(expected(name, "a state whose carry keeps its shape", f"{shapes[0]}, then {shapes[1]}"))
+    if (read := state.read(after)).shape != (2, state.channels):
+        raise ValueError(expected(name, f"a state that reads [2, {state.channels}] of two sessions", list(read.shape)))
+    return state
 
 
 def _where(condition: Tensor, values: Any, others: Any) -> Any:
-    """:func:`torch.where` of tensors ``[B, …]``, or of tuples of such."""
-    if isinstance(values, Tensor):
-        return torch.where(condition, values, others)
-    return type(values)(*(torch.where(condition, *pair) for pair in zip(values, others, strict=True)))
-
-
-def _unbound(steps: Any) -> Any:
-    """Step by step, of a tensor ``[T, …]`` or of several; ``unbind``, as a gradient through x[t] is as large as x."""
-    return steps.unbind() if isinstance(steps, Tensor) else zip(*(part.unbind() for part in steps), strict=True)
-
-
-class Follower:
-    """Follows the sessions of a rollout: from one step to the next, one step is taken rather than all anew."""
-
-    def __init__(self) -> None:
-        self._sessions: weakref.ref[Sessions] | None = None
-        self._step, self._version = 0, -1
-        self._items: Items | None = None
-        self._carry: Carry | None = None
-
-    def __reduce__(self) -> tuple[type[Follower], tuple[()]]:
-        return Follower, ()  # a copied or unpickled agent begins with an empty memory
-
-    @torch.no_grad()
-    def states(self, state: SessionState, sessions: Sessions, version: int) -> Tensor:
-        """``[B, s]``, of ``sessions`` at their present step.
-
-        Args:
-            state: the network.
-            sessions: any.
-            version: changes with the network's parameters.
-        """
-        same = self._version == version and self._sessions is not None and self._sessions() is sessions
-        if self._items is None or self._version != version:
-            self._items = state.items()
-        if not same or self._carry is None or self._step > sessions.step:
-            self._carry, self._step = state.initial(len(sessions), self._items), 0
-        while self._step < sessions.step:
-            take = state.step if self._step >= sessions.begin else state.recall
-            self._carry = take(self._carry, self._items, Step.of(sessions, self._step))
-            self._step += 1
-        self._sessions, self._version = weakref.ref(sessions), version
-        return state.read(self._carry)
+    """:func:`torch.where` of tensors ``[B, …]``, or of any nesting of such."""
+    return tree_map(
+        lambda value, other: torch.where(condition.view(-1, *[1] * (value.dim() - 1)), value, other), values, others)

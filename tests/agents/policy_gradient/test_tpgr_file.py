@@ -122,7 +122,7 @@ def test_new_items_hang_beside_items_like_them(tmp_path, options, kg: bool) -> N
         assert after[raw][0] == before[f"b{group_of(raw)}"][0]
     new, old = ([larger["item"].raw_id.index(raw) for raw in some] for some in (NEW, OLD))
     if loaded.state.taste is not None:
-        theirs, ours = agent.state.taste, loaded.state.taste
+        theirs, ours = agent.state.taste.terms, loaded.state.taste.terms
         assert torch.equal(ours.loading[old], theirs.loading)
         known = torch.tensor([raw in OLD for raw in larger["item"].raw_id])
         wanted = prior_of_new_items(ours, known, surroundings(larger))
@@ -150,7 +150,7 @@ def test_tastes_of_ones_own_are_kept_in_the_file(tmp_path) -> None:
     data, given = books(OLD), tastes_of(OLD)
     agent = trained(data, taste_channels=None, tastes=given)
     assert agent.options["taste_channels"] == 2
-    assert all(torch.equal(part, theirs) for part, theirs in zip(agent.state.taste, given, strict=True))
+    assert all(torch.equal(part, theirs) for part, theirs in zip(agent.state.taste.terms, given, strict=True))
     assert agent.data_digest not in {trained(data).data_digest,
                                      trained(data, taste_channels=2, tastes=tastes_of(OLD, 1)).data_digest}
     path = saved(agent, tmp_path)

@@ -13,7 +13,14 @@ from kgrl.agents.q_learning.ddpg import DDPG
 from kgrl.agents.q_learning.vector_agent import VectorAgent
 from kgrl.sessions import Sessions
 from tests.agents.planted_items import make, vectors
-from tests.agents.q_learning.test_kgqr_step import STEPS, by_hand_expected, by_hand_q, by_hand_state, by_hand_taste, transitions
+from tests.agents.q_learning.test_kgqr_step import (
+    STEPS,
+    by_hand_expected,
+    by_hand_q,
+    by_hand_state,
+    by_hand_taste,
+    transitions,
+)
 
 Weights = dict[str, Tensor]
 BOTH = pytest.mark.parametrize("agent", [DDPGR, DDPGKNN])
@@ -28,7 +35,7 @@ def small_agent(agent: type[DDPG], **options) -> DDPG:
     generator = torch.Generator().manual_seed(4)
     with torch.no_grad():  # the target must differ from the online network, or no test could tell them apart
         for name, parameter in made.target.named_parameters():
-            if name != "embedding":
+            if name != "items.embedding":
                 parameter.add_(torch.randn(parameter.shape, generator=generator))
     return made
 
@@ -38,9 +45,9 @@ def small_agent(agent: type[DDPG], **options) -> DDPG:
 
 def by_hand_sight(weights: Weights, step: dict, when: str) -> tuple[Tensor, Tensor | None]:
     """The GRU's state and the taste."""
-    items = list(weights["embedding"])
+    items = list(weights["items.embedding"])
     state = by_hand_state(weights, items, step["liked" if when == "before" else "after"])
-    if "taste.log_noise" not in weights:
+    if "state.taste.model.log_noise" not in weights:
         return state, None
     shown, feedback = step["shown"], step["received"]
     if when == "after":
@@ -53,7 +60,7 @@ def by_hand_worth(weights: Weights, head: Weights, sight: tuple[Tensor, Tensor |
     state, taste = sight
     if taste is None:
         return by_hand_q(head, state, vector)
-    feedback = by_hand_expected(weights, vector) + weights["taste.loading.weight"] @ vector @ taste
+    feedback = by_hand_expected(weights, vector) + weights["state.taste.model.loading.weight"] @ vector @ taste
     return by_hand_q(head, torch.cat([state, taste]), vector) + feedback
 
 
@@ -66,7 +73,7 @@ def by_hand_aim(actor: Weights, sight: tuple[Tensor, Tensor | None]) -> Tensor:
 
 
 def by_hand_action(weights: Weights, aim: Tensor) -> Tensor:
-    return torch.stack([max(abs(float(v[j])) for v in weights["embedding"]) * torch.tanh(aim[j]) for j in range(2)])
+    return torch.stack([max(abs(float(v[j])) for v in weights["items.embedding"]) * torch.tanh(aim[j]) for j in range(2)])
 
 
 def part(weights: Weights, name: str) -> Weights:
@@ -78,7 +85,7 @@ def by_hand_targets(agent: DDPG) -> Tensor:
     target = dict(agent.target.named_parameters())
     weights = target if agent.options["target"] == "all" else dict(agent.network.named_parameters())
     weights, target = ({name: value.detach() for name, value in each.items()} for each in (weights, target))
-    head, actor, items, expected = part(target, "head"), part(target, "actor"), weights["embedding"], []
+    head, actor, items, expected = part(target, "head"), part(target, "actor"), weights["items.embedding"], []
     for step in STEPS:
         y = torch.tensor(step["reward"])
         if not step["last"]:
@@ -127,14 +134,14 @@ def test_with_every_item_near_the_target_critic_picks() -> None:
 def test_one_gradient_step_is_the_hand_computed_one(agent, taste_channels, restraint) -> None:
     made = small_agent(agent, taste_channels=taste_channels, restraint=restraint)
     weights = dict(copy.deepcopy(made.network).named_parameters())
-    own, items = {name: value for name, value in weights.items() if name != "embedding"}, weights["embedding"]
+    own, items = {name: value for name, value in weights.items() if name != "items.embedding"}, weights["items.embedding"]
     head, losses, worths, aims = part(weights, "head"), [], [], []
     for step, y in zip(STEPS, by_hand_targets(made), strict=True):
         sight = by_hand_sight(weights, step, "before")
         loss = (by_hand_worth(weights, head, sight, items[step["item"]]) - y) ** 2
         if sight[1] is not None:
             feedback = (by_hand_expected(weights, items[step["item"]])
-                        + weights["taste.loading.weight"] @ items[step["item"]] @ sight[1])
+                        + weights["state.taste.model.loading.weight"] @ items[step["item"]] @ sight[1])
             loss = loss + (feedback - step["feedback"]) ** 2
         losses.append(loss)
         fixed = tuple(None if x is None else x.detach() for x in sight)
@@ -153,7 +160,7 @@ def test_one_gradient_step_is_the_hand_computed_one(agent, taste_channels, restr
     torch.testing.assert_close(reported[0], critic_loss.detach())
     torch.testing.assert_close(reported[2], worth.detach())
     for name, value in made.network.named_parameters():
-        if name == "embedding":
+        if name == "items.embedding":
             assert torch.equal(value, items)
             continue
         gradient = gradients[name]
@@ -172,8 +179,8 @@ def test_actor_and_critic_are_moved_apart(agent, rates, moves) -> None:
         made._gradient_step(transitions(), None)
     changed = {name for name, value in made.network.named_parameters() if not torch.equal(value, before[name])}
     mine = {name for name in before if name.startswith("actor.") == (moves == "actor")}
-    assert {"actor.0.weight", "actor.4.bias"} <= changed if moves == "actor" else "state.weight" in changed
-    assert changed <= mine - {"embedding"}
+    assert {"actor.0.weight", "actor.4.bias"} <= changed if moves == "actor" else "state.recurrent.gru.weight" in changed
+    assert changed <= mine - {"items.embedding"}
 
 
 @BOTH
@@ -182,7 +189,7 @@ def test_the_target_follows_actor_and_critic(agent, target) -> None:
     made = small_agent(agent, target=target)
     old = {name: value.clone() for name, value in made.target.named_parameters()}
     assert {name.split(".")[0] for name in old} == (
-        {"actor", "head"} if target == "head" else {"actor", "head", "state", "embedding"})
+        {"actor", "head"} if target == "head" else {"actor", "head", "state", "items"})
     made._gradient_step(transitions(), None)
     online = dict(made.network.named_parameters())
     for name, value in made.target.named_parameters():
@@ -191,10 +198,10 @@ def test_the_target_follows_actor_and_critic(agent, target) -> None:
 
 def test_fixed_vectors_are_kept_once() -> None:
     made = make("DDPGR", target="all")
-    assert made.averaged.embedding is made.network.embedding
-    assert made.target.embedding is made.network.embedding
-    assert make("DQNR").averaged.embedding is not make("DQNR").network.embedding
-    assert torch.equal(made.to(torch.float64).averaged.embedding, made.network.embedding)
+    assert made.averaged.items.embedding is made.network.items.embedding
+    assert made.target.items.embedding is made.network.items.embedding
+    assert make("DQNR").averaged.items.embedding is not make("DQNR").network.items.embedding
+    assert torch.equal(made.to(torch.float64).averaged.items.embedding, made.network.items.embedding)
 
 
 # --------------------------------------------------------------------------------------------------- acting

@@ -102,8 +102,8 @@ def test_two_items_that_change_places_in_the_same_structure_are_seen(tmp_path) -
         (["b", "a", "c", "d"], ["B", "A", "C", "D", "x", "w", "y", "z"])))
     agent = KGQR(first, **(SMALL | {"backfill": ("random", 4)}))
     loaded = KGQR.load(saved(agent, tmp_path), second)
-    expected = agent.network.embedding[[1, 0, 2, 3, 5, 4, 6, 7]]
-    assert torch.equal(loaded.network.embedding, expected)
+    expected = agent.network.items.embedding[[1, 0, 2, 3, 5, 4, 6, 7]]
+    assert torch.equal(loaded.network.items.embedding, expected)
 
 
 # ---------------------------------------------------------------------------------------------------- more items
@@ -133,7 +133,7 @@ def test_new_items_in_an_unchanged_order_change_no_bit(tmp_path) -> None:
                              item_id=torch.tensor([int(film[4:]) for film in FILMS]))
     agent = trained(kg)
     loaded = KGQR.load(saved(agent, tmp_path), larger)
-    assert torch.equal(loaded.acting.vectors()[:18], agent.acting.vectors())
+    assert torch.equal(loaded.acting.items()[:18], agent.acting.items())
 
 
 def test_a_new_item_is_made_of_what_is_known_around_it(tmp_path) -> None:
@@ -145,8 +145,8 @@ def test_a_new_item_is_made_of_what_is_known_around_it(tmp_path) -> None:
                          (loaded.target, agent.target)):
         for film in NEW:
             near = {each for fact in FACTS if film in (fact[0], fact[2]) for each in (fact[0], fact[2])} - {film}
-            mean = torch.stack([theirs.embedding[before.index(each)] for each in near if each in before]).mean(0)
-            torch.testing.assert_close(ours.embedding[after.index(film)], mean)
+            mean = torch.stack([theirs.items.embedding[before.index(each)] for each in near if each in before]).mean(0)
+            torch.testing.assert_close(ours.items.embedding[after.index(film)], mean)
     assert loaded.untrained.tolist() == [entity in NEW for entity in after]
 
 
@@ -158,8 +158,8 @@ def test_an_entity_that_becomes_an_item_keeps_its_row(tmp_path) -> None:
     loaded = KGQR.load(saved(agent, tmp_path), other)  # and film0 an entity
     assert loaded.untrained is None
     for film in ("film0", "film20"):
-        assert torch.equal(loaded.network.embedding[other.entity_id.index(film)],
-                           agent.network.embedding[kg.entity_id.index(film)])
+        assert torch.equal(loaded.network.items.embedding[other.entity_id.index(film)],
+                           agent.network.items.embedding[kg.entity_id.index(film)])
     assert_same_scores(loaded, other, agent, kg, OLD[1:])
     assert 20 in recommended(loaded, other, 20)[0]
 
@@ -201,7 +201,7 @@ def test_what_was_loaded_is_saved_and_loaded_and_trained_like_any_other(tmp_path
     report = loaded.learn(played(24), torch.Generator().manual_seed(0))
     assert report["loss"] > 0
     new = larger.entity_id.index("film20")
-    assert not torch.equal(loaded.network.embedding[new], again.network.embedding[new])
+    assert not torch.equal(loaded.network.items.embedding[new], again.network.items.embedding[new])
 
 
 # --------------------------------------------------------------------------------------------------- fewer items

@@ -34,9 +34,9 @@ def small_agent(**options) -> KGQR:
 
 def by_hand_vectors(weights: dict[str, Tensor]) -> list[Tensor]:
     """Equations 5 and 6, twice, node by node."""
-    vectors = list(weights["embedding"])
+    vectors = list(weights["items.embedding"])
     for layer in range(2):
-        prefix = f"encoder.convs.{layer}.aggregator."
+        prefix = f"items.encoder.convs.{layer}.aggregator."
         w, b = weights[prefix + "neighbours.weight"], weights[prefix + "neighbours.bias"]
         own = weights[prefix + "itself.weight"]
         vectors = [
@@ -48,10 +48,10 @@ def by_hand_vectors(weights: dict[str, Tensor]) -> list[Tensor]:
 
 def by_hand_state(weights: dict[str, Tensor], vectors: list[Tensor], liked: list[int]) -> Tensor:
     """Equations 7 and 8."""
-    w_z, w_r, w_h = weights["state.weight"].chunk(3)
-    b_z, b_r, b_h = weights["state.bias"].chunk(3)
-    u_z, u_r = weights["state.recurrent_gates"].chunk(2)
-    u_h = weights["state.recurrent_candidate"]
+    w_z, w_r, w_h = weights["state.recurrent.gru.weight"].chunk(3)
+    b_z, b_r, b_h = weights["state.recurrent.gru.bias"].chunk(3)
+    u_z, u_r = weights["state.recurrent.gru.recurrent_gates"].chunk(2)
+    u_h = weights["state.recurrent.gru.recurrent_candidate"]
     h = torch.zeros(2)
     for item in liked:
         z = torch.sigmoid(w_z @ vectors[item] + u_z @ h + b_z)
@@ -65,16 +65,16 @@ def by_hand_taste(weights: dict[str, Tensor], vectors: list[Tensor], shown: list
     """The posterior mean of the taste, from the joint covariance of the feedbacks rather than of the taste."""
     if not shown:
         return torch.zeros(2)
-    loading = torch.stack([weights["taste.loading.weight"] @ vectors[item] for item in shown])
+    loading = torch.stack([weights["state.taste.model.loading.weight"] @ vectors[item] for item in shown])
     surprise = torch.stack([f - by_hand_expected(weights, vectors[item])
                             for item, f in zip(shown, feedback, strict=True)])
-    covariance = loading @ loading.T + weights["taste.log_noise"].exp() * torch.eye(len(shown))
+    covariance = loading @ loading.T + weights["state.taste.model.log_noise"].exp() * torch.eye(len(shown))
     return loading.T @ torch.linalg.inv(covariance) @ surprise
 
 
 def by_hand_expected(weights: dict[str, Tensor], vector: Tensor) -> Tensor:
-    hidden = torch.relu(weights["taste.expected.0.weight"] @ vector + weights["taste.expected.0.bias"])
-    return weights["taste.expected.2.weight"][0] @ hidden + weights["taste.expected.2.bias"][0]
+    hidden = torch.relu(weights["state.taste.model.expected.0.weight"] @ vector + weights["state.taste.model.expected.0.bias"])
+    return weights["state.taste.model.expected.2.weight"][0] @ hidden + weights["state.taste.model.expected.2.bias"][0]
 
 
 def by_hand_values(
@@ -82,13 +82,13 @@ def by_hand_values(
 ) -> tuple[Tensor, Tensor]:
     """Q and, where there is a taste state, the expected feedback of one item, ``"before"`` or ``"after"`` a step."""
     state = by_hand_state(weights, vectors, step["liked" if when == "before" else "after"])
-    if "taste.log_noise" not in weights:
+    if "state.taste.model.log_noise" not in weights:
         return by_hand_q(head, state, vectors[item]), torch.zeros(())
     shown, feedback = step["shown"], step["received"]
     if when == "after":
         shown, feedback = [*shown, step["item"]], [*feedback, step["feedback"]]
     taste = by_hand_taste(weights, vectors, shown, feedback)
-    expected = by_hand_expected(weights, vectors[item]) + weights["taste.loading.weight"] @ vectors[item] @ taste
+    expected = by_hand_expected(weights, vectors[item]) + weights["state.taste.model.loading.weight"] @ vectors[item] @ taste
     return by_hand_q(head, torch.cat([state, taste]), vectors[item]) + expected, expected
 
 
@@ -192,11 +192,11 @@ def test_one_gradient_step_is_the_hand_computed_one(taste_channels):
 def test_target_all_values_with_a_copy_of_the_whole_network():
     agent = small_agent(target="all")
     with torch.no_grad():
-        agent.target.embedding.add_(1.0)
+        agent.target.items.embedding.add_(1.0)
     weights, copied = dict(agent.network.named_parameters()), dict(agent.target.named_parameters())
     step = STEPS[0]
     own = by_hand_vectors(copied)
     expected = 0.9 + 0.7 * by_hand_q(head_of(copied), by_hand_state(copied, own, step["after"]), own[2])
     found = agent._targets(agent.network.view(project=False), transitions(), None)[0]
     torch.testing.assert_close(found, expected.detach())
-    assert not torch.equal(weights["embedding"], copied["embedding"])
+    assert not torch.equal(weights["items.embedding"], copied["items.embedding"])

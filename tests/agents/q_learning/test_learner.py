@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from kgrl.agents.q_learning.learner import OffPolicyAgent, Outlook
+from kgrl.agents.q_learning.learner import OffPolicyAgent
 from kgrl.agents.q_learning.network import QNetwork
+from kgrl.agents.q_learning.outlook import Outlook
 from kgrl.files import below
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
@@ -25,7 +26,7 @@ class Always(OffPolicyAgent):
         with torch.random.fork_rng():
             torch.manual_seed(5)
             network = QNetwork(torch.randn(3, 2), 3, None, 2, 2, 3)
-        self._begin(network, [network.embedding], None)
+        self._begin(network, [network.items.embedding], None)
         self.credited = torch.full((4,), 2)
 
     def _following(
@@ -82,15 +83,15 @@ def test_every_step_has_gradients_of_its_own() -> None:
 
 def test_target_and_running_average_follow() -> None:
     agent = Always(tau=0.25, average=0.5)
-    old, mean = agent.target.value[0].weight.clone(), agent.averaged.embedding.clone()
+    old, mean = agent.target.value[0].weight.clone(), agent.averaged.items.embedding.clone()
     for step in range(1, 4):
         agent._gradient_step(transitions(), None)
         old = 0.75 * old + 0.25 * agent.network.head.value[0].weight.detach()
-        mean = mean + (agent.network.embedding.detach() - mean) / (1 + 0.5 * step)
+        mean = mean + (agent.network.items.embedding.detach() - mean) / (1 + 0.5 * step)
     torch.testing.assert_close(agent.target.value[0].weight, old)
-    torch.testing.assert_close(agent.averaged.embedding, mean)
+    torch.testing.assert_close(agent.averaged.items.embedding, mean)
     assert agent.acting is agent.averaged
-    assert Always(average=0.0).acting.embedding.requires_grad
+    assert Always(average=0.0).acting.items.embedding.requires_grad
 
 
 def test_what_is_known_of_the_items_ends_with_the_weights(device) -> None:

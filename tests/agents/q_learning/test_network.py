@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from kgrl.agents.q_learning.network import QNetwork, StreakHead
+from kgrl.agents.q_learning.network import QNetwork
+from kgrl.agents.q_learning.streak_head import StreakHead
 from kgrl.nn import TasteTerms
 from kgrl.sessions import Sessions
 
@@ -26,26 +27,26 @@ def past() -> Sessions:
 def test_the_state_is_the_gru_of_the_liked_items():
     net, sessions = network(streak_state=False), past()
     liked = torch.tensor([[0, 1], [2, 3], [-1, -1]])
-    torch.testing.assert_close(net.states(net.view(), sessions), net.state(net.embedding, liked))
+    torch.testing.assert_close(net.states(net.view(), sessions), net.state.recurrent.gru(net.items(), liked))
 
 
 def test_the_extras_are_streaks_and_step():
     net, sessions = network(streak_state=True), past()
-    extras = net.states(net.view(), sessions)[:, 5:] * net.horizon**0.5
+    extras = net.states(net.view(), sessions)[:, 5:] * 32**0.5
     torch.testing.assert_close(extras, torch.tensor([[2.0, 0, 2], [0, 2, 4], [0, 0, 0]]))
 
 
 def test_the_streak_adds_the_same_to_every_item():
     net, sessions = network(streak_state=True), past()
     assert isinstance(net.head, StreakHead)
-    state, vectors = net.states(net.view(), sessions), net.vectors()
+    state, vectors = net.states(net.view(), sessions), net.items()
     index, batch = torch.arange(9).repeat(3), torch.arange(3).repeat_interleave(9)
     with_streak = net.head(state, vectors, index, batch).view(3, 9)
     with torch.no_grad():
         net.head.streak.weight.add_(torch.tensor([[1.0, 10.0, 100.0]]))
     added = net.head(state, vectors, index, batch).view(3, 9) - with_streak
     counted = torch.tensor([[2 + 200.0], [20 + 400.0], [0.0]])
-    torch.testing.assert_close(added, (counted / net.horizon**0.5).expand(3, 9))
+    torch.testing.assert_close(added, (counted / 32**0.5).expand(3, 9))
 
 
 def test_a_state_is_that_of_the_session_whatever_its_room():
@@ -70,7 +71,7 @@ def test_taste_stands_between_the_gru_and_the_extras():
                            and value.shape == plain.state_dict()[name].shape}, strict=False)
     state = net.states(net.view(), sessions)
     torch.testing.assert_close(state[:, [0, 1, 2, 3, 4, 7, 8, 9]], plain.states(plain.view(), sessions))
-    torch.testing.assert_close(state[:, 5:7], net.taste(net.embedding, sessions.items, sessions.feedback))
+    torch.testing.assert_close(state[:, 5:7], net.taste(net.items.embedding, sessions.items, sessions.feedback))
 
 
 def test_q_is_the_expected_feedback_and_the_head():
@@ -80,8 +81,8 @@ def test_q_is_the_expected_feedback_and_the_head():
     for project in (True, False):
         view = net.view(project)
         state = net.states(view, sessions)
-        expected = net.taste.expected(net.embedding).squeeze(1) + state[:, 5:7] @ net.taste.loading(net.embedding).T
-        head = net.head(state, net.embedding, index, batch)
+        expected = net.taste.expected(net.items.embedding).squeeze(1) + state[:, 5:7] @ net.taste.loading(net.items.embedding).T
+        head = net.head(state, net.items.embedding, index, batch)
         torch.testing.assert_close(net.values(state, view, index, batch), head + expected.flatten())
         torch.testing.assert_close(net.feedback(state, view, index, batch), expected.flatten())
 

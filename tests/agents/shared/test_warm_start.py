@@ -96,9 +96,9 @@ def test_the_average_remembers_a_warm_start_for_longer(make: Make) -> None:
                           (make(gradient_steps=1, tastes=None, taste_channels=1), [1 / 1.1, 1 / 1.2, 1 / 1.3])):
         sessions = rollout(agent, predicted(), torch.arange(USERS))
         for step, share in enumerate(shares):
-            before = agent.averaged.embedding.clone()
+            before = agent.averaged.items.embedding.clone()
             agent.learn(sessions, torch.Generator().manual_seed(step))
-            torch.testing.assert_close(agent.averaged.embedding, torch.lerp(before, agent.network.embedding, share))
+            torch.testing.assert_close(agent.averaged.items.embedding, torch.lerp(before, agent.network.items.embedding, share))
 
 
 @AGENTS

@@ -1,119 +1,147 @@
-"""``SessionState`` and the histories: batched and step by step, against the layers they are made of."""
+"""Every session state: step by step, all at once and over all steps, against each other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+import pickle
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
-from kgrl.agents.state.history import KGHistory, SRUHistory
-from kgrl.agents.state.session_state import Follower, SessionState
-from kgrl.graph import knowledge_graph
-from kgrl.nn import KGEncoder, TasteTerms
-from kgrl.nn.state.sru import SRU
+from kgrl.agents.shared.versioned import Versioned
+from kgrl.agents.state.session_state import SessionState, advance, carry_of, checked_state, states_over
 from kgrl.sessions import Sessions
+from tests.agents.state.session_states import (
+    DIM,
+    HORIZON,
+    ITEMS,
+    PAST,
+    STATES,
+    Mean,
+    begun,
+    grow,
+    make,
+    played,
+    vectors,
+)
 
-ITEMS, HORIZON = 9, 6
-
-
-def sru_history() -> SRUHistory:
-    return SRUHistory(torch.randn(ITEMS, 4), channels=5, bins=4, highest=1.5)
-
-
-def kg_history() -> KGHistory:
-    kg = knowledge_graph(torch.stack([torch.arange(ITEMS), ITEMS + torch.arange(ITEMS) % 2]), num_nodes=11, num_items=9)
-    encoder = KGEncoder.from_kg(kg, channels=[4, 4, 4], hops=2, aggregator="mean")
-    return KGHistory(torch.randn(11, 4), encoder, item_channels=4, channels=5)
-
-
-HISTORIES: dict[str, Callable[[], torch.nn.Module]] = {"sru": sru_history, "kg": kg_history}
-
-
-def make(history: str = "sru", taste: bool = True) -> SessionState:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        terms = TasteTerms(torch.randn(ITEMS), torch.randn(ITEMS, 3), torch.rand(ITEMS) + 0.1)
-        return SessionState(HISTORIES[history](), HORIZON, terms if taste else None)
+WHOLE_SESSIONS = ("learned taste", "KGQR's")
+"""States whose carry is all that was shown, and grows."""
+EVERY = pytest.mark.parametrize("name", STATES)
 
 
-def played(sessions: int = 7) -> Sessions:
-    """Finished sessions with random items and feedback, rewards with a streak term."""
-    generator = torch.Generator().manual_seed(1)
-    made = Sessions.empty(torch.arange(sessions), HORIZON)
-    made.items = torch.stack([torch.randperm(ITEMS, generator=generator)[:HORIZON] for _ in range(sessions)])
-    made.feedback = torch.rand(sessions, HORIZON, generator=generator) * 2 - 1
-    made.rewards = made.feedback * 1.4
-    made.positive, made.streak = made.feedback > 0.2, made.feedback.sign().to(torch.int8)
-    made.length[:], made.step = HORIZON, HORIZON
-    return made
+@EVERY
+@pytest.mark.parametrize(("begin", "ends"), [(0, False), (0, True), (PAST, False), (PAST, True)])
+def test_step_by_step_at_once_and_over_all_steps_are_the_same(name: str, begin: int, ends: bool) -> None:
+    state, whole, agent = make(name), played(begin=begin, ends=ends), Versioned()
+    items, over = state.items(vectors()), states_over(state, vectors(), whole)
+    assert over.shape == (begin + HORIZON + 1, len(whole), state.channels)
+    growing = begun(whole)
+    for step in range(begin, begin + HORIZON + 1):
+        there = growing.length == step - begin  # beyond its end, a session's state may be anything
+        at_once = state.read(carry_of(state, vectors(), growing))
+        torch.testing.assert_close(advance(agent, state, items, growing)[there], at_once[there])
+        torch.testing.assert_close(over[step][there], at_once[there])
+        if step < begin + HORIZON:
+            grow(growing, whole)
+    # of sessions that ended, the state at once is the one after the last item
+    last = over[begin + whole.length, torch.arange(len(whole))]
+    torch.testing.assert_close(state.read(carry_of(state, items, whole)), last)
 
 
-@pytest.mark.parametrize("history", HISTORIES)
-@pytest.mark.parametrize("taste", [False, True])
-def test_step_by_step_equals_all_at_once(history: str, taste: bool) -> None:
-    state, sessions, follower = make(history, taste), played(), Follower()
-    whole = state(sessions)
-    assert whole.shape == (HORIZON + 1, 7, state.channels)
-    growing = Sessions.empty(sessions.users, HORIZON)
-    for step in range(HORIZON):
-        torch.testing.assert_close(follower.states(state, growing, version=0), whole[step])
-        for name, column in growing.tensors().items():
-            if column.dim() == 2:
-                column[:, step] = getattr(sessions, name)[:, step]
-        growing.step += 1
-    torch.testing.assert_close(follower.states(state, growing, version=0), whole[HORIZON])
+@EVERY
+def test_gradients_are_those_of_the_steps(name: str) -> None:
+    """The fast ways against the protocol's own loop, which a wrapper without them makes it take."""
+    state, whole = make(name), played(ends=True)
+    if not list(state.parameters()) or name in WHOLE_SESSIONS:
+        pytest.skip("nothing is learned, or the carry is all that was shown")
+    found = []
+    for way in (lambda given: state.read(carry_of(state, given, whole)),
+                lambda given: state.read(carry_of(Plain(state), given, whole))):
+        given = vectors().requires_grad_()
+        state.zero_grad()
+        way(given).square().sum().backward()
+        found.append([given.grad, *(part.grad for part in state.parameters())])
+    for fast, slow in zip(*found, strict=True):
+        torch.testing.assert_close(fast, slow)
 
 
-def test_the_follower_starts_anew_for_other_sessions_and_other_weights() -> None:
-    state, first, second, follower = make(), played(), played(3), Follower()
-    follower.states(state, first, version=0)
-    torch.testing.assert_close(follower.states(state, second, version=0), state(second)[-1])
-    with torch.no_grad():
-        state.history.embedding.add_(1.0)
-    torch.testing.assert_close(follower.states(state, second, version=1), state(second)[-1])
-    torch.testing.assert_close(follower.states(state, second.before(2), version=1)[:, -3:], state(second)[2][:, -3:])
+class Plain:
+    """A state without its faster ways."""
+
+    def __init__(self, state: Any) -> None:
+        self.items, self.initial, self.step, self.read = state.items, state.initial, state.step, state.read
 
 
-def test_parts_are_history_status_and_taste() -> None:
-    state, sessions = make(), played()
-    found = state(sessions)[4]
-    torch.testing.assert_close(found[:, 5 + 9 :], state.taste.infer(sessions.items[:, :4], sessions.feedback[:, :4]))
-    ups = (sessions.feedback[:, :4] > 0).sum(1) / HORIZON
-    torch.testing.assert_close(found[:, 5], ups)
-    torch.testing.assert_close(found[:, 8], torch.full((7,), 4 / HORIZON))
+def test_what_an_agent_left_is_used_only_while_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    state, agent, other, first, second = make("own"), Versioned(), Versioned(), played(), played(3)
+    starts, initial = [], state.initial
+    monkeypatch.setattr(state, "initial", lambda *args: starts.append(1) or initial(*args))
+
+    def ask(agent: Versioned, sessions: Sessions, given: Tensor) -> int:
+        """How often a carry was begun for it; what comes out is right in any case."""
+        starts.clear()
+        wanted = states_over(state, given, sessions)[sessions.step]
+        starts.clear()
+        torch.testing.assert_close(advance(agent, state, given, sessions), wanted)
+        return len(starts)
+
+    assert ask(agent, first, vectors()) == 1
+    assert ask(agent, first, vectors()) == 0
+    assert ask(agent, second, vectors()) == 1
+    assert ask(agent, first, vectors()) == 0, "two rollouts do not disturb each other"
+    assert ask(other, first, vectors()) == 1
+    agent.version += 1
+    assert ask(agent, first, vectors() + 1) == 1
+    assert ask(agent, first.rows(torch.arange(7)), vectors() + 1) == 1
+    first.step -= 2
+    assert ask(agent, first, vectors() + 1) == 1, "sessions do not go back by themselves"
 
 
-def test_the_sru_reads_item_and_one_hot_reward() -> None:
-    state, sessions = make(), played()
-    history = state.history
-    onehot = torch.zeros(7, HORIZON, 4)
-    for row in range(7):
-        for step in range(HORIZON):  # bins (−1.5, −0.75], (−0.75, 0], (0, 0.75], (0.75, 1.5]
-            reward = float(sessions.rewards[row, step])
-            onehot[row, step, next(k for k, end in enumerate((-0.75, 0.0, 0.75, 1.5)) if reward <= end)] = 1
-    sru: SRU = history.sru
-    expected = sru(torch.cat([history.embedding[sessions.items], onehot], 2))
-    torch.testing.assert_close(state(sessions)[1:, :, :5], expected.transpose(0, 1))
+def test_copies_of_sessions_carry_nothing() -> None:
+    sessions = played()
+    advance(Versioned(), make("own"), vectors(), sessions)
+    assert sessions.carry
+    for copied in (copy.copy(sessions), copy.deepcopy(sessions), pickle.loads(pickle.dumps(sessions)),
+                   sessions.before(2), sessions.rows(torch.arange(2)), sessions.to("cpu"), Sessions.cat([sessions])):
+        assert copied.carry == {}
+    assert sessions.carry
 
 
-@pytest.mark.parametrize(("reward", "bin"), [(-1.5, 0), (-1.4, 0), (-0.75, 0), (-0.74, 1), (0.0, 1), (1e-6, 2),
-                                             (1.5, 3), (9.0, 3), (-9.0, 0)])
-def test_bins_are_half_open_and_clamped(reward: float, bin: int) -> None:
-    assert sru_history().bin(torch.tensor([reward])).tolist() == [bin]
+@EVERY
+def test_each_is_a_session_state(name: str) -> None:
+    state = make(name)
+    assert isinstance(state, SessionState)
+    if name not in WHOLE_SESSIONS:
+        assert checked_state("state", state, vectors()) is state
 
 
-def test_the_kg_history_is_the_gru_of_the_liked_items() -> None:
-    state, sessions = make("kg"), played()
-    history = state.history
-    for step in range(HORIZON + 1):
-        expected = history.gru(history.vectors(), sessions.before(step).liked)
-        torch.testing.assert_close(state(sessions)[step][:, :5], expected)
+class Growing(Mean):
+    def step(self, carry, items, step):
+        return {"sum": torch.cat([carry["sum"], items[step.items]], 1), "count": carry["count"]}
 
 
-def test_gradients_reach_the_history_and_the_taste_is_no_parameter() -> None:
-    state = make()
-    state(played()).square().sum().backward()
-    assert state.history.embedding.grad.any()
-    assert not any("taste" in name for name, _ in state.named_parameters())
-    assert {name for name, _ in state.named_buffers()} == {"taste_expected", "taste_loading", "taste_noise"}
+class Wide(Mean):
+    channels = DIM + 1
+
+
+class Headless(nn.Module):
+    channels = 2
+    initial = step = Mean.initial
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "says"),
+    [
+        (Growing(), ValueError, rf"keeps its shape.*\[2, {DIM}\].*\[2, {2 * DIM}\]"),
+        (Wide(), ValueError, rf"reads \[2, {DIM + 1}\] of two sessions, got \[2, {DIM}\]"),
+        (Headless(), TypeError, "has no items, read"),
+        (Plain(Mean()), TypeError, "has no channels"),
+        ("gru", TypeError, "session state"),
+    ],
+)
+def test_what_is_none_is_refused(state: Any, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        checked_state("state", state, torch.zeros(ITEMS, DIM))
