@@ -49,7 +49,8 @@ def test_greedy_takes_the_best_candidate(world):
         items, batch = agent.candidates.select(then.liked, then.shown, generator)
         for row in range(6):
             liked = [i for i in then.liked[row].tolist() if i >= 0]
-            h = agent.network.state.recurrent.gru(vectors, torch.tensor([liked], dtype=torch.long))[0] if liked else torch.zeros(4)
+            gru = agent.network.state.recurrent.gru
+            h = gru(vectors, torch.tensor([liked], dtype=torch.long))[0] if liked else torch.zeros(4)
             left = items[batch == row]
             q = agent.network.head(h[None], vectors, left, torch.zeros_like(left))
             values = dict(zip(left.tolist(), q.tolist(), strict=True))

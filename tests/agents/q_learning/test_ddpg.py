@@ -73,7 +73,8 @@ def by_hand_aim(actor: Weights, sight: tuple[Tensor, Tensor | None]) -> Tensor:
 
 
 def by_hand_action(weights: Weights, aim: Tensor) -> Tensor:
-    return torch.stack([max(abs(float(v[j])) for v in weights["items.embedding"]) * torch.tanh(aim[j]) for j in range(2)])
+    highest = weights["items.embedding"].abs().tolist()
+    return torch.stack([max(row[j] for row in highest) * torch.tanh(aim[j]) for j in range(2)])
 
 
 def part(weights: Weights, name: str) -> Weights:
@@ -134,7 +135,8 @@ def test_with_every_item_near_the_target_critic_picks() -> None:
 def test_one_gradient_step_is_the_hand_computed_one(agent, taste_channels, restraint) -> None:
     made = small_agent(agent, taste_channels=taste_channels, restraint=restraint)
     weights = dict(copy.deepcopy(made.network).named_parameters())
-    own, items = {name: value for name, value in weights.items() if name != "items.embedding"}, weights["items.embedding"]
+    items = weights["items.embedding"]
+    own = {name: value for name, value in weights.items() if name != "items.embedding"}
     head, losses, worths, aims = part(weights, "head"), [], [], []
     for step, y in zip(STEPS, by_hand_targets(made), strict=True):
         sight = by_hand_sight(weights, step, "before")
@@ -179,7 +181,8 @@ def test_actor_and_critic_are_moved_apart(agent, rates, moves) -> None:
         made._gradient_step(transitions(), None)
     changed = {name for name, value in made.network.named_parameters() if not torch.equal(value, before[name])}
     mine = {name for name in before if name.startswith("actor.") == (moves == "actor")}
-    assert {"actor.0.weight", "actor.4.bias"} <= changed if moves == "actor" else "state.recurrent.gru.weight" in changed
+    must = {"actor.0.weight", "actor.4.bias"} if moves == "actor" else {"state.recurrent.gru.weight"}
+    assert must <= changed
     assert changed <= mine - {"items.embedding"}
 
 

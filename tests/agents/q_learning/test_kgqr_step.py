@@ -73,7 +73,8 @@ def by_hand_taste(weights: dict[str, Tensor], vectors: list[Tensor], shown: list
 
 
 def by_hand_expected(weights: dict[str, Tensor], vector: Tensor) -> Tensor:
-    hidden = torch.relu(weights["state.taste.model.expected.0.weight"] @ vector + weights["state.taste.model.expected.0.bias"])
+    mean = "state.taste.model.expected."
+    hidden = torch.relu(weights[mean + "0.weight"] @ vector + weights[mean + "0.bias"])
     return weights["state.taste.model.expected.2.weight"][0] @ hidden + weights["state.taste.model.expected.2.bias"][0]
 
 
@@ -88,7 +89,8 @@ def by_hand_values(
     if when == "after":
         shown, feedback = [*shown, step["item"]], [*feedback, step["feedback"]]
     taste = by_hand_taste(weights, vectors, shown, feedback)
-    expected = by_hand_expected(weights, vectors[item]) + weights["state.taste.model.loading.weight"] @ vectors[item] @ taste
+    loading = weights["state.taste.model.loading.weight"] @ vectors[item]
+    expected = by_hand_expected(weights, vectors[item]) + loading @ taste
     return by_hand_q(head, torch.cat([state, taste]), vectors[item]) + expected, expected
 
 

@@ -81,7 +81,8 @@ def test_q_is_the_expected_feedback_and_the_head():
     for project in (True, False):
         view = net.view(project)
         state = net.states(view, sessions)
-        expected = net.taste.expected(net.items.embedding).squeeze(1) + state[:, 5:7] @ net.taste.loading(net.items.embedding).T
+        vectors = net.items.embedding
+        expected = net.taste.expected(vectors).squeeze(1) + state[:, 5:7] @ net.taste.loading(vectors).T
         head = net.head(state, net.items.embedding, index, batch)
         torch.testing.assert_close(net.values(state, view, index, batch), head + expected.flatten())
         torch.testing.assert_close(net.feedback(state, view, index, batch), expected.flatten())

@@ -98,7 +98,8 @@ def test_the_average_remembers_a_warm_start_for_longer(make: Make) -> None:
         for step, share in enumerate(shares):
             before = agent.averaged.items.embedding.clone()
             agent.learn(sessions, torch.Generator().manual_seed(step))
-            torch.testing.assert_close(agent.averaged.items.embedding, torch.lerp(before, agent.network.items.embedding, share))
+            wanted = torch.lerp(before, agent.network.items.embedding, share)
+            torch.testing.assert_close(agent.averaged.items.embedding, wanted)
 
 
 @AGENTS
