@@ -2,7 +2,7 @@
 
     python examples/kgqr_single_file.py                         # MovieLens-100K: prints a learning curve
     python examples/kgqr_single_file.py --dataset synthetic     # a made world whose tastes follow the KG: no files
-    python examples/kgqr_single_file.py --gamma 0.8 --hops 1    # every field of Options is a flag
+    python examples/kgqr_single_file.py --gamma 0.8 --hops 1    # every field of `Options` is a flag
 
 Data, KG and simulator are kgrl's; all that learns stands here, in plain PyTorch and PyG. kgrl.agents.KGQR gives the
 same numbers (a test compares them), faster, and has what is left out here: other aggregators, a taste state, TransE.
@@ -114,8 +114,9 @@ class Head(nn.Module):
         self.value = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, 1))
         self.from_state, self.from_item = nn.Linear(state, hidden), nn.Linear(dim, hidden, bias=False)
         self.advantage = nn.Linear(hidden, 1)
-        for layer in (self.value[0], self.value[2], self.advantage):    # again, for the library's random numbers
-            layer.reset_parameters()
+        for layer in (*self.value, self.advantage):     # again, for the library's random numbers
+            if isinstance(layer, nn.Linear):
+                layer.reset_parameters()
         for part in (*self.from_state.parameters(), *self.from_item.parameters()):
             nn.init.uniform_(part, -1 / math.sqrt(state + dim), 1 / math.sqrt(state + dim))
 

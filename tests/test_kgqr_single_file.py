@@ -138,14 +138,6 @@ def test_beyond_two_hops_sums_are_in_another_order(single, data, monkeypatch):
         torch.testing.assert_close(*pair, rtol=1e-4, atol=1e-5)
 
 
-def test_it_learns(single, data, monkeypatch):
-    """Same numbers could be the same nonsense: the made world is learned within 2,048 interactions."""
-    options = SMALL | {"interactions": 2_048, "evaluate_every": 2_048, "gradient_steps": 16, "batch_size": 64}
-    curve = noted(data, monkeypatch, by_single_file(single, options)).curve
-    print(curve)
-    assert curve[-1]["precision"] > 2 * 0.2  # a fifth of the items is liked
-
-
 def test_only_data_kg_and_simulator_are_the_librarys():
     allowed = {"kgrl.datasets", "kgrl.graph", "kgrl.options", "kgrl.seeding", "kgrl.sessions", "kgrl.simulator"}
     nodes = list(ast.walk(ast.parse(SCRIPT.read_text(encoding="utf-8"))))
@@ -159,7 +151,8 @@ def test_it_prints_a_learning_curve(single, tmp_path, monkeypatch, capsys):
                                       "--evaluate-every", "32", "--sessions", "1", "--gradient-steps", "1"])
     single.main()
     said = capsys.readouterr().out
-    places = [said.index(part) for part in ("all-knowing", "20 validation users", "32 interactions  loss", "64 interactions  loss")]
+    order = ["all-knowing", "20 validation users", "32 interactions  loss", "64 interactions  loss"]
+    places = [said.index(part) for part in order]
     assert places == sorted(places)
 
 
