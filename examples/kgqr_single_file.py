@@ -5,7 +5,7 @@
     python examples/kgqr_single_file.py --gamma 0.8 --hops 1    # every field of `Options` is a flag
 
 Data, KG and simulator are kgrl's; all that learns stands here, in plain PyTorch and PyG. kgrl.agents.KGQR gives the
-same numbers (a test compares them), faster, and has what is left out here: other aggregators, a taste state, TransE.
+same numbers with `num_candidates=None` (a test compares them), faster, and has more: aggregators, taste state, limits.
 
 Equations and Algorithm 1: Zhou et al., "Interactive Recommender System via Knowledge Graph-enhanced Reinforcement
 Learning", SIGIR 2020. Shapes: B sessions, N items, E entities (items first), K candidates of all sessions together,
