@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from kgrl.agents.dense_q import DenseQ
 from kgrl.agents.finite import finite_report
-from kgrl.agents.optimizer_state import load_optimizer_tensors, optimizer_tensors
+from kgrl.agents.optimizer_state import load_optimizer_tensors, moved_along, optimizer_tensors
 from kgrl.agents.picking import best, in_parts, without_shown
 from kgrl.agents.q_network import ItemView, QNetwork
 from kgrl.agents.replay import EpisodeReplay, Transitions
@@ -318,7 +318,9 @@ class OffPolicyAgent(nn.Module):
 
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
         self._view = None
-        return super()._apply(*args, **kwargs)
+        found = moved_along(self, [self.optimizer], lambda: super(OffPolicyAgent, self)._apply(*args, **kwargs))
+        self.replay.to(self.device)
+        return found
 
 
 def _checked_epsilon(epsilon: float | Sequence[float]) -> list[float]:

@@ -14,7 +14,7 @@ from torch_geometric.data import Data, HeteroData
 from kgrl.agents.catalogue import UNTRAINED, Catalogue, matched
 from kgrl.agents.finite import finite_report
 from kgrl.agents.new_nodes import heard_graph
-from kgrl.agents.optimizer_state import load_optimizer_tensors, optimizer_tensors
+from kgrl.agents.optimizer_state import load_optimizer_tensors, moved_along, optimizer_tensors
 from kgrl.agents.picking import check_values, of_known_items
 from kgrl.agents.returns import decided_steps, returns, taken_steps
 from kgrl.agents.session_state import Follower
@@ -345,6 +345,10 @@ class TPGR(Versioned):
         return torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
 
     # ------------------------------------------------------------------------------------------------ saving, moving
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        optimizers = [getattr(self, name) for name in OPTIMIZERS]
+        return moved_along(self, optimizers, lambda: super(TPGR, self)._apply(*args, **kwargs))
 
     def training_state(self) -> dict[str, Tensor]:
         """What a run needs, beside the weights, to go on exactly."""
