@@ -14,7 +14,7 @@ import torch
 from torch_geometric.data import HeteroData, InMemoryDataset
 
 from kgrl.datasets.audit import audit_links
-from kgrl.datasets.texts import with_texts, without_texts
+from kgrl.texts import with_texts, without_texts
 from kgrl.files import digest, whole_file
 from kgrl.sealed import Damaged, seal, unseal
 
