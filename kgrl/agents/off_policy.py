@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from kgrl.agents.dense_q import DenseQ
 from kgrl.agents.finite import finite_report
 from kgrl.agents.optimizer_state import load_optimizer_tensors, moved_along, optimizer_tensors
-from kgrl.agents.picking import best, in_parts, without_shown
+from kgrl.agents.picking import best_left, in_parts
 from kgrl.agents.q_network import ItemView, QNetwork
 from kgrl.agents.replay import EpisodeReplay, Transitions
 from kgrl.agents.running_state import RunningState
@@ -59,8 +59,7 @@ class Outlook(NamedTuple):
             count: how many.
         """
         values = DenseQ(self.network, self.head, self.view, pool.candidates)
-        return in_parts(lambda state, shown: best(without_shown(values(state), shown), count), pool.size, self.state,
-                        gone)
+        return in_parts(lambda state, shown: best_left(values(state), shown, count), pool.size, self.state, gone)
 
 
 class OffPolicyAgent(nn.Module):
