@@ -1,7 +1,7 @@
 """Raw ids, the ones that a data set's files use: how they are kept, and where one is found among others.
 
-A LongTensor holds ids that are whole numbers, :class:`kgrl.texts.Texts` or a list any others. −1 and "" are no ids: they
-stand where one is missing.
+A LongTensor holds ids that are whole numbers, :class:`kgrl.texts.Texts` or a list any others. −1 and "" are no ids:
+they stand where one is missing.
 """
 
 from __future__ import annotations

@@ -78,8 +78,8 @@ class Texts(Tensor):
         return found if found.dim() else self.words[int(found.places)]
 
     def __setitem__(self, at: Any, text: Any) -> None:
-        raise TypeError("texts are not changed one by one, as parts of the nodes share them; set a list of all in place "
-                        "of them")
+        raise TypeError("texts are not changed one by one, as parts of the nodes share them; put a list of all in "
+                        "their place")
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.tolist())
@@ -123,7 +123,7 @@ class Texts(Tensor):
     def __deepcopy__(self, memo: Any) -> Self:
         return type(self)(self.tolist())
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
+    def __reduce_ex__(self, proto: Any) -> Any:
         return type(self), (self.tolist(),)  # of many words, those alone that a part of the nodes has
 
 

@@ -19,8 +19,8 @@ from torch_geometric.sampler import BaseSampler, HeteroSamplerOutput, SamplerOut
 from torch_geometric.transforms import RandomLinkSplit, ToUndirected
 
 from kgrl.datasets import from_frames
-from kgrl.texts import Texts
 from kgrl.graph import kg_digest, knowledge_graph
+from kgrl.texts import Texts
 
 USERS, ITEMS = 6, 5
 

@@ -12,8 +12,8 @@ from kgrl.sessions import UNDEFINED
 def ragged_argmax(values: Tensor, batch: Tensor, size: int) -> Tensor:
     """``[size]``, the position in ``values`` of each session's highest one; −1 where a session has none.
 
-    ``UNDEFINED`` where its highest is no finite number, −∞ included: what may not be shown is not among them. Of equal values the first wins, so that the answer does not
-    depend on the device.
+    ``UNDEFINED`` where its highest is no finite number, −∞ included: what may not be shown is not among them. Of equal
+    values the first wins, so that the answer does not depend on the device.
     """
     highest = scatter(values, batch, dim_size=size, reduce="max")
     at = (values == highest[batch]).nonzero().squeeze(1)

@@ -54,7 +54,7 @@ class Scorer(nn.Module):
     @torch.no_grad()
     @full_precision
     def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
-        """``[B]``, the item of the highest score; −1 where all have been shown, ``UNDEFINED`` where it is not finite."""
+        """``[B]``, the item of the highest score; −1 where all have been shown, ``UNDEFINED`` where it is infinite."""
         shown, size = sessions.shown, self._num_allowed()
         gone = shown if shown.size(1) < size else self._gone(shown)  # of fewer it does not matter which
         return best_item(self._allowed(self._scores(sessions, explore)), gone, size)

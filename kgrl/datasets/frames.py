@@ -77,11 +77,10 @@ def from_frames(
         nodes and no ``raw_id``); with ``triples``, ``data['item'].entity_id``, the raw id of the entity that each item
         is, kept as ``raw_id`` is (−1, or "" among texts, for an item that is none); ``data['item'].title`` and
         ``data['entity'].name`` where known, texts, too ("" for single ones that are not); ``('user', 'rates',
-        'item')`` with
-        ``edge_index [2, R]``, ``rating [R]`` and, where known, ``time [R]`` (int64; float64 where some are no whole
-        numbers); one edge type a relation and pair of node types, head → tail; ``rating_scale``, ``relation_names``
-        (their order numbers the relations) and ``provenance`` (name, files with sha256, options, counts before and
-        after).
+        'item')`` with ``edge_index [2, R]``, ``rating [R]`` and, where known, ``time [R]`` (int64; float64 where some
+        are no whole numbers); one edge type a relation and pair of node types, head → tail; ``rating_scale``,
+        ``relation_names`` (their order numbers the relations) and ``provenance`` (name, files with sha256, options,
+        counts before and after).
 
     Raises:
         TypeError: something else than a frame.
