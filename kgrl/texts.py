@@ -74,7 +74,7 @@ class Texts(Tensor):
         return cls("" if each == -1 else str(each) for part in parts for each in part)
 
     def __getitem__(self, at: Any) -> Any:
-        found = super().__getitem__(at)
+        found: Any = super().__getitem__(at)
         return found if found.dim() else self.words[int(found.places)]
 
     def __setitem__(self, at: Any, text: Any) -> None:
@@ -98,7 +98,7 @@ class Texts(Tensor):
 
     __hash__ = Tensor.__hash__
 
-    def index(self, text: Any) -> int:
+    def index(self, text: Any) -> int:  # type: ignore[override]  # as lists have it
         """Where ``text`` stands first.
 
         Raises:
@@ -117,7 +117,7 @@ class Texts(Tensor):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self.numpy() if dtype is None else self.numpy().astype(dtype)
 
-    def __repr__(self, *, tensor_contents: str | None = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"Texts({self.tolist()})"
 
     def __deepcopy__(self, memo: Any) -> Self:

@@ -33,7 +33,7 @@ def moved_along(module: nn.Module, optimizers: Iterable[torch.optim.Optimizer], 
     """
     before = _parameters(module)
     found = move()
-    now = dict(zip(before, _parameters(module), strict=True))
+    now: dict[Tensor, Tensor] = dict(zip(before, _parameters(module), strict=True))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["params"] = [now.get(parameter, parameter) for parameter in group["params"]]
@@ -42,6 +42,6 @@ def moved_along(module: nn.Module, optimizers: Iterable[torch.optim.Optimizer], 
     return found
 
 
-def _parameters(module: nn.Module) -> list[nn.Parameter]:
+def _parameters(module: nn.Module) -> list[Tensor]:
     """One for each name: those that two names share may be two afterwards."""
     return [parameter for _, parameter in module.named_parameters(remove_duplicate=False)]
