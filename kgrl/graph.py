@@ -67,8 +67,8 @@ def knowledge_graph(
     Returns:
         ``Data`` with ``edge_index [2, M']`` head → tail, ``edge_type [M']``, ``num_nodes`` E, ``num_items`` N,
         ``num_relations`` R (forward ones), ``relation_names`` (R of them), ``inverse``,
-        ``num_entities`` (E, as it was made), the number of forward triples that were dropped:
-        ``num_duplicates``, ``num_self_loops``; and ``item_id``, ``entity_id`` where known.
+        ``n_id [E]`` (each node's number, which PyG takes along where it renumbers nodes), the number of forward triples
+        that were dropped: ``num_duplicates``, ``num_self_loops``; and ``item_id``, ``entity_id`` where known.
 
     Raises:
         TypeError: ``data`` is none of the above.
@@ -102,15 +102,22 @@ def checked_graph(kg: Data) -> Data:
 
 
 def _whole(kg: Data) -> Data:
-    """``kg``, if its counts are still those of its nodes: ``kg.subgraph`` renumbers nodes and leaves counts alone.
+    """``kg``, if its nodes still have the numbers it was made with.
+
+    ``kg.subgraph`` and PyG's loaders give them others, and leave ``num_items`` alone. What was not made here does not
+    tell its numbers; that is taken for what it says.
 
     Raises:
-        ValueError: they are not.
+        ValueError: they have not.
     """
-    if "num_entities" in kg and int(kg.num_entities) != kg.num_nodes:
-        raise ValueError(expected("kg", f"a graph of all its {int(kg.num_entities):,} nodes", kg.num_nodes,
-                                  "nodes were taken out (kg.subgraph), so `num_items` no longer tells the items; "
-                                  "knowledge_graph(kg.edge_index, edge_type=…, num_items=…) makes a graph of the rest"))
+    if "inverse" in kg and "n_id" in kg:
+        own = torch.arange(kg.num_nodes, device=kg.n_id.device)
+        if not torch.equal(kg.n_id, own) or int(kg.num_items) > kg.num_nodes:
+            came = f"{int(kg.num_nodes):,} nodes, which were {kg.n_id[:3].tolist()}, …"
+            raise ValueError(expected("kg", "a graph whose nodes have the numbers it was made with", came,
+                                      "they were taken out or put in another order (kg.subgraph), so `num_items` no "
+                                      "longer tells the items; knowledge_graph(kg.edge_index, edge_type=…, "
+                                      "num_items=…) makes a graph of these"))
     return kg
 
 
@@ -183,8 +190,9 @@ def _assemble(
         kept, types = _distinct(kept, torch.cat([types, types + len(relation_names)]))
     return Data(
         edge_index=kept, edge_type=types, num_nodes=num_nodes, num_items=num_items, num_relations=len(relation_names),
-        relation_names=list(relation_names), inverse=inverse, num_entities=num_nodes, num_duplicates=num_duplicates,
-        num_self_loops=int(loops.sum()), **_checked_raw_ids(item_id, entity_id, num_items, num_nodes),
+        relation_names=list(relation_names), inverse=inverse, n_id=torch.arange(num_nodes, device=kept.device),
+        num_duplicates=num_duplicates, num_self_loops=int(loops.sum()),
+        **_checked_raw_ids(item_id, entity_id, num_items, num_nodes),
     )
 
 

@@ -1,13 +1,14 @@
 """Raw ids, the ones that a data set's files use: how they are kept, and where one is found among others.
 
-A LongTensor holds ids that are whole numbers, a list any others. −1 and "" are no ids: they stand where one is missing.
+A LongTensor holds ids that are whole numbers, :class:`kgrl.texts.Texts` or a list any others. −1 and "" are no ids:
+they stand where one is missing.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -15,13 +16,19 @@ import torch
 from torch import Tensor
 
 from kgrl.options import expected
+from kgrl.texts import Texts
 
 RawIds: TypeAlias = Tensor | Sequence[Any]
-"""``[n]``, one id a row: a LongTensor, or a list."""
+"""``[n]``, one id a row: a LongTensor, or texts as :class:`kgrl.texts.Texts` or a list."""
 
 
-def checked_ids(name: str, ids: RawIds, count: int) -> Tensor | list[str]:
-    """``ids`` as a LongTensor if all are whole numbers, else as a list of text.
+def are_numbers(ids: RawIds) -> TypeGuard[Tensor]:
+    """Whether ``ids`` are a tensor of whole numbers, not texts."""
+    return isinstance(ids, Tensor) and not isinstance(ids, Texts)
+
+
+def checked_ids(name: str, ids: RawIds, count: int) -> Tensor:
+    """``ids`` as a LongTensor if all are whole numbers, else as texts.
 
     Args:
         name: what they are called in an error.
@@ -40,7 +47,7 @@ def checked_ids(name: str, ids: RawIds, count: int) -> Tensor | list[str]:
                                   'one that is missing is -1, or "" in a list'))
     if pd.api.types.is_integer_dtype(index.dtype):
         return torch.from_numpy(index.to_numpy(np.int64, copy=True))
-    return [str(each) for each in index]
+    return Texts(str(each) for each in index)
 
 
 def places(ids: RawIds, among: RawIds) -> Tensor:
@@ -56,16 +63,14 @@ def places(ids: RawIds, among: RawIds) -> Tensor:
     return torch.from_numpy(found.astype(np.int64, copy=False))
 
 
-def joined(first: RawIds, second: RawIds) -> Tensor | list[Any]:
-    """``first``, then ``second``."""
-    if isinstance(first, Tensor) and isinstance(second, Tensor):
-        return torch.cat([first, second])
-    return [*as_list(first), *as_list(second)]
+def joined(first: RawIds, second: RawIds) -> Tensor:
+    """``first``, then ``second``; texts, unless both are numbers."""
+    return torch.cat([ids if isinstance(ids, Tensor) else Texts(ids) for ids in (first, second)])
 
 
-def missing_ids(count: int, like: RawIds) -> Tensor | list[str]:
+def missing_ids(count: int, like: RawIds) -> Tensor:
     """``[count]``, no id at all, as ids ``like`` these mark it: −1 or ""."""
-    return torch.full((count,), -1) if isinstance(like, Tensor) else [""] * count
+    return torch.full((count,), -1) if are_numbers(like) else Texts([""] * count)
 
 
 def same_ids(first: RawIds, second: RawIds) -> bool:
@@ -75,14 +80,14 @@ def same_ids(first: RawIds, second: RawIds) -> bool:
 
 def as_tensor(ids: RawIds) -> Tensor:
     """``ids`` as one tensor, for a file: the LongTensor, or the bytes of a JSON list."""
-    if isinstance(ids, Tensor):
+    if are_numbers(ids):
         return ids
     return torch.frombuffer(bytearray(json.dumps(as_list(ids), ensure_ascii=False).encode()), dtype=torch.uint8)
 
 
-def from_tensor(stored: Tensor) -> Tensor | list[Any]:
+def from_tensor(stored: Tensor) -> Tensor:
     """The ids of which :func:`as_tensor` made ``stored``."""
-    return stored if stored.dtype == torch.long else json.loads(stored.numpy().tobytes())
+    return stored if stored.dtype == torch.long else Texts(json.loads(stored.numpy().tobytes()))
 
 
 def as_list(ids: RawIds) -> list[Any]:
@@ -91,7 +96,7 @@ def as_list(ids: RawIds) -> list[Any]:
 
 
 def _index(ids: RawIds) -> pd.Index:
-    if isinstance(ids, Tensor):
+    if are_numbers(ids):
         return pd.Index(ids.cpu().numpy())
     index = pd.Index(list(ids))
     return index if pd.api.types.is_integer_dtype(index.dtype) else index.astype(object)

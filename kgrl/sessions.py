@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from kgrl.options import expected
-from kgrl.raw_ids import RawIds, places
+from kgrl.raw_ids import RawIds, are_numbers, places
 
 UNDEFINED = -2
 """Stands for an item where an agent's values are not finite: it has nothing to say, and a simulator refuses it."""
@@ -267,7 +267,7 @@ def _numbers_of(items: Sequence[Sequence[Any]], ids: RawIds) -> list[list[int]]:
     wanted = [raw for row in rows for raw in row]
     numbers = places(wanted, ids).tolist()
     if -1 in numbers:
-        kind = "whole numbers" if isinstance(ids, Tensor) else "text"
+        kind = "whole numbers" if are_numbers(ids) else "text"
         raise ValueError(expected("items", "raw ids among `ids`", wanted[numbers.index(-1)],
                                   f"`ids` are {kind}; leave out items that the data set does not have"))
     found = iter(numbers)

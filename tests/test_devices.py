@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kgrl.datasets import SyntheticKGRec
@@ -86,3 +87,41 @@ def test_an_agent_decides_and_learns_where_it_is(name: str) -> None:
         assert agent.learn(sessions, generator()) == report
         assert evaluate(agent, world, TRAIN).reward == reward
         agent.recommend(sessions, k=3)
+
+
+def memories(agent: Any) -> dict[str, Tensor]:
+    """What an agent has learned by that is no part of its weights, but for single numbers."""
+    return {name: part for name, part in agent.training_state().items() if part.dim()}
+
+
+@pytest.mark.parametrize("name", [name for name in AGENTS if name.startswith(("DQNR", "DDPG", "KGQR", "TPGR"))])
+def test_an_agent_that_has_learned_moves_as_a_whole(name: str) -> None:
+    """Replay and optimiser, too; a step of the optimiser there refuses averages that stayed behind."""
+    agent, world = AGENTS[name](), Simulator(RatedFeedback(data()), eta=0.1, horizon=HORIZON)
+    agent.learn(rollout(agent, world, TRAIN, True, generator()), generator())
+    before = {key: (part.dtype, part.shape) for key, part in memories(agent).items()}
+    assert any("exp_avg" in key for key in before)
+    agent.to("meta")
+    assert {key: (part.dtype, part.shape) for key, part in memories(agent).items()} == before
+    assert {part.device.type for part in memories(agent).values()} == {"meta"}
+    own = {id(parameter) for parameter in agent.parameters()}
+    for group in agent.optimizer.param_groups:
+        for parameter in group["params"]:
+            assert id(parameter) in own
+            parameter.grad = torch.ones_like(parameter)
+    agent.optimizer.step()
+
+
+@pytest.mark.parametrize("name", [name for name in AGENTS if name.startswith(("DQNR", "DDPG", "KGQR", "TPGR"))])
+def test_moving_to_where_it_is_changes_nothing(name: str) -> None:
+    world = Simulator(RatedFeedback(data()), eta=0.1, horizon=HORIZON)
+    reports = []
+    for move in (False, True):
+        agent = AGENTS[name]()
+        for _ in range(2):
+            sessions = rollout(agent, world, TRAIN, True, generator())
+            report = agent.learn(sessions, generator())
+            if move:
+                agent.to("cpu")
+        reports.append(report)
+    assert reports[0] == reports[1]

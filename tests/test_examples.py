@@ -225,6 +225,19 @@ def test_how_many_items_are_new_and_what_kgqr_starts_from(arguments, new, start,
     assert (args.new, args.start, args.agent.get("lr")) == (new, start, lr)
 
 
+@pytest.mark.parametrize(("command", "folder"), [
+    ("kgqr", "runs/kgqr"), ("kgqr --aggregator gat", "runs/kgqr-aggregator-gat"),
+    ("kgqr --dataset synthetic", "runs/kgqr-dataset-synthetic"), ("kgqr --start ratings", "runs/kgqr-start-ratings"),
+    ("kgqr --set gamma=0.8 --seed 1", "runs/kgqr-seed-1-set-gamma=0.8"), ("kgqr --data d", "runs/kgqr"),
+    ("kgqr --out o", "o"), ("tpgr", "runs/tpgr"), ("tpgr --state kg", "runs/tpgr-state-kg"), ("tpgr --out o", "o"),
+])
+def test_a_runs_folder_follows_from_the_options(command, folder, monkeypatch):
+    name, *arguments = command.split()
+    script = str(ROOT / "examples" / f"{name}.py")
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    assert runpy.run_path(script)["options"]().out == Path(folder)
+
+
 def test_a_data_sets_test_users_may_be_those_from_an_id_on(small_ml100k, tmp_path, monkeypatch):
     script = str(ROOT / "examples" / "tpgr.py")
     monkeypatch.setattr(sys, "argv", [script, "--source", str(small_ml100k), "--data", str(tmp_path),

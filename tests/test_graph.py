@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -245,9 +247,21 @@ def test_raw_ids_that_are_none(ids, message: str) -> None:
         knowledge_graph(hetero(), **ids)
 
 
-def test_counts_that_went_stale_are_refused() -> None:
-    part = knowledge_graph(hetero()).subgraph(torch.tensor([0, 3, 4]))
+@pytest.mark.parametrize("kept", [[0, 3, 4], [0, 1, 2, 4, 3], [1, 0, 2, 3, 4], [0]])
+@pytest.mark.parametrize("copied", [lambda kg: kg, Data.clone, Data.coalesce, lambda kg: kg.sort(), copy.deepcopy])
+def test_counts_that_went_stale_are_refused(kept: list[int], copied: Callable[[Data], Data]) -> None:
+    part = copied(copied(knowledge_graph(hetero())).subgraph(torch.tensor(kept)))
     for check in (checked_graph, knowledge_graph):
-        with pytest.raises(ValueError, match="a graph of all its 5 nodes"):
+        with pytest.raises(ValueError, match="whose nodes have the numbers it was made with"):
             check(part)
-    assert knowledge_graph(part, num_items=1, num_nodes=3).num_items == 1
+    assert knowledge_graph(part, num_items=1, num_nodes=len(kept)).num_items == 1
+
+
+def test_counts_that_are_right_still_are_not_refused() -> None:
+    kg = knowledge_graph(hetero())
+    assert checked_graph(kg.clone()).num_items == kg.num_items
+    fewer = kg.subgraph(torch.arange(kg.num_items + 1))
+    assert checked_graph(fewer).num_nodes == kg.num_items + 1
+    assert checked_graph(kg.edge_subgraph(torch.arange(2))).num_items == kg.num_items
+    made = Data(edge_index=kg.edge_index, num_items=2, n_id=torch.tensor([4, 3, 2, 1, 0]))  # not by us
+    assert knowledge_graph(made).num_items == 2

@@ -36,8 +36,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 # leaves: everything may import these; each names the leaves it stands on itself
 LEAVES: dict[str, set[str]] = {"version": set(), "options": set(), "seeding": {"options"},
                                 "files": {"options", "sealed", "temporary"}, "sealed": set(), "temporary": set(),
-                                "locks": set(), "significance": {"options"}, "raw_ids": {"options"},
-                                "precision": set()}
+                                "locks": set(), "significance": {"options"}, "raw_ids": {"options", "texts"},
+                                "precision": set(), "texts": set()}
 MAY_IMPORT = {part: allowed | LEAVES.keys() for part, allowed in MAY_IMPORT.items()} | LEAVES
 MAY_IMPORT["factorization"] = set(LEAVES)
 MAY_IMPORT["experiments"] = set(MAY_IMPORT)

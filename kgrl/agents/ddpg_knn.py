@@ -77,7 +77,7 @@ class DDPGKNN(DDPG):
             return places
         rows = torch.arange(len(places), device=places.device).repeat_interleave(self.k)
         values = seen.values(self.pool.items(places.clamp(min=0)).flatten(), rows).view_as(places)
-        top = best(values.masked_fill(places < 0, -torch.inf), count)
+        top = best(values.masked_fill(places < 0, -torch.inf), count, gone=~places)  # what is below 0 is at or above it
         columns = F.pad(F.pad(places, (1, 0), value=-1), (1, 0), value=UNDEFINED)  # for what is none of them
         return columns.gather(1, top + 2)
 

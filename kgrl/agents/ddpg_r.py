@@ -6,7 +6,7 @@ from torch import Tensor
 
 from kgrl.agents.q_learning.ddpg import DDPG
 from kgrl.agents.q_learning.outlook import Outlook
-from kgrl.agents.shared.picking import best, in_parts, without_shown
+from kgrl.agents.shared.picking import best_left, in_parts
 
 
 class DDPGR(DDPG):
@@ -26,4 +26,4 @@ class DDPGR(DDPG):
     def _answers(self, seen: Outlook, actions: Tensor, gone: Tensor, count: int) -> Tensor:
         vectors = self.vectors
         return in_parts(
-            lambda action, shown: best(without_shown(action @ vectors.T, shown), count), self.pool.size, actions, gone)
+            lambda action, shown: best_left(action @ vectors.T, shown, count), self.pool.size, actions, gone)

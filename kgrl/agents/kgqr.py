@@ -195,7 +195,7 @@ class KGQR(OffPolicyAgent):
         if isinstance(self.candidates, FixedCandidates):
             return defined(self._highest(seen, past.shown, at_least("k", k, 1)))
         items, batch, values = self._values(seen, past, generator_for(self.device, seed))
-        check_values(values)
+        check_values(values.abs())  # −∞ would be no mask: what was shown is not among the candidates
         return F.pad(items, (0, 1), value=-1)[ragged_topk(values, batch, len(past), at_least("k", k, 1))]
 
     def _following(

@@ -17,7 +17,7 @@ from kgrl.agents.policy_gradient.tpgr_file import TASTES, extended_tree, moved_t
 from kgrl.agents.shared.catalogue import UNTRAINED, Catalogue, matched
 from kgrl.agents.shared.finite import finite_report
 from kgrl.agents.shared.new_nodes import heard_graph
-from kgrl.agents.shared.optimizer_state import load_optimizer_tensors, optimizer_tensors
+from kgrl.agents.shared.optimizer_state import load_optimizer_tensors, moved_along, optimizer_tensors
 from kgrl.agents.shared.picking import check_values, of_known_items
 from kgrl.agents.shared.versioned import Versioned
 from kgrl.agents.shared.warm_start import saved_tastes
@@ -344,6 +344,10 @@ class TPGR(Versioned):
         return torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
 
     # ------------------------------------------------------------------------------------------------ saving, moving
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        optimizers = [getattr(self, name) for name in OPTIMIZERS]
+        return moved_along(self, optimizers, lambda: super(TPGR, self)._apply(*args, **kwargs))
 
     def training_state(self) -> dict[str, Tensor]:
         """What a run needs, beside the weights, to go on exactly."""

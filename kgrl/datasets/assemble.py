@@ -19,8 +19,8 @@ from kgrl.datasets.negatives import with_sampled_negatives
 from kgrl.datasets.ratings import BINARY, Ratings, Scale, checked_scale, rating_column, warn_if_nothing_to_learn
 from kgrl.datasets.relations import relation_keys, typed_edges
 from kgrl.datasets.table import Table
-from kgrl.datasets.texts import with_texts
 from kgrl.options import at_least, one_of
+from kgrl.texts import with_texts
 
 
 @dataclass(frozen=True)

@@ -73,14 +73,14 @@ def from_frames(
 
     Returns:
         Node types ``user``, ``item`` and ``entity`` (entities that are no item), each with ``num_nodes`` and ``raw_id``
-        (LongTensor, or list where ids are no whole numbers; without ``triples``, ``entity`` has 0 nodes and no
-        ``raw_id``); with ``triples``, ``data['item'].entity_id``, the raw id of the entity that each item is, kept as
-        ``raw_id`` is (−1, or "" in a list, for an item that is none); ``data['item'].title`` and
-        ``data['entity'].name`` where known ("" for single ones that are not); ``('user', 'rates', 'item')`` with
-        ``edge_index [2, R]``, ``rating [R]`` and, where known, ``time [R]`` (int64; float64 where some are no whole
-        numbers); one edge type a relation and pair of node types, head → tail; ``rating_scale``, ``relation_names``
-        (their order numbers the relations) and ``provenance`` (name, files with sha256, options, counts before and
-        after).
+        (LongTensor, or :class:`kgrl.texts.Texts` where ids are no whole numbers; without ``triples``, ``entity`` has 0
+        nodes and no ``raw_id``); with ``triples``, ``data['item'].entity_id``, the raw id of the entity that each item
+        is, kept as ``raw_id`` is (−1, or "" among texts, for an item that is none); ``data['item'].title`` and
+        ``data['entity'].name`` where known, texts, too ("" for single ones that are not); ``('user', 'rates',
+        'item')`` with ``edge_index [2, R]``, ``rating [R]`` and, where known, ``time [R]`` (int64; float64 where some
+        are no whole numbers); one edge type a relation and pair of node types, head → tail; ``rating_scale``,
+        ``relation_names`` (their order numbers the relations) and ``provenance`` (name, files with sha256, options,
+        counts before and after).
 
     Raises:
         TypeError: something else than a frame.

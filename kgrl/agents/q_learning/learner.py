@@ -15,7 +15,7 @@ from kgrl.agents.q_learning.network import ItemView, QNetwork
 from kgrl.agents.q_learning.outlook import Outlook
 from kgrl.agents.q_learning.replay import EpisodeReplay, Transitions
 from kgrl.agents.shared.finite import finite_report
-from kgrl.agents.shared.optimizer_state import load_optimizer_tensors, optimizer_tensors
+from kgrl.agents.shared.optimizer_state import load_optimizer_tensors, moved_along, optimizer_tensors
 from kgrl.agents.shared.versioned import Versioned
 from kgrl.agents.state.session_state import advance
 from kgrl.files import below
@@ -273,6 +273,11 @@ class OffPolicyAgent(Versioned):
         load_optimizer_tensors(self.optimizer, below("optimizer.", state))
         self.replay.load_state_dict({name: part.to(self.device) for name, part in below("replay.", state).items()})
         self.steps_taken = int(state["steps_taken"])
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        found = moved_along(self, [self.optimizer], lambda: super(OffPolicyAgent, self)._apply(*args, **kwargs))
+        self.replay.to(self.device)
+        return found
 
 
 def _checked_epsilon(epsilon: float | Sequence[float]) -> list[float]:

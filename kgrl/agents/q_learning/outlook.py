@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kgrl.agents.q_learning.dense_q import DenseQ
 from kgrl.agents.q_learning.network import ItemView, QNetwork
-from kgrl.agents.shared.picking import best, in_parts, without_shown
+from kgrl.agents.shared.picking import best_left, in_parts
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.nn.policy.dueling import DuelingHead
 
@@ -41,5 +41,4 @@ class Outlook(NamedTuple):
             count: how many.
         """
         values = DenseQ(self.network, self.head, self.view, pool.candidates)
-        return in_parts(lambda state, shown: best(without_shown(values(state), shown), count), pool.size, self.state,
-                        gone)
+        return in_parts(lambda state, shown: best_left(values(state), shown, count), pool.size, self.state, gone)

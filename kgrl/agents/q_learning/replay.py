@@ -133,6 +133,10 @@ class EpisodeReplay:
         starts = ends - self._ring["length"][: self.size]
         return rows, drawn - starts[rows]
 
+    def to(self, device: torch.device) -> None:
+        """Moves all that is stored."""
+        self._ring = {name: column.to(device) for name, column in self._ring.items()}
+
     def state_dict(self) -> dict[str, Tensor]:
         """Everything stored, for a checkpoint."""
         state = {name: column[: self.size].clone() for name, column in self._ring.items()}

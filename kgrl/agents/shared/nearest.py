@@ -27,7 +27,7 @@ def nearest(vectors: Tensor, actions: Tensor, gone: Tensor, k: int) -> Tensor:
     closeness = torch.addmm(vectors.square().sum(1) / -2, actions, vectors.T)
     closeness = without_shown(closeness, gone)
     if k == 1:
-        return best_item(closeness).unsqueeze(1)
+        return best_item(closeness, gone).unsqueeze(1)
     highest, rows = closeness.topk(k, dim=1, sorted=False)
     return rows.masked_fill_(highest == -torch.inf, -1)
 

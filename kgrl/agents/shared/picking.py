@@ -22,23 +22,44 @@ def without_shown(scores: Tensor, shown: Tensor) -> Tensor:
     return scores.scatter_(1, shown + 1, -torch.inf)[:, 1:]
 
 
-def best_item(scores: Tensor) -> Tensor:
-    """``[B]``, the item of the highest score; −1 where all are −∞, ``UNDEFINED`` where one is NaN or ∞."""
+def best_item(scores: Tensor, gone: Tensor, size: int | None = None) -> Tensor:
+    """``[B]``, the item of the highest score; −1 where nothing is left.
+
+    ``UNDEFINED`` where the highest is no finite number: NaN, ∞, or −∞ although something is left.
+
+    Args:
+        scores: ``[B, N]``, −∞ for what may not be shown.
+        gone: ``[B, L]``, why it may not: items of those that count, none of them twice; below 0 for none.
+        size: how many items count; ``None``: N.
+    """
+    size = scores.size(1) if size is None else size
     best, item = scores.max(1)
-    return item.masked_fill(best == -torch.inf, -1).masked_fill_(~(best < torch.inf), UNDEFINED)
+    item = item.masked_fill_(~(best.abs() < torch.inf), UNDEFINED)
+    if gone.size(1) < size:  # something is left, which takes no look at the sessions
+        return item
+    return item.masked_fill_(_num_left(gone, size) <= 0, -1)
 
 
-def best_items(scores: Tensor, k: int) -> Tensor:
-    """``[B, k]``, the items of the k highest scores, best first; −1 where fewer are above −∞.
+def _num_left(gone: Tensor, size: int) -> Tensor:
+    """``[B]``, how many of ``size`` items are left."""
+    return size - (gone >= 0).sum(1)
 
-    Of equal scores the item of the lower id comes first, as :func:`best_item` has it, whatever the device.
+
+def best_items(scores: Tensor, k: int, gone: Tensor, size: int | None = None) -> Tensor:
+    """``[B, k]``, the items of the k highest scores, best first; −1 where fewer are left.
+
+    Of equal scores the item of the lower id comes first, as :func:`best_item` has it, whatever the device. Arguments as
+    there.
 
     Raises:
-        ValueError: ``k`` below 1, or a score that is NaN or ∞.
+        ValueError: ``k`` below 1, or one of these scores is no finite number.
     """
     count = min(at_least("k", k, 1), scores.size(1))
     highest = scores.topk(count, dim=1, sorted=False).values
     check_values(highest)
+    few = _num_left(gone, scores.size(1) if size is None else size).clamp(max=count)
+    if bool(((highest > -torch.inf).sum(1) < few).any()):
+        raise ValueError(NOT_FINITE)
     least = highest.amin(1, keepdim=True)
     above, level = scores > least, scores == least  # of those at the level, the first fill up
     chosen = above | (level & (level.cumsum(1) <= count - above.sum(1, keepdim=True)))
@@ -48,9 +69,14 @@ def best_items(scores: Tensor, k: int) -> Tensor:
     return F.pad(items, (0, k - count), value=-1)
 
 
-def best(scores: Tensor, count: int) -> Tensor:
+def best(scores: Tensor, count: int, gone: Tensor) -> Tensor:
     """``[B, count]``, as :func:`best_items`; of one item it is faster."""
-    return best_item(scores).unsqueeze(1) if count == 1 else best_items(scores, count)
+    return best_item(scores, gone).unsqueeze(1) if count == 1 else best_items(scores, count, gone)
+
+
+def best_left(scores: Tensor, gone: Tensor, count: int) -> Tensor:
+    """:func:`best` of ``scores [B, N]`` without what is ``gone [B, L]``."""
+    return best(without_shown(scores, gone), count, gone)
 
 
 def check_values(values: Tensor) -> None:

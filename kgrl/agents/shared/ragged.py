@@ -12,14 +12,14 @@ from kgrl.sessions import UNDEFINED
 def ragged_argmax(values: Tensor, batch: Tensor, size: int) -> Tensor:
     """``[size]``, the position in ``values`` of each session's highest one; −1 where a session has none.
 
-    ``UNDEFINED`` where one of its values is NaN or ∞. Of equal values the first wins, so that the answer does not
-    depend on the device.
+    ``UNDEFINED`` where its highest is no finite number, −∞ included: what may not be shown is not among them. Of equal
+    values the first wins, so that the answer does not depend on the device.
     """
     highest = scatter(values, batch, dim_size=size, reduce="max")
     at = (values == highest[batch]).nonzero().squeeze(1)
     first = torch.full((size,), len(values), device=values.device)
     first.scatter_reduce_(0, batch[at], at, reduce="amin")
-    return first.masked_fill_(first == len(values), -1).masked_fill_(~(highest < torch.inf), UNDEFINED)
+    return first.masked_fill_(first == len(values), -1).masked_fill_(~(highest.abs() < torch.inf), UNDEFINED)
 
 
 def ragged_topk(values: Tensor, batch: Tensor, size: int, k: int) -> Tensor:

@@ -25,6 +25,7 @@ class Scorer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("_outside", None, persistent=False)
+        self._restricted_to: int | None = None
 
     @property
     def num_items(self) -> int:
@@ -42,9 +43,10 @@ class Scorer(nn.Module):
         Raises:
             ValueError: no items, or some that are unknown or repeated.
         """
-        outside = None
+        outside, self._restricted_to = None, None
         if items is not None:
             pool = checked_pool("items", items, self.num_items).to(self.device)
+            self._restricted_to = len(pool)
             outside = torch.ones(self.num_items, dtype=torch.bool, device=self.device).index_fill_(0, pool, False)
         self._outside = outside
         return self
@@ -52,8 +54,10 @@ class Scorer(nn.Module):
     @torch.no_grad()
     @full_precision
     def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
-        """``[B]``, the item of the highest score; −1 where all have been shown."""
-        return best_item(self._allowed(self._scores(sessions, explore)))
+        """``[B]``, the item of the highest score; −1 where all have been shown, ``UNDEFINED`` where it is infinite."""
+        shown, size = sessions.shown, self._num_allowed()
+        gone = shown if shown.size(1) < size else self._gone(shown)  # of fewer it does not matter which
+        return best_item(self._allowed(self._scores(sessions, explore)), gone, size)
 
     @torch.no_grad()
     @full_precision
@@ -61,10 +65,10 @@ class Scorer(nn.Module):
         """``[B, k]``, the k best items of each real user, best first, padded with −1 where there are fewer.
 
         Raises:
-            ValueError: an item id the agent does not know.
+            ValueError: an item id the agent does not know, or scores that are not finite.
         """
-        scores = self._scores(of_known_items(past, self.num_items).to(self.device))
-        return best_items(self._allowed(scores), k)
+        past = of_known_items(past, self.num_items).to(self.device)
+        return best_items(self._allowed(self._scores(past)), k, self._gone(past.shown), self._num_allowed())
 
     def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
         """Nothing: what is learned is learned before, or within a session."""
@@ -73,6 +77,14 @@ class Scorer(nn.Module):
     def _allowed(self, scores: Tensor) -> Tensor:
         """``scores [B, N]``, −∞ for what it is not to recommend."""
         return scores if self._outside is None else scores.masked_fill(self._outside, -torch.inf)
+
+    def _num_allowed(self) -> int:
+        """How many items it may recommend."""
+        return self.num_items if self._restricted_to is None else self._restricted_to
+
+    def _gone(self, shown: Tensor) -> Tensor:
+        """Which of them were ``shown [B, L]``; −1 for none."""
+        return shown if self._outside is None else shown.masked_fill(self._outside[shown.clamp(min=0)], -1)
 
     def _scores(self, sessions: Sessions, explore: bool = False) -> Tensor:
         """``[B, N]``, −∞ for what was shown; whether ``explore`` makes a difference is the subclass's."""

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from kgrl.agents import DDPGKNN, DDPGR, DQNR, KGQR, TPGR, HLinearUCB, LinearUCB
+from kgrl.agents.q_learning.learner import OffPolicyAgent
 from kgrl.agents.shared.finite import finite_report
 from kgrl.graph import knowledge_graph
 from kgrl.rollout import rollout
@@ -44,6 +45,40 @@ def test_values_that_are_no_numbers_are_an_error_in_a_rollout_and_out_of_it(name
         agent.epsilon = [0.0, 0.0]
     with pytest.raises(ValueError, match=VALUES + "; session 0 .*diverged"):
         rollout(agent, world(), TRAIN, explore, torch.Generator().manual_seed(0))
+    for k in (1, 3):
+        with pytest.raises(ValueError, match=VALUES + ".*diverged"):
+            agent.recommend(Sessions.from_history([[0, 3]], [[1.0, -1.0]]), k=k)
+
+
+def sunk(agent: nn.Module) -> nn.Module:
+    """Every item worth −∞, as where a product has overflowed."""
+    if isinstance(agent, OffPolicyAgent):
+        for network in (agent.network, agent.averaged):
+            network.head.last_layers[0].bias.data.fill_(-torch.inf)
+    elif isinstance(agent, TPGR):
+        agent.policy.biases[-1].data.fill_(-torch.inf)
+        agent.version += 1
+    else:
+        scores = agent._scores
+        agent._scores = lambda *args: scores(*args) - torch.inf
+    return agent
+
+
+SINKS = [name for name in AGENTS if name not in WITHOUT_MODEL and name != "DDPGR" and name != "DDPGKNN of some"]
+"""Those whose values can be −∞: an actor's answer is bounded."""
+
+
+@pytest.mark.parametrize("kept", [ITEMS, 4])
+@pytest.mark.parametrize("name", SINKS)
+def test_values_of_minus_infinity_are_no_end_of_the_items(name: str, kept: int) -> None:
+    """With 4 items, how many are left must be counted in each session."""
+    agent = sunk(AGENTS[name]().restrict(None if kept == ITEMS else torch.arange(kept)))
+    if getattr(agent, "k", None) == 1:
+        pytest.skip("the nearest item is shown whatever its value")
+    if hasattr(agent, "epsilon"):
+        agent.epsilon = [0.0, 0.0]
+    with pytest.raises(ValueError, match=VALUES + "; session 0 .*diverged"):
+        rollout(agent, world(), TRAIN)
     for k in (1, 3):
         with pytest.raises(ValueError, match=VALUES + ".*diverged"):
             agent.recommend(Sessions.from_history([[0, 3]], [[1.0, -1.0]]), k=k)

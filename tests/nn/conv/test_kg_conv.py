@@ -389,6 +389,14 @@ def test_a_weight_is_no_relation() -> None:
         KGConv(IN, OUT)(torch.randn(7, IN), EDGES, torch.rand(EDGES.size(1)))
 
 
+def test_a_size_may_come_third_as_in_pygs_own_layers() -> None:
+    conv, (x, own) = make("mean"), inputs()
+    sizes = (SOURCES, TARGETS)
+    assert torch.equal(conv((x, own), EDGES, sizes), conv((x, own), EDGES, size=sizes))
+    with pytest.raises(ValueError, match="size"):
+        conv((x, own), EDGES, (SOURCES + 1, TARGETS))
+
+
 def test_scripting_is_refused_by_name() -> None:
     with pytest.raises(TypeError, match=r"torch.jit.script. cannot compile KGConv.*torch.compile"):
         torch.jit.script(KGConv(IN, OUT))
