@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -10,31 +11,34 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from kgrl.agents.shared.catalogue import Catalogue, Match
 from kgrl.agents.shared.next_item_fit import fit_next_item
 from kgrl.agents.shared.picking import without_shown
 from kgrl.agents.shared.scorer import Scorer
 from kgrl.agents.shared.versioned import Versioned
 from kgrl.agents.state.history import Step
 from kgrl.agents.state.session_state import Follower
-from kgrl.files import digest, load_tensors, save_tensors
+from kgrl.files import digest, load_tensors
 from kgrl.nn.policy.next_item import NextItem
 from kgrl.nn.policy.ranking_loss import LOSSES
 from kgrl.options import a_tensor, at_least, between, expected, flag, one_of
 from kgrl.pretrain.items import item_vectors
 from kgrl.pretrain.sequences import LikedSequences
+from kgrl.raw_ids import RawIds
 from kgrl.seeding import fenced
 from kgrl.sessions import Sessions
 
-KIND = "GRU4Rec agent"
+PER_ITEM = ("likes", "network.embedding", "network.output", "network.bias")
+"""What has a row an item."""
 
 
 class GRU4Rec(Versioned, Scorer):
     r"""Recommends the item most likely to be liked next (Hidasi et al., ICLR 2016; Hidasi and Karatzoglou, CIKM 2018).
 
     A baseline of the KGQR paper, "to predict what the user will click at the next timestep based on the browsing
-    histories" (Zhou et al., 2020, section 5.1.4). A recurrent network
-    (:class:`kgrl.nn.policy.next_item.NextItem`) learns from the training users' logged sequences of positive items
-    which of them follows; a session's state is that of the positive items in it so far, and
+    histories" (Zhou et al., 2020, section 5.1.4). A recurrent network (:class:`kgrl.nn.policy.next_item.NextItem`) learns from
+    the training users' logged sequences of positive items which of them follows; a session's state is that of the
+    positive items in it so far, and
 
     .. math:: a_t = \arg\max_j\ \mathbf w_j^\top \mathbf h_t + b_j + \beta \log p_j
 
@@ -48,8 +52,8 @@ class GRU4Rec(Versioned, Scorer):
 
     Differs from the papers: β (0 is theirs); session-parallel mini-batches go on for ``steps`` items between gradient
     steps, with back-propagation through these, where the first paper makes a gradient step an item; Adam, as KGQR has
-    it, rather than Adagrad; see also :class:`~kgrl.nn.policy.next_item.NextItem`. Sequences are cut into sessions of at
-    most ``longest`` items, as a user's whole log is no session. All N scores are looked at: O(N) a decision. It learns
+    it, rather than Adagrad; see also :class:`~kgrl.nn.policy.next_item.NextItem`. Sequences are cut into sessions of at most
+    ``longest`` items, as a user's whole log is no session. All N scores are looked at: O(N) a decision. It learns
     nothing from interactions.
 
     Paper is silent (KGQR's): on the loss, on what a sequence is where nothing was timed (Book-Crossing; here a random
@@ -74,9 +78,10 @@ class GRU4Rec(Versioned, Scorer):
         longest: items a session.
         lr, weight_decay: of Adam.
         seed: of weights, order, cuts, drawn negatives and dropout.
+        ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), by which its file is checked when it is loaded.
 
     Raises:
-        ValueError: ``likes`` that are no counts, or an option outside its range.
+        ValueError: ``likes`` that are no counts, ids of other items, or an option outside its range.
     """
 
     likes: Tensor
@@ -87,11 +92,13 @@ class GRU4Rec(Versioned, Scorer):
         tied: bool = True, loss: str = "cross-entropy", regularisation: float = 0.02, prior: float = 1.0,
         negatives: int = 256, alpha: float = 0.5, dropout: float = 0.2, epochs: int = 20, batch_size: int = 32,
         steps: int = 16, longest: int = 32, lr: float = 3e-3, weight_decay: float = 3e-4, seed: int = 0,
+        ids: RawIds | None = None,
     ) -> None:
         super().__init__()
         if a_tensor("likes", likes).dim() != 1 or likes.dtype != torch.long or not len(likes) or likes.min() < 0:
             came = f"{likes.dtype} {list(likes.shape)}" + (f" from {int(likes.min())}" if likes.numel() else "")
             raise ValueError(expected("likes", "an int64 tensor [N] of counts, N > 0", came))
+        self.catalogue = Catalogue.of_items(ids, len(likes))
         self.ordered, inf = flag("ordered", ordered), float("inf")
         self.options: dict[str, Any] = {
             "dim": at_least("dim", dim, 1),
@@ -136,7 +143,7 @@ class GRU4Rec(Versioned, Scorer):
         if not len(sequences.items):
             what = f"training users who rated something above {data.rating_scale[2]}"
             raise ValueError(expected("users", what, f"{len(users)} who did not"))
-        agent = cls(sequences.likes(), sequences.ordered, seed=seed, **options)
+        agent = cls(sequences.likes(), sequences.ordered, seed=seed, ids=data["item"].get("raw_id"), **options)
         if flag("pretrained", pretrained):
             vectors = item_vectors(data, users, "mf", dim=agent.options["dim"], seed=seed)
             with torch.no_grad():
@@ -166,20 +173,30 @@ class GRU4Rec(Versioned, Scorer):
         return digest(*(tensor for _, tensor in sorted(self.state_dict().items())))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes weights, likes and options to one safetensors file, whole or not at all."""
-        save_tensors(path, self.state_dict(), {"kind": KIND, "options": self.options, "ordered": self.ordered})
+        """Writes weights, likes, options and raw ids to one safetensors file, whole or not at all."""
+        self._write(path, self.state_dict(), {"options": self.options, "ordered": self.ordered})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> GRU4Rec:
+    def load(cls, path: str | os.PathLike[str], ids: RawIds | None = None) -> GRU4Rec:
         """The agent that :meth:`save` wrote.
 
+        Args:
+            path: the file.
+            ids: ``[N]``, the raw ids of the items as they are numbered now: those of the file, in any order. ``None``:
+                they are numbered as they were, which is not checked.
+
         Raises:
-            ValueError: a damaged or foreign file.
+            ValueError: a damaged or foreign file, or one of other items.
         """
-        tensors, metadata = load_tensors(path, KIND)
-        agent = cls(tensors["likes"], metadata["ordered"], **metadata["options"])
+        tensors, metadata = load_tensors(path, f"{cls.__name__} agent")
+        known, _ = cls._found(path, tensors, ids)
+        agent = cls(tensors["likes"], metadata["ordered"], **metadata["options"], ids=known)
         agent.load_state_dict(tensors)
         return agent
+
+    @classmethod
+    def _renumbered(cls, tensors: Mapping[str, Tensor], match: Match) -> Mapping[str, Tensor]:
+        return {name: tensors[name][match.item] for name in PER_ITEM if name in tensors}
 
     def extra_repr(self) -> str:
         return f"{len(self.likes)} items, loss={self.options['loss']}, ordered={self.ordered}"

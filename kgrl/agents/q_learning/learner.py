@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kgrl.agents.catalogued import Catalogued
 from kgrl.agents.q_learning.dense_q import DenseQ
 from kgrl.agents.q_learning.network import ItemView, QNetwork
 from kgrl.agents.q_learning.replay import EpisodeReplay, Transitions
@@ -63,7 +64,7 @@ class Outlook(NamedTuple):
                         gone)
 
 
-class OffPolicyAgent(nn.Module):
+class OffPolicyAgent(Catalogued, nn.Module):
     r"""What :class:`kgrl.agents.KGQR`, :class:`kgrl.agents.DQNR` and the DDPG agents share.
 
     Finished sessions go into a replay, and each gradient step is made on steps drawn from it:

@@ -14,7 +14,7 @@ from kgrl.agents.state.history import KGHistory, SRUHistory
 from kgrl.agents.state.session_state import SessionState
 from kgrl.nn.conv.encoder import KGEncoder
 from kgrl.nn.state.taste import TasteTerms
-from kgrl.options import at_least, expected, representable
+from kgrl.options import at_least, dense_vectors, expected
 from kgrl.pretrain.items import item_vectors
 from kgrl.pretrain.tastes import item_tastes
 
@@ -46,9 +46,8 @@ def build_state(
     """Embeddings and tastes as given or by matrix factorization, everything else uniformly at random."""
     dim, channels = options["item_channels"], options["state_channels"]
     need = int(data["item"].num_nodes if kg is None else kg.num_nodes)
-    if embedding is not None and (embedding.dim() != 2 or len(embedding) != need or not representable(embedding)):
-        raise ValueError(expected("embedding", f"finite vectors [{need}, d], one an {'entity' if kg else 'item'}",
-                                  list(embedding.shape)))
+    if embedding is not None:
+        dense_vectors("embedding", embedding, need, "item" if kg is None else "entity of the KG")
     if kg is not None:
         if embedding is None:
             embedding = torch.empty(kg.num_nodes, dim).uniform_(-1, 1).mul_(dim**-0.5)
