@@ -200,24 +200,42 @@ def a_table(name: str, values: Tensor) -> Tensor:
     return values
 
 
-def single(name: str, values: Tensor) -> Tensor:
-    """``values`` in single precision, as the networks compute: what comes from NumPy is in double.
-
-    Raises:
-        TypeError: it is no tensor.
-    """
-    return a_tensor(name, values).float()
-
-
-def dense_vectors(name: str, vectors: Tensor) -> Tensor:
-    """``vectors`` if they are dense ``[N, d]`` and finite.
+def real(name: str, values: Tensor) -> Tensor:
+    """``values`` if they are a tensor of real numbers: single precision would drop the imaginary part of others.
 
     Raises:
         TypeError: they are no tensor.
-        ValueError: they are of another shape or layout, empty, or not finite.
+        ValueError: they are complex.
     """
-    if a_tensor(name, vectors).layout != torch.strided or vectors.dim() != 2 or not vectors.numel():
+    if a_tensor(name, values).is_complex():
+        raise ValueError(expected(name, "real numbers", str(values.dtype), "torch.view_as_real(vectors).flatten(1) "
+                                  "makes real vectors [N, 2d] of complex ones [N, d]"))
+    return values
+
+
+def single(name: str, values: Tensor) -> Tensor:
+    """``values``, if they are :func:`real`, in single precision as the networks compute: NumPy's are in double."""
+    return real(name, values).float()
+
+
+def dense_vectors(name: str, vectors: Tensor, count: int | None = None, each: str = "item") -> Tensor:
+    """``vectors`` if they are dense ``[N, d]``, real and finite.
+
+    Args:
+        name: what they are called in an error.
+        vectors: the vectors.
+        count: N, where it is known: more rows are no better than fewer, as it is unclear which of them are meant.
+        each: what has one, for the error.
+
+    Raises:
+        TypeError: they are no tensor.
+        ValueError: they are of another shape or layout, empty, complex, or not finite.
+    """
+    if real(name, vectors).layout != torch.strided or vectors.dim() != 2 or not vectors.numel():
         raise ValueError(expected(name, "dense [N, d]", f"{vectors.layout} {list(vectors.shape)}"))
+    if count not in (None, len(vectors)):
+        raise ValueError(expected(name, f"finite vectors [{count}, d], one an {each}", list(vectors.shape),
+                                  "kgrl.raw_ids.aligned puts vectors of your own in order by their raw ids"))
     if not representable(vectors):
         raise ValueError(expected(name, "finite numbers, and their squares, too, in single precision",
                                   "NaN, infinity or too large a number"))

@@ -12,7 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from kgrl.options import a_tensor, at_least, between, dense_vectors, did_you_mean, expected, one_of, resolve, single
+from kgrl.options import (
+    a_tensor,
+    at_least,
+    between,
+    dense_vectors,
+    did_you_mean,
+    expected,
+    one_of,
+    real,
+    resolve,
+    single,
+)
 
 
 class Shape:
@@ -142,7 +153,7 @@ def test_resolve_refuses_another_family(value: object) -> None:
 
 
 @pytest.mark.parametrize("value", [[1.0, 2.0], np.ones(2), None])
-@pytest.mark.parametrize("check", [a_tensor, single, dense_vectors])
+@pytest.mark.parametrize("check", [a_tensor, real, single, dense_vectors])
 def test_what_is_no_tensor(check: Callable[[str, Tensor], Tensor], value: object) -> None:
     with pytest.raises(TypeError, match=rf"`x` must be a tensor, got '{type(value).__name__}'; torch.as_tensor makes"):
         check("x", value)  # type: ignore[arg-type]
@@ -165,3 +176,20 @@ def test_tensors_come_back() -> None:
 def test_vectors_that_are_none(vectors: Tensor, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         dense_vectors("x", vectors)
+
+
+@pytest.mark.parametrize("check", [real, single, dense_vectors])
+@pytest.mark.parametrize("kind", [torch.complex64, torch.complex128])
+def test_complex_vectors_keep_their_imaginary_part(check: Callable[[str, Tensor], Tensor], kind: torch.dtype) -> None:
+    vectors = torch.ones(4, 3, dtype=kind)
+    with pytest.raises(ValueError, match=rf"`x` must be real numbers, got '{kind}'; torch.view_as_real.* \[N, 2d\]"):
+        check("x", vectors)
+    assert check("x", torch.view_as_real(vectors).flatten(1)).shape == (4, 6)  # what the error says
+
+
+@pytest.mark.parametrize("rows", [3, 300])
+def test_as_many_vectors_as_things(rows: int) -> None:
+    assert len(dense_vectors("x", torch.ones(5, 2), 5)) == 5
+    with pytest.raises(ValueError, match=rf"`x` must be finite vectors \[5, d\], one an entity, got \[{rows}, 2\]; .*"
+                                         "aligned puts"):
+        dense_vectors("x", torch.ones(rows, 2), 5, "entity")

@@ -14,6 +14,7 @@ from kgrl.agents.shared.warm_start import checked_start
 from kgrl.files import digest
 from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import between, dense_vectors
+from kgrl.raw_ids import RawIds
 from kgrl.seeding import fenced
 from kgrl.sessions import Sessions
 
@@ -41,21 +42,22 @@ class DQNR(VectorAgent):
         pool: ``[P]``, the items that may be recommended, e.g. the 300 most liked; ``None``: all.
         embedding_lr: learning rate of the vectors; ``None``: as everything else.
         tastes: of the items, what the taste state starts from, see :class:`kgrl.agents.KGQR`.
+        ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), by which its file is checked when it is loaded.
         **options: see :class:`kgrl.agents.q_learning.learner.OffPolicyAgent`.
 
     Raises:
-        ValueError: vectors of another shape, or not finite, a pool or tastes that are none, or an option outside its
-            range.
+        ValueError: vectors of another shape, or not finite, a pool or tastes that are none, ids of other items, or an
+            option outside its range.
     """
 
     def __init__(
         self, vectors: Tensor, *, pool: Tensor | None = None, embedding_lr: float | None = None,
-        tastes: TasteTerms | None = None, **options: Any,
+        tastes: TasteTerms | None = None, ids: RawIds | None = None, **options: Any,
     ) -> None:
         rate = None if embedding_lr is None else between("embedding_lr", embedding_lr, 1e-12, 1)
         items = len(dense_vectors("vectors", vectors))
         start, options["taste_channels"] = checked_start(tastes, options.get("taste_channels", 0), items)
-        super().__init__(vectors, pool, {"embedding_lr": rate}, **options)
+        super().__init__(vectors, pool, {"embedding_lr": rate}, ids, **options)
         widths = ("state_channels", "hidden_channels", "streak_state", "taste_channels", "horizon")
         state = {name: self.options[name] for name in widths}
         with fenced(self.options["seed"]):

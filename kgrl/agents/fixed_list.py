@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
+from kgrl.agents.shared.catalogue import Catalogue, Match
+from kgrl.agents.shared.catalogued import Catalogued
 from kgrl.candidates.fixed import checked_pool
-from kgrl.files import load_tensors, save_tensors
+from kgrl.files import load_tensors
 from kgrl.options import a_tensor, at_least, expected
 from kgrl.pretrain.rankings import item_ranking
+from kgrl.raw_ids import RawIds
 from kgrl.sessions import Sessions
 
-KIND = "FixedList agent"
 
-
-class FixedList(nn.Module):
+class FixedList(Catalogued, nn.Module):
     """Recommends the items of a ranking in turn, the same to every user: what can be had without any personal taste.
 
     The ranking makes the method:
@@ -34,9 +36,11 @@ class FixedList(nn.Module):
 
     Args:
         ranking: ``[≤ N]``, distinct item ids, best first; items that are not in it are never recommended.
+        ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), by which its file is checked when it is loaded.
 
     Raises:
-        ValueError: a ranking that is empty, no LongTensor ``[n]``, or holds an item twice or an id below 0.
+        ValueError: a ranking that is empty, no LongTensor ``[n]``, or holds an item twice, an id below 0 or one that
+            has no raw id.
     """
 
     ranking: Tensor
@@ -44,16 +48,19 @@ class FixedList(nn.Module):
     _list: Tensor | None
     _places: Tensor | None
 
-    def __init__(self, ranking: Tensor) -> None:
+    def __init__(self, ranking: Tensor, *, ids: RawIds | None = None) -> None:
         super().__init__()
         if a_tensor("ranking", ranking).dim() != 1 or ranking.dtype != torch.long or not len(ranking):
             came = f"{ranking.dtype} {list(ranking.shape)}"
             raise ValueError(expected("ranking", "a non-empty int64 tensor [n] of item ids", came))
         if ranking.min() < 0:
             raise ValueError(expected("ranking", "item ids of at least 0", int(ranking.min())))
-        ids, count = ranking.unique(return_counts=True)
-        if len(ids) < len(ranking):
-            raise ValueError(expected("ranking", "each item once", f"item {int(ids[count > 1][0])} more than once"))
+        known, count = ranking.unique(return_counts=True)
+        if len(known) < len(ranking):
+            raise ValueError(expected("ranking", "each item once", f"item {int(known[count > 1][0])} more than once"))
+        self.catalogue = Catalogue.of_items(ids)
+        if self.catalogue is not None and int(ranking.max()) >= (named := len(self.catalogue.item)):
+            raise ValueError(expected("ids", f"a raw id for each item up to {int(ranking.max())}", f"{named} of them"))
         self.register_buffer("ranking", ranking.clone())
         self.register_buffer("position", _positions(ranking))
         self.register_buffer("_list", None, persistent=False)
@@ -85,7 +92,8 @@ class FixedList(nn.Module):
             users: ``[U]``, training users.
             by, min_ratings, shrinkage: see :func:`kgrl.pretrain.item_ranking`.
         """
-        return cls(item_ranking(data, users, by, min_ratings=min_ratings, shrinkage=shrinkage))
+        ranking = item_ranking(data, users, by, min_ratings=min_ratings, shrinkage=shrinkage)
+        return cls(ranking, ids=data["item"].get("raw_id"))
 
     @torch.no_grad()
     def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
@@ -105,17 +113,28 @@ class FixedList(nn.Module):
         return {"gradient_steps": 0}
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the ranking to one safetensors file, whole or not at all."""
-        save_tensors(path, {"ranking": self.ranking}, {"kind": KIND})
+        """Writes the ranking and raw ids to one safetensors file, whole or not at all."""
+        self._write(path, {"ranking": self.ranking}, {})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> FixedList:
+    def load(cls, path: str | os.PathLike[str], ids: RawIds | None = None) -> FixedList:
         """The agent that :meth:`save` wrote.
 
+        Args:
+            path: the file.
+            ids: ``[N]``, the raw ids of the items as they are numbered now: those of the file, in any order. ``None``:
+                they are numbered as they were, which is not checked.
+
         Raises:
-            ValueError: a damaged or foreign file.
+            ValueError: a damaged or foreign file, or one of other items.
         """
-        return cls(load_tensors(path, KIND)[0]["ranking"])
+        tensors, _ = load_tensors(path, f"{cls.__name__} agent")
+        known, _ = cls._found(path, tensors, ids)
+        return cls(tensors["ranking"], ids=known)
+
+    @classmethod
+    def _renumbered(cls, tensors: Mapping[str, Tensor], match: Match) -> Mapping[str, Tensor]:
+        return {"ranking": match.moved(tensors["ranking"])}
 
     def _next(self, shown: Tensor, k: int) -> Tensor:
         """``[B, k]``, the first k of the ranking that are not in ``shown [B, L]``."""

@@ -8,15 +8,16 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from kgrl.agents.shared.catalogue import Catalogue
 from kgrl.agents.shared.picking import without_shown
 from kgrl.agents.shared.scorer import Scorer
-from kgrl.files import load_tensors, save_tensors
+from kgrl.files import load_tensors
 from kgrl.nn.state.taste import TasteTerms
-from kgrl.options import between, expected
+from kgrl.options import between, expected, single
 from kgrl.pretrain.items import ItemFactors, item_factors
+from kgrl.raw_ids import RawIds
 from kgrl.sessions import Sessions
 
-KIND = "GreedySVD agent"
 LEAST_RIDGE = 1e-3
 """Below it, single precision no longer tells the least-squares solution."""
 
@@ -48,23 +49,26 @@ class GreedySVD(Scorer):
     Args:
         factors: of the items, from :func:`kgrl.pretrain.item_factors`.
         ridge: λ ≥ 0.001, in squared ratings on [−1, 1].
+        ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), by which its file is checked when it is loaded.
 
     Raises:
-        ValueError: factors and biases that do not fit together or are not finite, or ``ridge`` out of range.
+        ValueError: factors and biases that do not fit together, are not finite or not real, ids of other items, or
+            ``ridge`` out of range.
     """
 
     loading: Tensor
     bias: Tensor
 
-    def __init__(self, factors: ItemFactors, ridge: float = 1.0) -> None:
+    def __init__(self, factors: ItemFactors, ridge: float = 1.0, *, ids: RawIds | None = None) -> None:
         super().__init__()
-        vector, bias = factors
+        vector, bias = (single(f"factors.{name}", part) for name, part in ItemFactors(*factors)._asdict().items())
         if vector.dim() != 2 or not len(vector) or bias.shape != vector.shape[:1]:
             came = f"{list(vector.shape)} and {list(bias.shape)}"
             raise ValueError(expected("factors", "the items' vectors [N, d] and biases [N], N > 0", came))
         if not (vector.isfinite().all() and bias.isfinite().all()):
             raise ValueError(expected("factors", "finite", "NaN or infinity"))
         self.options = {"ridge": between("ridge", ridge, LEAST_RIDGE, float("inf"))}
+        self.catalogue = Catalogue.of_items(ids, len(bias))
         self.register_buffer("loading", torch.cat([vector, torch.ones_like(bias).unsqueeze(1)], dim=1))  # 1: of b
         self.register_buffer("bias", bias.clone())
 
@@ -82,7 +86,8 @@ class GreedySVD(Scorer):
             epochs, weight_decay, seed: see :func:`kgrl.pretrain.item_factors`.
             ridge: λ.
         """
-        return cls(item_factors(data, users, dim=dim, epochs=epochs, weight_decay=weight_decay, seed=seed), ridge)
+        factors = item_factors(data, users, dim=dim, epochs=epochs, weight_decay=weight_decay, seed=seed)
+        return cls(factors, ridge, ids=data["item"].get("raw_id"))
 
     @torch.no_grad()
     def fold_in(self, sessions: Sessions) -> Tensor:
@@ -93,19 +98,24 @@ class GreedySVD(Scorer):
         return terms.infer(sessions.shown, sessions.feedback[:, : sessions.step])
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes factors, biases and options to one safetensors file, whole or not at all."""
-        tensors = {"vector": self.loading[:, :-1], "bias": self.bias}
-        save_tensors(path, tensors, {"kind": KIND, "options": self.options})
+        """Writes factors, biases, options and raw ids to one safetensors file, whole or not at all."""
+        self._write(path, {"vector": self.loading[:, :-1], "bias": self.bias}, {"options": self.options})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> GreedySVD:
+    def load(cls, path: str | os.PathLike[str], ids: RawIds | None = None) -> GreedySVD:
         """The agent that :meth:`save` wrote.
 
+        Args:
+            path: the file.
+            ids: ``[N]``, the raw ids of the items as they are numbered now: those of the file, in any order. ``None``:
+                they are numbered as they were, which is not checked.
+
         Raises:
-            ValueError: a damaged or foreign file.
+            ValueError: a damaged or foreign file, or one of other items.
         """
-        tensors, metadata = load_tensors(path, KIND)
-        return cls(ItemFactors(tensors["vector"], tensors["bias"]), **metadata["options"])
+        tensors, metadata = load_tensors(path, f"{cls.__name__} agent")
+        known, _ = cls._found(path, tensors, ids)
+        return cls(ItemFactors(tensors["vector"], tensors["bias"]), **metadata["options"], ids=known)
 
     @property
     def num_items(self) -> int:

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from kgrl.agents.shared.catalogue import Catalogue, Match
 from kgrl.agents.shared.next_item_fit import fit_next_item
 from kgrl.agents.shared.picking import without_shown
 from kgrl.agents.shared.scorer import Scorer
 from kgrl.agents.shared.versioned import Versioned
 from kgrl.agents.state.recurrent import LikedItems
 from kgrl.agents.state.session_state import advance
-from kgrl.files import digest, load_tensors, save_tensors
+from kgrl.files import digest, load_tensors
 from kgrl.nn.policy.next_item import NextItem
 from kgrl.nn.policy.ranking_loss import LOSSES
 from kgrl.options import a_tensor, at_least, between, expected, flag, one_of
 from kgrl.pretrain.items import item_vectors
 from kgrl.pretrain.sequences import LikedSequences
+from kgrl.raw_ids import RawIds
 from kgrl.seeding import fenced
 from kgrl.sessions import Sessions
 
-KIND = "GRU4Rec agent"
+PER_ITEM = ("likes", "network.embedding", "network.output", "network.bias")
+"""What has a row an item."""
 
 
 class GRU4Rec(Versioned, Scorer):
@@ -73,9 +77,10 @@ class GRU4Rec(Versioned, Scorer):
         longest: items a session.
         lr, weight_decay: of Adam.
         seed: of weights, order, cuts, drawn negatives and dropout.
+        ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), by which its file is checked when it is loaded.
 
     Raises:
-        ValueError: ``likes`` that are no counts, or an option outside its range.
+        ValueError: ``likes`` that are no counts, ids of other items, or an option outside its range.
     """
 
     likes: Tensor
@@ -86,11 +91,13 @@ class GRU4Rec(Versioned, Scorer):
         tied: bool = True, loss: str = "cross-entropy", regularisation: float = 0.02, prior: float = 1.0,
         negatives: int = 256, alpha: float = 0.5, dropout: float = 0.2, epochs: int = 20, batch_size: int = 32,
         steps: int = 16, longest: int = 32, lr: float = 3e-3, weight_decay: float = 3e-4, seed: int = 0,
+        ids: RawIds | None = None,
     ) -> None:
         super().__init__()
         if a_tensor("likes", likes).dim() != 1 or likes.dtype != torch.long or not len(likes) or likes.min() < 0:
             came = f"{likes.dtype} {list(likes.shape)}" + (f" from {int(likes.min())}" if likes.numel() else "")
             raise ValueError(expected("likes", "an int64 tensor [N] of counts, N > 0", came))
+        self.catalogue = Catalogue.of_items(ids, len(likes))
         self.ordered, inf = flag("ordered", ordered), float("inf")
         self.options: dict[str, Any] = {
             "dim": at_least("dim", dim, 1),
@@ -134,7 +141,7 @@ class GRU4Rec(Versioned, Scorer):
         if not len(sequences.items):
             what = f"training users who rated something above {data.rating_scale[2]}"
             raise ValueError(expected("users", what, f"{len(users)} who did not"))
-        agent = cls(sequences.likes(), sequences.ordered, seed=seed, **options)
+        agent = cls(sequences.likes(), sequences.ordered, seed=seed, ids=data["item"].get("raw_id"), **options)
         if flag("pretrained", pretrained):
             vectors = item_vectors(data, users, "mf", dim=agent.options["dim"], seed=seed)
             with torch.no_grad():
@@ -164,20 +171,30 @@ class GRU4Rec(Versioned, Scorer):
         return digest(*(tensor for _, tensor in sorted(self.state_dict().items())))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes weights, likes and options to one safetensors file, whole or not at all."""
-        save_tensors(path, self.state_dict(), {"kind": KIND, "options": self.options, "ordered": self.ordered})
+        """Writes weights, likes, options and raw ids to one safetensors file, whole or not at all."""
+        self._write(path, self.state_dict(), {"options": self.options, "ordered": self.ordered})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> GRU4Rec:
+    def load(cls, path: str | os.PathLike[str], ids: RawIds | None = None) -> GRU4Rec:
         """The agent that :meth:`save` wrote.
 
+        Args:
+            path: the file.
+            ids: ``[N]``, the raw ids of the items as they are numbered now: those of the file, in any order. ``None``:
+                they are numbered as they were, which is not checked.
+
         Raises:
-            ValueError: a damaged or foreign file.
+            ValueError: a damaged or foreign file, or one of other items.
         """
-        tensors, metadata = load_tensors(path, KIND)
-        agent = cls(tensors["likes"], metadata["ordered"], **metadata["options"])
+        tensors, metadata = load_tensors(path, f"{cls.__name__} agent")
+        known, _ = cls._found(path, tensors, ids)
+        agent = cls(tensors["likes"], metadata["ordered"], **metadata["options"], ids=known)
         agent.load_state_dict(tensors)
         return agent
+
+    @classmethod
+    def _renumbered(cls, tensors: Mapping[str, Tensor], match: Match) -> Mapping[str, Tensor]:
+        return {name: tensors[name][match.item] for name in PER_ITEM if name in tensors}
 
     def extra_repr(self) -> str:
         return f"{len(self.likes)} items, loss={self.options['loss']}, ordered={self.ordered}"

@@ -13,6 +13,7 @@ from kgrl.agents.shared.finite import finite_report
 from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import at_least, between
 from kgrl.precision import full_precision
+from kgrl.raw_ids import RawIds
 from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
 
@@ -60,9 +61,10 @@ class HLinearUCB(LinearUCB):
         hidden_regularisation: λ_v > 0, of items.
         greedy_evaluation: whether uncertainty counts in exploring sessions alone.
         seed: of the hidden features to start from.
+        ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), by which its file is checked when it is loaded.
 
     Raises:
-        ValueError: vectors of another shape, or not finite, or an option outside its range.
+        ValueError: vectors of another shape, or not finite, ids of other items, or an option outside its range.
     """
 
     start: Tensor
@@ -72,9 +74,9 @@ class HLinearUCB(LinearUCB):
     def __init__(
         self, vectors: Tensor, hidden_channels: int = 5, alpha: float = 1.0, hidden_alpha: float = 1.0,
         regularisation: float = 1.0, hidden_regularisation: float = 1.0, *, greedy_evaluation: bool = False,
-        seed: int = 0,
+        seed: int = 0, ids: RawIds | None = None,
     ) -> None:
-        super().__init__(vectors, alpha, regularisation, greedy_evaluation=greedy_evaluation)
+        super().__init__(vectors, alpha, regularisation, greedy_evaluation=greedy_evaluation, ids=ids)
         shape = len(vectors), at_least("hidden_channels", hidden_channels, 1)
         self.options |= {
             "hidden_channels": shape[1],

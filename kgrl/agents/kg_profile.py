@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
+from kgrl.agents.shared.catalogue import Catalogue, Match
 from kgrl.agents.shared.picking import in_parts, without_shown
 from kgrl.agents.shared.scorer import Scorer
-from kgrl.files import load_tensors, save_tensors
+from kgrl.files import load_tensors
 from kgrl.nn.state.sparse_taste import SparseTasteTerms, sparse_rows
 from kgrl.pretrain.kg_likes import kg_likes
+from kgrl.raw_ids import RawIds
 from kgrl.sessions import Sessions
 
-KIND = "KGProfile agent"
-"""What its files are marked with."""
 PARTS = ("expected", "noise", "start", "column", "value")
 """The buffers that are the model."""
 
@@ -35,9 +36,10 @@ class KGProfile(Scorer):
 
     Args:
         likes: of the items, from :func:`kgrl.pretrain.kg_likes`.
+        ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), by which its file is checked when it is loaded.
 
     Raises:
-        ValueError: parts that do not fit together, are not finite, or a noise of 0 or below.
+        ValueError: parts that do not fit together, are not finite, a noise of 0 or below, or ids of other items.
     """
 
     expected: Tensor
@@ -46,13 +48,12 @@ class KGProfile(Scorer):
     column: Tensor
     value: Tensor
 
-    def __init__(self, likes: SparseTasteTerms) -> None:
+    def __init__(self, likes: SparseTasteTerms, *, ids: RawIds | None = None) -> None:
         super().__init__()
         loading = likes.checked("likes").loading
         self.options = {"num_features": loading.size(1)}
-        parts = {"expected": likes.expected, "noise": likes.noise, "start": loading.crow_indices(),
-                 "column": loading.col_indices(), "value": loading.values()}
-        for name, part in parts.items():
+        self.catalogue = Catalogue.of_items(ids, len(loading))
+        for name, part in _parts(likes).items():
             self.register_buffer(name, part.clone())
 
     @classmethod
@@ -66,21 +67,32 @@ class KGProfile(Scorer):
             users: ``[U]``, training users.
             old, least: see :func:`kgrl.pretrain.kg_likes`.
         """
-        return cls(kg_likes(kg, data, users, old=old, least=least))
+        return cls(kg_likes(kg, data, users, old=old, least=least), ids=data["item"].get("raw_id"))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the model to one safetensors file, whole or not at all."""
-        save_tensors(path, self.state_dict(), {"kind": KIND, "options": self.options})
+        """Writes the model and raw ids to one safetensors file, whole or not at all."""
+        self._write(path, self.state_dict(), {"options": self.options})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> KGProfile:
+    def load(cls, path: str | os.PathLike[str], ids: RawIds | None = None) -> KGProfile:
         """The agent that :meth:`save` wrote.
 
+        Args:
+            path: the file.
+            ids: ``[N]``, the raw ids of the items as they are numbered now: those of the file, in any order. ``None``:
+                they are numbered as they were, which is not checked.
+
         Raises:
-            ValueError: a damaged or foreign file.
+            ValueError: a damaged or foreign file, or one of other items.
         """
-        tensors, metadata = load_tensors(path, KIND)
-        return cls(_terms(metadata["options"]["num_features"], **tensors))
+        tensors, metadata = load_tensors(path, f"{cls.__name__} agent")
+        known, _ = cls._found(path, tensors, ids)
+        return cls(_terms(metadata["options"]["num_features"], **tensors), ids=known)
+
+    @classmethod
+    def _renumbered(cls, tensors: Mapping[str, Tensor], match: Match) -> Mapping[str, Tensor]:
+        used = int(tensors["column"].max()) + 1 if len(tensors["column"]) else 0
+        return _parts(_terms(used, **tensors).of(match.item))
 
     @property
     def num_items(self) -> int:
@@ -102,6 +114,13 @@ class KGProfile(Scorer):
 
     def extra_repr(self) -> str:
         return f"{self.num_items} items, {self.options['num_features']} features"
+
+
+def _parts(likes: SparseTasteTerms) -> dict[str, Tensor]:
+    """The model as an agent's buffers."""
+    loading = likes.loading
+    return {"expected": likes.expected, "noise": likes.noise, "start": loading.crow_indices(),
+            "column": loading.col_indices(), "value": loading.values()}
 
 
 def _terms(

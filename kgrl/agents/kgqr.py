@@ -22,11 +22,11 @@ from kgrl.agents.shared.ragged import ragged_argmax, ragged_topk
 from kgrl.agents.shared.warm_start import checked_start
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.candidates.k_hop import KHopCandidates
-from kgrl.files import digest, load_tensors, restore, save_tensors
+from kgrl.files import digest, load_tensors, restore
 from kgrl.graph import checked_graph, kg_digest
 from kgrl.nn.conv.encoder import KGEncoder
 from kgrl.nn.state.taste import TasteTerms
-from kgrl.options import a_tensor, at_least, between, expected, one_of, representable, single
+from kgrl.options import a_tensor, at_least, between, dense_vectors, expected, one_of, single
 from kgrl.seeding import fenced, generator_for, given_or_new
 from kgrl.sessions import UNDEFINED, Sessions
 
@@ -57,7 +57,8 @@ class KGQR(OffPolicyAgent):
     Args:
         kg: the KG, from :func:`kgrl.graph.knowledge_graph`.
         embedding: ``[E, d]`` (without convolution ``[N, d]`` suffices), the embeddings to start from: TransE's, or for
-            ``"KGQR-KG"`` the item vectors of matrix factorization. ``None``: uniform random, ``dim`` long.
+            ``"KGQR-KG"`` the item vectors of matrix factorization; :func:`kgrl.raw_ids.aligned` puts those of your own
+            in order. ``None``: uniform random, ``dim`` long.
         popular: ``[N]``, items by popularity, for ``backfill=("popular", n)``.
         variant: one of :data:`VARIANTS`, the ablations of Table 5.
         aggregator: of the convolution, see :class:`kgrl.nn.KGConv`; ``"relational"`` tells the KG's relations apart.
@@ -221,12 +222,10 @@ class KGQR(OffPolicyAgent):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes weights, options and raw ids to one safetensors file, whole or not at all."""
-        metadata = {"kind": "KGQR agent", "options": self.options, "kg": self.kg_digest, "data": self.data_digest,
+        metadata = {"options": self.options, "kg": self.kg_digest, "data": self.data_digest,
                     "fixed": isinstance(self.candidates, FixedCandidates)}
-        tensors = {**self.state_dict(), **({} if self.catalogue is None else self.catalogue.tensors())}
-        if self.untrained is not None:
-            tensors[UNTRAINED] = self.untrained
-        save_tensors(path, tensors, metadata)
+        untrained = {} if self.untrained is None else {UNTRAINED: self.untrained}
+        self._write(path, {**self.state_dict(), **untrained}, metadata)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], kg: Data, **options: Any) -> KGQR:
@@ -249,7 +248,7 @@ class KGQR(OffPolicyAgent):
             ValueError: a damaged or foreign file, another KG where items have no raw ids, one that shares no item with
                 the agent, a missing user-made part, or options that make another network.
         """
-        tensors, metadata = load_tensors(path, "KGQR agent")
+        tensors, metadata = load_tensors(path, f"{cls.__name__} agent")
         before, untrained = Catalogue.taken_from(tensors), tensors.pop(UNTRAINED, None)
         same = metadata["kg"] == kg_digest(checked_graph(kg))
         match = matched(path, before, Catalogue.of(kg), same, "knowledge graph")
@@ -289,9 +288,9 @@ def _network(
             hint = "kgrl.pretrain.item_vectors(data, users, kind='mf') makes them"
             raise ValueError(expected("embedding", "the items' vectors from ratings for variant KGQR-KG", None, hint))
         embedding = torch.empty(need, dim).uniform_(-1, 1).mul_(dim**-0.5)
-    if embedding.dim() != 2 or len(embedding) < need or not representable(embedding):
-        came = f"{list(embedding.shape)}"
-        raise ValueError(expected("embedding", f"finite vectors [{need}, d], one an entity of the KG", came))
+    whole = embedding.shape[:1] == (kg.num_nodes,)  # all entities' vectors will do where items alone have one
+    dense_vectors("embedding", embedding, len(embedding) if whole else need,
+                  "entity of the KG" if convolves else "item")
     channels = embedding.size(1)
     encoder = None
     if convolves:

@@ -8,15 +8,14 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from kgrl.agents.shared.catalogue import Catalogue
 from kgrl.agents.shared.picking import without_shown
 from kgrl.agents.shared.scorer import Scorer
-from kgrl.files import load_tensors, save_tensors
+from kgrl.files import load_tensors
 from kgrl.nn.state.taste import TasteTerms
 from kgrl.pretrain.tastes import item_tastes
+from kgrl.raw_ids import RawIds
 from kgrl.sessions import Sessions
-
-KIND = "LinearGaussian agent"
-"""What its files are marked with."""
 
 
 class LinearGaussian(Scorer):
@@ -39,19 +38,21 @@ class LinearGaussian(Scorer):
     Args:
         tastes: of the items, from :func:`kgrl.pretrain.item_tastes`, :func:`kgrl.pretrain.factor_tastes` or, for items
             that nobody has rated, too, :func:`kgrl.pretrain.kg_tastes`.
+        ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), by which its file is checked when it is loaded.
 
     Raises:
-        ValueError: parts that do not fit together, are not finite, or a noise of 0 or below.
+        ValueError: parts that do not fit together, are not finite, a noise of 0 or below, or ids of other items.
     """
 
     expected: Tensor
     loading: Tensor
     noise: Tensor
 
-    def __init__(self, tastes: TasteTerms) -> None:
+    def __init__(self, tastes: TasteTerms, *, ids: RawIds | None = None) -> None:
         super().__init__()
         terms = tastes.checked("tastes")
         self.options = {"dim": terms.loading.size(1)}
+        self.catalogue = Catalogue.of_items(ids, len(terms.expected))
         for name, part in terms._asdict().items():
             self.register_buffer(name, part.clone())
 
@@ -65,20 +66,27 @@ class LinearGaussian(Scorer):
             dim: length of a taste.
             seed: of the fit.
         """
-        return cls(item_tastes(data, users, dim, seed))
+        return cls(item_tastes(data, users, dim, seed), ids=data["item"].get("raw_id"))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the model to one safetensors file, whole or not at all."""
-        save_tensors(path, self.state_dict(), {"kind": KIND, "options": self.options})
+        """Writes the model and raw ids to one safetensors file, whole or not at all."""
+        self._write(path, self.state_dict(), {"options": self.options})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> LinearGaussian:
+    def load(cls, path: str | os.PathLike[str], ids: RawIds | None = None) -> LinearGaussian:
         """The agent that :meth:`save` wrote.
 
+        Args:
+            path: the file.
+            ids: ``[N]``, the raw ids of the items as they are numbered now: those of the file, in any order. ``None``:
+                they are numbered as they were, which is not checked.
+
         Raises:
-            ValueError: a damaged or foreign file.
+            ValueError: a damaged or foreign file, or one of other items.
         """
-        return cls(TasteTerms(**load_tensors(path, KIND)[0]))
+        tensors, _ = load_tensors(path, f"{cls.__name__} agent")
+        known, _ = cls._found(path, tensors, ids)
+        return cls(TasteTerms(**tensors), ids=known)
 
     @property
     def num_items(self) -> int:

@@ -9,13 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kgrl.agents.shared.catalogue import Catalogue
 from kgrl.agents.shared.picking import without_shown
 from kgrl.agents.shared.scorer import Scorer
 from kgrl.agents.shared.versioned import Versioned
 from kgrl.agents.state.session_state import Step, advance
-from kgrl.files import digest, load_tensors, restore, save_tensors
+from kgrl.files import digest, load_tensors, restore
 from kgrl.nn.state.taste import Belief, TasteTerms
 from kgrl.options import between, dense_vectors, flag
+from kgrl.raw_ids import RawIds
 from kgrl.sessions import Sessions
 
 LEAST_REGULARISATION = 1e-3
@@ -55,15 +57,17 @@ class LinearUCB(Versioned, Scorer):
         regularisation: λ > 0.
         greedy_evaluation: whether the uncertainty counts in exploring sessions alone. Both kinds follow the bound in
             the paper, where there is no evaluation apart from learning.
+        ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), by which its file is checked when it is loaded.
 
     Raises:
-        ValueError: vectors of another shape, or not finite, or an option outside its range.
+        ValueError: vectors of another shape, or not finite, ids of other items, or an option outside its range.
     """
 
     vectors: Tensor
 
     def __init__(
-        self, vectors: Tensor, alpha: float = 1.0, regularisation: float = 1.0, *, greedy_evaluation: bool = False
+        self, vectors: Tensor, alpha: float = 1.0, regularisation: float = 1.0, *, greedy_evaluation: bool = False,
+        ids: RawIds | None = None,
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {
@@ -72,6 +76,7 @@ class LinearUCB(Versioned, Scorer):
             "greedy_evaluation": flag("greedy_evaluation", greedy_evaluation),
         }
         self.register_buffer("vectors", dense_vectors("vectors", vectors).detach().to(torch.float, copy=True))
+        self.catalogue = Catalogue.of_items(ids, self.num_items)
 
     @property
     def num_items(self) -> int:
@@ -104,22 +109,25 @@ class LinearUCB(Versioned, Scorer):
         return digest(self.vectors)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes features, what was learned and options to one safetensors file, whole or not at all."""
-        save_tensors(path, self.state_dict(), {"kind": f"{type(self).__name__} agent", "options": self.options})
+        """Writes features, what was learned, options and raw ids to one safetensors file, whole or not at all."""
+        self._write(path, self.state_dict(), {"options": self.options})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], **options: Any) -> Self:
+    def load(cls, path: str | os.PathLike[str], ids: RawIds | None = None, **options: Any) -> Self:
         """The agent that :meth:`save` wrote, item features included.
 
         Args:
             path: the file.
+            ids: ``[N]``, the raw ids of the items as they are numbered now: those of the file, in any order. ``None``:
+                they are numbered as they were, which is not checked.
             **options: over those in the file.
 
         Raises:
-            ValueError: a damaged or foreign file, or options that make another agent.
+            ValueError: a damaged or foreign file, one of other items, or options that make another agent.
         """
         tensors, metadata = load_tensors(path, f"{cls.__name__} agent")
-        agent = cls(tensors["vectors"], **(metadata["options"] | options))
+        known, _ = cls._found(path, tensors, ids)
+        agent = cls(tensors["vectors"], ids=known, **(metadata["options"] | options))
         restore(agent, tensors, path)
         return agent
 

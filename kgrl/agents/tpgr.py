@@ -15,6 +15,7 @@ from kgrl.agents.policy_gradient.returns import decided_steps, returns, taken_st
 from kgrl.agents.policy_gradient.rollout_cache import Kept, RolloutCache
 from kgrl.agents.policy_gradient.tpgr_file import TASTES, extended_tree, moved_tensors, surroundings
 from kgrl.agents.shared.catalogue import UNTRAINED, Catalogue, matched
+from kgrl.agents.shared.catalogued import Catalogued
 from kgrl.agents.shared.finite import finite_report
 from kgrl.agents.shared.new_nodes import heard_graph
 from kgrl.agents.shared.optimizer_state import load_optimizer_tensors, moved_along, optimizer_tensors
@@ -24,7 +25,7 @@ from kgrl.agents.shared.warm_start import saved_tastes
 from kgrl.agents.state.parts import checked_tastes, made_state, made_vectors
 from kgrl.agents.state.session_state import advance, carry_of, states_over
 from kgrl.candidates.fixed import checked_pool
-from kgrl.files import below, digest, load_tensors, restore, save_tensors
+from kgrl.files import below, digest, load_tensors, restore
 from kgrl.graph import kg_digest, knowledge_graph
 from kgrl.nn.policy.item_scores import ItemScores
 from kgrl.nn.policy.tree_levels import Levels
@@ -47,7 +48,7 @@ CHOICES: dict[str, dict[str, Any]] = {
 """What an option is by preset, where it is not given (the taste state's length: see ``checked_tastes``)."""
 
 
-class TPGR(Versioned):
+class TPGR(Catalogued, Versioned):
     r"""Tree-structured policy gradient recommendation (Chen et al., AAAI 2019).
 
     The policy walks a balanced clustering tree over the items, one small network a node, and learns by REINFORCE
@@ -362,13 +363,10 @@ class TPGR(Versioned):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes weights, tree, options and raw ids to one safetensors file, whole or not at all."""
-        metadata = {"kind": "TPGR agent", "options": self.options, "children": self.tree.children,
-                    "kg": self.kg_digest, "data": self.data_digest}
-        tensors = {**self.state_dict(), "tree.paths": self.tree.paths.cpu()}
-        tensors |= {} if self.catalogue is None else self.catalogue.tensors()
-        if self.untrained is not None:
-            tensors[UNTRAINED] = self.untrained
-        save_tensors(path, tensors, metadata)
+        metadata = {"options": self.options, "children": self.tree.children, "kg": self.kg_digest,
+                    "data": self.data_digest}
+        untrained = {} if self.untrained is None else {UNTRAINED: self.untrained}
+        self._write(path, {**self.state_dict(), "tree.paths": self.tree.paths, **untrained}, metadata)
 
     @classmethod
     def load(
@@ -396,7 +394,7 @@ class TPGR(Versioned):
                 items have no raw ids; a data set that shares no item with the agent; more new items than free leaves;
                 or options that make another network.
         """
-        tensors, metadata = load_tensors(path, "TPGR agent")
+        tensors, metadata = load_tensors(path, f"{cls.__name__} agent")
         before, untrained = Catalogue.taken_from(tensors), tensors.pop(UNTRAINED, None)
         tree = ClusterTree(tensors.pop("tree.paths"), metadata["children"])
         kg = knowledge_graph(data) if metadata["kg"] is not None else None

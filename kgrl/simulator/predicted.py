@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.factorization import Factors, training_epochs
-from kgrl.options import a_tensor, at_least, between, expected, one_of, representable
+from kgrl.options import a_tensor, at_least, between, expected, one_of, representable, single
 from kgrl.precision import full_precision
 from kgrl.seeding import generator_for
 from kgrl.simulator.feedback import FeedbackModel
@@ -92,12 +92,19 @@ class PredictedFeedback(FeedbackModel):
             user_bias: ``[U]``, default 0.
             item_bias: ``[N]``, default 0.
             threshold: feedback above it is positive.
+
+        Raises:
+            TypeError: one of them is no tensor.
+            ValueError: they do not fit together, are not real or not finite, or a threshold outside [−1, 1].
         """
         if a_tensor("user", user).dim() != 2 or a_tensor("item", item).dim() != 2 or user.size(1) != item.size(1):
             raise ValueError(expected("item", f"[N, d] with the d of user {list(user.shape)}", list(item.shape)))
         factors = Factors(len(user), len(item), user.size(1)).to(user.device)
         values = {"user": user, "item": item, "user_bias": user_bias, "item_bias": item_bias}
-        state = {name: value.to(torch.float) for name, value in values.items() if value is not None}
+        state = {name: single(name, value) for name, value in values.items() if value is not None}
+        for name, value in state.items():
+            if value.shape != (shape := factors.get_parameter(name).shape):
+                raise ValueError(expected(name, f"{list(shape)}", list(value.shape)))
         factors.load_state_dict(state, strict=False)  # biases that are not given stay 0
         return cls(factors, threshold)
 

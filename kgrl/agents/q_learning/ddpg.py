@@ -12,6 +12,7 @@ from kgrl.agents.q_learning.actor_critic import ActorCritic
 from kgrl.agents.q_learning.outlook import Outlook
 from kgrl.agents.q_learning.vector_agent import VectorAgent
 from kgrl.options import between
+from kgrl.raw_ids import RawIds
 from kgrl.seeding import fenced
 from kgrl.sessions import Sessions
 
@@ -46,11 +47,13 @@ class DDPG(VectorAgent):
         actor_lr: learning rate of the actor; ``None``: as everything else.
         restraint: λ ≥ 0.
         noise: standard deviation of the noise on the proto-action while exploring, in those of the vectors.
+        ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), by which its file is checked when it is loaded.
         **options: see :class:`kgrl.agents.q_learning.learner.OffPolicyAgent`; with ``target="head"`` the target is a
             copy of actor and dueling head, with ``"all"`` of the state, too.
 
     Raises:
-        ValueError: vectors of another shape, or not finite, a pool that is none, or an option outside its range.
+        ValueError: vectors of another shape, or not finite, a pool that is none, ids of other items, or an option
+            outside its range.
     """
 
     REPORT: ClassVar[tuple[str, ...]] = ("loss", "q", "proto_q")
@@ -59,12 +62,13 @@ class DDPG(VectorAgent):
 
     def __init__(
         self, vectors: Tensor, *, own: Mapping[str, Any] | None = None, pool: Tensor | None = None,
-        actor_lr: float | None = None, restraint: float = 0.3, noise: float = 0.1, **options: Any,
+        actor_lr: float | None = None, restraint: float = 0.3, noise: float = 0.1, ids: RawIds | None = None,
+        **options: Any,
     ) -> None:
         checked = {"actor_lr": None if actor_lr is None else between("actor_lr", actor_lr, 0, 1),
                    "restraint": between("restraint", restraint, 0, float("inf")),
                    "noise": between("noise", noise, 0, float("inf"))}
-        super().__init__(vectors, pool, {**(own or {}), **checked}, **options)
+        super().__init__(vectors, pool, {**(own or {}), **checked}, ids, **options)
         vectors = vectors.detach().float()
         reached = self.pool.of(vectors)
         widths = ("state_channels", "hidden_channels", "streak_state", "taste_channels", "horizon")

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from kgrl.agents.q_learning.network import ItemView, QNetwork
 from kgrl.agents.q_learning.outlook import Outlook
 from kgrl.agents.q_learning.replay import EpisodeReplay, Transitions
+from kgrl.agents.shared.catalogued import Catalogued
 from kgrl.agents.shared.finite import finite_report
 from kgrl.agents.shared.optimizer_state import load_optimizer_tensors, moved_along, optimizer_tensors
 from kgrl.agents.shared.versioned import Versioned
@@ -30,7 +31,7 @@ WARM_MEMORY = 100
 """Gradient steps that the running average of the weights remembers at least, after a warm start."""
 
 
-class OffPolicyAgent(Versioned):
+class OffPolicyAgent(Catalogued, Versioned):
     r"""What :class:`kgrl.agents.KGQR`, :class:`kgrl.agents.DQNR` and the DDPG agents share.
 
     Finished sessions go into a replay, and each gradient step is made on steps drawn from it:

@@ -11,11 +11,13 @@ from torch import Tensor
 
 from kgrl.agents.q_learning.learner import OffPolicyAgent
 from kgrl.agents.q_learning.outlook import Outlook
+from kgrl.agents.shared.catalogue import Catalogue, Match
 from kgrl.agents.shared.picking import defined, of_known_items
 from kgrl.agents.shared.warm_start import saved_tastes
 from kgrl.candidates.fixed import FixedCandidates
-from kgrl.files import digest, load_tensors, restore, save_tensors
+from kgrl.files import digest, load_tensors, restore
 from kgrl.options import at_least, dense_vectors
+from kgrl.raw_ids import RawIds
 from kgrl.seeding import given_or_new
 from kgrl.sessions import Sessions
 
@@ -30,15 +32,20 @@ class VectorAgent(OffPolicyAgent):
         vectors: ``[N, d]``, one an item.
         pool: ``[P]``, the items that may be recommended; ``None``: all.
         own: the subclass's own options, checked.
+        ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), by which its file is checked when it is loaded.
         **options: see :class:`kgrl.agents.q_learning.learner.OffPolicyAgent`.
 
     Raises:
-        ValueError: vectors of another shape, or not finite, a pool that is none, or an option outside its range.
+        ValueError: vectors of another shape, or not finite, a pool that is none, ids of other items, or an option
+            outside its range.
     """
 
-    def __init__(self, vectors: Tensor, pool: Tensor | None, own: Mapping[str, Any], **options: Any) -> None:
+    def __init__(
+        self, vectors: Tensor, pool: Tensor | None, own: Mapping[str, Any], ids: RawIds | None = None, **options: Any
+    ) -> None:
         super().__init__(own, **options)
         self.num_items = len(dense_vectors("vectors", vectors))
+        self.catalogue = Catalogue.of_items(ids, self.num_items)
         self.pool = FixedCandidates(self.num_items, pool)
         self.data_digest = digest(vectors, pool)
 
@@ -94,29 +101,38 @@ class VectorAgent(OffPolicyAgent):
         raise NotImplementedError
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes weights, item vectors and options to one safetensors file, whole or not at all."""
-        metadata = {"kind": f"{type(self).__name__} agent", "options": self.options, "data": self.data_digest}
-        save_tensors(path, self.state_dict(), metadata)
+        """Writes weights, item vectors, options and raw ids to one safetensors file, whole or not at all."""
+        self._write(path, self.state_dict(), {"options": self.options, "data": self.data_digest})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], **options: Any) -> Self:
+    def load(cls, path: str | os.PathLike[str], ids: RawIds | None = None, **options: Any) -> Self:
         """The agent that :meth:`save` wrote, item vectors included.
 
         Args:
             path: the file.
+            ids: ``[N]``, the raw ids of the items as they are numbered now: those of the file, in any order. ``None``:
+                they are numbered as they were, which is not checked.
             **options: over those in the file; with ``pool`` it recommends other items than it was trained to.
 
         Raises:
-            ValueError: a damaged or foreign file, or options that make another network.
+            ValueError: a damaged or foreign file, one of other items, or options that make another network.
         """
         tensors, metadata = load_tensors(path, f"{cls.__name__} agent")
+        known, moved = cls._found(path, tensors, ids)
         given: dict[str, Any] = {"pool": tensors.pop("pool.pool", None)} | metadata["options"] | options
         if (tastes := saved_tastes(tensors, options)) is not None:
             given["tastes"] = tastes
-        agent = cls(tensors["network.items.embedding"], **given)
+        agent = cls(tensors["network.items.embedding"], ids=known, **given)
         pool = {f"pool.{name}": tensor for name, tensor in agent.pool.state_dict().items()}
         restore(agent, tensors | pool, path)
-        agent.data_digest = metadata["data"]  # of the vectors that training began with
+        # of the vectors that training began with, and of what has changed since
+        agent.data_digest = digest(metadata["data"], agent.data_digest) if moved else metadata["data"]
         if "pool" in options:
             agent.data_digest = digest(agent.data_digest, options["pool"])
         return agent
+
+    @classmethod
+    def _renumbered(cls, tensors: Mapping[str, Tensor], match: Match) -> Mapping[str, Tensor]:
+        moved = {name: tensor[match.item] for name, tensor in tensors.items()
+                 if name.endswith(".embedding") or ".taste.model.start_" in name}
+        return moved | {name: match.moved(tensors[name]) for name in ("pool.pool",) if name in tensors}

@@ -64,11 +64,16 @@ class Catalogue(NamedTuple):
         return cls(kg.item_id, kg.entity_id) if "item_id" in kg else None
 
     @classmethod
-    def of_items(cls, item: RawIds | None) -> Self | None:
-        """That of items without a KG; ``None`` where they have no raw ids."""
+    def of_items(cls, item: RawIds | None, count: int | None = None) -> Self | None:
+        """That of items without a KG; ``None`` where they have no raw ids.
+
+        Raises:
+            TypeError: ``item`` is nothing that holds ids.
+            ValueError: an id that comes twice, or another number of ids than the ``count`` of the items.
+        """
         if item is None:
             return None
-        checked = checked_ids("the items' raw ids", item, len(item))
+        checked = checked_ids("ids", item, count)
         return cls(checked, missing_ids(len(checked), checked))
 
     @classmethod
@@ -104,6 +109,37 @@ class Catalogue(NamedTuple):
         number, found = torch.full((len(before.item),), -1), (item >= 0).nonzero().view(-1)
         number[item[found]] = found
         return Match(item, node, number)
+
+
+def same_items(path: str | os.PathLike[str], before: Catalogue, now: Catalogue) -> Match | None:
+    """Where the items of a saved agent are now, which cannot do with others.
+
+    Args:
+        path: the agent's file.
+        before: the catalogue in it.
+        now: the one it is loaded with.
+
+    Returns:
+        ``None``: where they were.
+
+    Raises:
+        ValueError: these are other items.
+    """
+    if same_ids(before.item, now.item):
+        return None
+    came, gone = (_first_not_in(*pair) for pair in ((now.item, before.item), (before.item, now.item)))
+    if came or gone:
+        got = [f"{raw}, which it does not know" for raw in came] + [f"no {raw}" for raw in gone]
+        raise ValueError(f"{path} is of an agent over other items: " + expected(
+            "ids", f"the raw ids of its {len(before.item)} items, in any order", ", and ".join(got), "load it with the "
+            "data set that it was trained on, or train an agent on this one (KGQR and TPGR serve new items, too)"))
+    return now.found_in(before)
+
+
+def _first_not_in(ids: RawIds, others: RawIds) -> list[str]:
+    """The first of ``ids`` that is not among ``others``, as it would be typed; none where all are."""
+    other = (places(ids, others) < 0).nonzero().view(-1)[:1].tolist()
+    return [repr(as_list(ids[place : place + 1])[0]) for place in other]
 
 
 def matched(

@@ -7,13 +7,14 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from kgrl.agents.shared.catalogued import Catalogued
 from kgrl.agents.shared.picking import best_item, best_items, of_known_items
 from kgrl.candidates.fixed import checked_pool
 from kgrl.precision import full_precision
 from kgrl.sessions import Sessions
 
 
-class Scorer(nn.Module):
+class Scorer(Catalogued, nn.Module):
     """Recommends the item of the highest score.
 
     A subclass has :attr:`num_items` and defines :meth:`_scores`. As nothing is learned by gradient that mixed precision

@@ -25,7 +25,7 @@ def checked_start(
     """
     if tastes is None:
         return None, taste_channels
-    start = TasteTerms(*(part.detach().float() for part in tastes)).checked("tastes")
+    start = TasteTerms(*(part.detach().float() for part in tastes.checked("tastes"))).checked("tastes")
     items, length = start.loading.shape
     if items != num_items:
         raise ValueError(expected("tastes", f"of {num_items} items", items))

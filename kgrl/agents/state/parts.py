@@ -17,7 +17,7 @@ from kgrl.agents.state.recurrent import LikedItems, RewardedItems
 from kgrl.agents.state.taste import KnownTaste
 from kgrl.nn.conv.encoder import KGEncoder
 from kgrl.nn.state.taste import TasteTerms
-from kgrl.options import at_least, expected, representable
+from kgrl.options import at_least, dense_vectors, expected
 from kgrl.pretrain.items import item_vectors
 from kgrl.pretrain.tastes import item_tastes
 
@@ -48,9 +48,8 @@ def made_vectors(
     """Embeddings as given or by matrix factorization; of a KG's entities, uniformly at random."""
     dim, num_items = options["item_channels"], int(data["item"].num_nodes)
     need = num_items if kg is None else int(kg.num_nodes)
-    if embedding is not None and (embedding.dim() != 2 or len(embedding) != need or not representable(embedding)):
-        raise ValueError(expected("embedding", f"finite vectors [{need}, d], one an {'entity' if kg else 'item'}",
-                                  list(embedding.shape)))
+    if embedding is not None:
+        dense_vectors("embedding", embedding, need, "item" if kg is None else "entity of the KG")
     if kg is None:
         if embedding is None:
             embedding = item_vectors(data, users, kind="mf", dim=dim, seed=options["seed"])

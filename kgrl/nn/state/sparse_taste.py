@@ -6,9 +6,10 @@ import warnings
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from kgrl.options import expected
+from kgrl.options import expected, real
 
 
 class SparseTasteTerms(NamedTuple):
@@ -38,9 +39,11 @@ class SparseTasteTerms(NamedTuple):
         """Itself, if it can be one; ``name`` is what it is called in the error.
 
         Raises:
-            ValueError: another layout, parts that do not fit together, are not finite, or a noise of 0 or below.
+            TypeError: a part is no tensor.
+            ValueError: another layout, parts that do not fit together, are not finite, not real, or a noise of 0 or
+                below.
         """
-        shapes = [list(part.shape) for part in self]
+        shapes = [list(real(f"{name}.{field}", part).shape) for field, part in self._asdict().items()]
         if self.loading.layout != torch.sparse_csr or not shapes[0] == shapes[2] == shapes[1][:1] != [0]:
             what = "expected [N], loading [N, k] in the layout torch.sparse_csr and noise [N], N > 0"
             raise ValueError(expected(name, what, f"{shapes}, {self.loading.layout}"))
@@ -77,6 +80,13 @@ class SparseTasteTerms(NamedTuple):
     def predict(self, mean: Tensor) -> Tensor:
         """``[B, N]``, the feedback expected of every item, given tastes ``mean [B, k]``."""
         return (self.loading @ mean.T).T + self.expected
+
+    def of(self, items: Tensor) -> SparseTasteTerms:
+        """The model of ``items [n]`` alone, in their order."""
+        place, column, value = self._entries(items)
+        start = F.pad(torch.bincount(place, minlength=len(items)).cumsum(0), (1, 0))
+        loading = sparse_rows(start, column, value, self.loading.size(1))
+        return SparseTasteTerms(self.expected[items], loading, self.noise[items])
 
     def _entries(self, sequences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(position in the flattened ``sequences``, column, value) of each entry of the loadings of what is there."""

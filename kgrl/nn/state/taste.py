@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Linear, Parameter
 
-from kgrl.options import at_least, expected
+from kgrl.options import at_least, expected, real
 from kgrl.precision import full_precision
 
 
@@ -41,9 +41,10 @@ class TasteTerms(NamedTuple):
         """Itself, if it can be one; ``name`` is what it is called in the error.
 
         Raises:
-            ValueError: parts that do not fit together, are not finite, or a noise of 0 or below.
+            TypeError: a part is no tensor.
+            ValueError: parts that do not fit together, are not finite, not real, or a noise of 0 or below.
         """
-        shapes = [list(part.shape) for part in self]
+        shapes = [list(real(f"{name}.{field}", part).shape) for field, part in self._asdict().items()]
         if self.loading.dim() != 2 or not self.loading.numel() or not shapes[0] == shapes[2] == shapes[1][:1] != [0]:
             raise ValueError(expected(name, "expected [N], loading [N, k] and noise [N], N and k > 0", shapes))
         if not all(bool(part.isfinite().all()) for part in self):

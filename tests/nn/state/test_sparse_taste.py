@@ -23,6 +23,13 @@ def dense(terms: SparseTasteTerms) -> TasteTerms:
     return TasteTerms(terms.expected, terms.loading.to_dense(), terms.noise)
 
 
+@pytest.mark.parametrize("items", [[4, 3, 0, 11], [3], list(range(ITEMS))[::-1]])
+def test_of_some_items_is_their_rows(items: list[int]) -> None:
+    picked, rows = dense(some_terms().of(torch.tensor(items)).checked("picked")), dense(some_terms())
+    for name in TasteTerms._fields:
+        assert torch.equal(getattr(picked, name), getattr(rows, name)[items])
+
+
 def test_equals_the_primal_solve() -> None:
     terms = some_terms()
     items = torch.tensor([4, 3, 0, 11])
