@@ -31,6 +31,9 @@ def checked_ids(name: str, ids: RawIds, count: int) -> Tensor | list[str]:
     Raises:
         ValueError: another number of ids, or an id that comes twice.
     """
+    rows = isinstance(ids, Tensor | Sequence | np.ndarray) and not isinstance(ids, str | bytes)
+    if not rows or getattr(ids, "ndim", 1) != 1:
+        raise TypeError(expected(name, "a list or a LongTensor of raw ids", type(ids).__name__))
     if len(ids) != count:
         raise ValueError(expected(name, f"one raw id for each of {count}", len(ids)))
     index = _index(ids)

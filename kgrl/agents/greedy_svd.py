@@ -12,6 +12,7 @@ from kgrl.agents.shared.picking import without_shown
 from kgrl.agents.shared.scorer import Scorer
 from kgrl.files import load_tensors, save_tensors
 from kgrl.nn.state.taste import TasteTerms
+from kgrl.objects import of_class
 from kgrl.options import between, expected
 from kgrl.pretrain.items import ItemFactors, item_factors
 from kgrl.sessions import Sessions
@@ -58,7 +59,7 @@ class GreedySVD(Scorer):
 
     def __init__(self, factors: ItemFactors, ridge: float = 1.0) -> None:
         super().__init__()
-        vector, bias = factors
+        vector, bias = of_class("factors", factors, ItemFactors, "kgrl.pretrain.item_factors makes them")
         if vector.dim() != 2 or not len(vector) or bias.shape != vector.shape[:1]:
             came = f"{list(vector.shape)} and {list(bias.shape)}"
             raise ValueError(expected("factors", "the items' vectors [N, d] and biases [N], N > 0", came))

@@ -11,6 +11,7 @@ from kgrl.agents.shared.picking import in_parts, without_shown
 from kgrl.agents.shared.scorer import Scorer
 from kgrl.files import load_tensors, save_tensors
 from kgrl.nn.state.sparse_taste import SparseTasteTerms, sparse_rows
+from kgrl.objects import of_class
 from kgrl.pretrain.kg_likes import kg_likes
 from kgrl.sessions import Sessions
 
@@ -48,6 +49,7 @@ class KGProfile(Scorer):
 
     def __init__(self, likes: SparseTasteTerms) -> None:
         super().__init__()
+        of_class("likes", likes, SparseTasteTerms, "kgrl.pretrain.kg_likes makes them")
         loading = likes.checked("likes").loading
         self.options = {"num_features": loading.size(1)}
         parts = {"expected": likes.expected, "noise": likes.noise, "start": loading.crow_indices(),

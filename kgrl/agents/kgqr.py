@@ -16,7 +16,7 @@ from kgrl.agents.q_learning.learner import OffPolicyAgent, Outlook
 from kgrl.agents.q_learning.network import QNetwork
 from kgrl.agents.shared.catalogue import UNTRAINED, Catalogue, matched
 from kgrl.agents.shared.new_nodes import heard_graph
-from kgrl.agents.shared.picking import check_values, defined, of_known_items
+from kgrl.agents.shared.picking import check_turn, check_values, defined, of_known_items
 from kgrl.agents.shared.ragged import ragged_argmax, ragged_topk
 from kgrl.agents.shared.warm_start import checked_start
 from kgrl.candidates.fixed import FixedCandidates
@@ -25,7 +25,8 @@ from kgrl.files import digest, load_tensors, restore, save_tensors
 from kgrl.graph import checked_graph, kg_digest
 from kgrl.nn.conv.encoder import KGEncoder
 from kgrl.nn.state.taste import TasteTerms
-from kgrl.options import a_tensor, at_least, between, expected, one_of, representable, single
+from kgrl.objects import of_class, with_methods
+from kgrl.options import at_least, between, expected, ids, one_of, representable, single
 from kgrl.seeding import fenced, generator_for, given_or_new
 from kgrl.sessions import UNDEFINED, Sessions
 
@@ -108,16 +109,20 @@ class KGQR(OffPolicyAgent):
         batch_size: int = 128, gradient_steps: int = 64, tau: float = 0.01, target: str = "head",
         average: float = 0.1, replay_size: int = 100_000, seed: int = 0,
     ) -> None:
+        popular = None if popular is None else ids("popular", popular, int(checked_graph(kg).num_items))
         start, taste_channels = checked_start(tastes, taste_channels, int(checked_graph(kg).num_items))
-        if not (candidates is None or callable(getattr(candidates, "select", None))):
-            raise TypeError(expected("candidates", "a module with `select(seeds, exclude, generator)`", candidates,
-                                     "see kgrl.candidates.FixedCandidates"))
+        if candidates is not None:
+            of_class("candidates", candidates, nn.Module)
+            with_methods("candidates", candidates, "select", hint="see kgrl.candidates.FixedCandidates")
+        kwargs = {} if aggregator_kwargs is None else of_class("aggregator_kwargs", aggregator_kwargs, Mapping)
         embedding = None if embedding is None else single("embedding", embedding)
         own = {
             "variant": one_of("variant", variant, VARIANTS),
             "aggregator": aggregator if isinstance(aggregator, str) else {"custom": repr(aggregator)},
-            "aggregator_kwargs": dict(aggregator_kwargs) if aggregator_kwargs else None,
-            "hops": at_least("hops", hops, 1), "num_candidates": num_candidates, "backfill": backfill,
+            "aggregator_kwargs": dict(kwargs) or None,
+            "hops": at_least("hops", hops, 1),
+            "num_candidates": None if num_candidates is None else at_least("num_candidates", num_candidates, 1),
+            "backfill": backfill,
             "max_degree": max_degree, "own_candidates": None if candidates is None else repr(candidates),
             "dim": at_least("dim", dim, 1),
             "embedding_lr": None if embedding_lr is None else between("embedding_lr", embedding_lr, 1e-12, 1),
@@ -132,8 +137,8 @@ class KGQR(OffPolicyAgent):
         self.catalogue = Catalogue.of(kg)
         self.untrained: Tensor | None = None
         self.data_digest = digest(self.kg_digest, embedding, popular, *(start or ()))
-        self.register_buffer("popular", None if popular is None else a_tensor("popular", popular).clone())
-        with fenced(seed):
+        self.register_buffer("popular", None if popular is None else popular.clone())
+        with fenced(self.options["seed"]):
             network = _network(kg, embedding, self.options, aggregator, start)
         self._begin(network, [network.embedding], embedding_lr)
         self.candidates: Any = _candidates(kg, popular, self.options) if candidates is None else candidates
@@ -162,6 +167,7 @@ class KGQR(OffPolicyAgent):
             explore: ε-greedy rather than greedy.
             generator: of the candidates' sample and of ε, on the sessions' device; default a new one with seed 0.
         """
+        check_turn(sessions, explore, generator)
         seen, explores = self._look(sessions), explore and any(self.epsilon)
         generator = given_or_new(generator, self.device)
         if isinstance(self.candidates, FixedCandidates):
@@ -232,10 +238,10 @@ class KGQR(OffPolicyAgent):
         """The agent that :meth:`save` wrote, for the KG it was trained with or for another state of it.
 
         Items and entities are found again by their raw ids. What is gone is dropped. A new node starts from its
-        neighbours (:func:`kgrl.agents.shared.new_nodes.moved_rows`), what is expected of a new item from the items that
-        share entities with it, and nodes that the agent was trained with do not hear of new ones
-        (:func:`kgrl.agents.shared.new_nodes.heard_graph`), nor when it is trained further: whatever else comes, an item
-        keeps its vector as long as what it was trained with is around it. New items are the least popular ones.
+        neighbours (:func:`kgrl.agents.shared.new_nodes.moved_rows`), what is expected of a new item from the items that share
+        entities with it, and nodes that the agent was trained with do not hear of new ones
+        (:func:`kgrl.agents.shared.new_nodes.heard_graph`), nor when it is trained further: whatever else comes, an item keeps
+        its vector as long as what it was trained with is around it. New items are the least popular ones.
 
         Args:
             path: the file.

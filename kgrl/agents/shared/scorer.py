@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from kgrl.agents.shared.picking import best_item, best_items, of_known_items
+from kgrl.agents.shared.picking import best_item, best_items, check_turn, of_known_items
 from kgrl.candidates.fixed import checked_pool
 from kgrl.precision import full_precision
 from kgrl.sessions import Sessions
@@ -53,6 +53,7 @@ class Scorer(nn.Module):
     @full_precision
     def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
         """``[B]``, the item of the highest score; −1 where all have been shown."""
+        check_turn(sessions, explore, generator)
         return best_item(self._allowed(self._scores(sessions, explore)))
 
     @torch.no_grad()
