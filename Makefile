@@ -1,6 +1,7 @@
 # make quickstart   set up, then the main job: KGQR on MovieLens-100K      (options: make quickstart ARGS="--aggregator gat")
 # make test         set up, then the whole test suite                      (options: make test ARGS="tests/nn -x")
-# make fuzz         damaged files for every reader, 100,000 of them        (another number: make fuzz TIMES=10, of 600 each)
+# make fuzz         damaged files for every reader, 100,000 of them        (another number: make fuzz TIMES=10, of 600 each),
+#                   and every wrong option of every public callable
 # make lint         set up, then ruff and mypy
 # make clean        remove the virtual environment and the tools' caches
 #
@@ -27,7 +28,7 @@ test: $(VENV)/.has-test,examples
 fuzz: export OMP_NUM_THREADS ?= 1
 fuzz: export KGRL_FUZZ := $(TIMES)
 fuzz: $(VENV)/.has-test,examples
-	$(PY) -m pytest tests/datasets/test_fuzz.py $(ARGS)
+	$(PY) -m pytest -rP tests/datasets/test_fuzz.py tests/test_wrong_options.py $(ARGS)
 
 lint: $(VENV)/.has-dev
 	$(PY) -m ruff check

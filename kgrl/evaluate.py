@@ -8,8 +8,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from kgrl.objects import of_class, with_methods
 from kgrl.options import at_least, expected, ids, one_of
-from kgrl.rollout import World, rollout
+from kgrl.rollout import World, num_users, rollout
 from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
 from kgrl.significance import ALTERNATIVES, paired_wilcoxon
@@ -53,7 +54,7 @@ def score(sessions: Sessions, num_relevant: Tensor) -> Scores:
         sessions: one a user.
         num_relevant: ``[U]``, how many of all items each user would receive positively.
     """
-    per_user = sessions.metrics(num_relevant)
+    per_user = of_class("sessions", sessions, Sessions).metrics(num_relevant)
     means = {name: float(values.mean()) for name, values in per_user.items()}
     return Scores(**means, per_user=per_user, sessions=sessions)
 
@@ -69,8 +70,9 @@ def evaluate(agent: nn.Module, simulator: EvaluationWorld, users: Tensor, batch:
         seed: of what is random even when greedy (sampled candidates). Drawn from a generator of its own, so that
             evaluating changes nothing in training.
     """
-    generator = generator_for(simulator.device, seed)
-    parts = ids("users", users).split(at_least("batch", batch, 1))
+    with_methods("agent", agent, "act", "modules")
+    generator = generator_for(with_methods("simulator", simulator, "reset", "step").device, seed)
+    parts = ids("users", users, num_users(simulator)).split(at_least("batch", batch, 1))
     sessions = Sessions.cat([rollout(agent, simulator, part, explore=False, generator=generator) for part in parts])
     return score(sessions, simulator.num_relevant(sessions.users))
 
@@ -99,6 +101,8 @@ def compare(a: Scores, b: Scores, metric: str = "reward", alternative: str = "tw
     Raises:
         ValueError: different users, an unknown metric or alternative.
     """
+    for name, scores in (("a", a), ("b", b)):
+        of_class(name, scores, Scores)
     one_of("metric", metric, METRICS)
     one_of("alternative", alternative, ALTERNATIVES)
     users, others = a.sessions.users.cpu(), b.sessions.users.cpu()

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from kgrl.objects import a_path
 from kgrl.sealed import NOT_SEALED, Damaged, sealed_tensors, unsealed_tensors
 from kgrl.temporary import Temporary, remove_leftovers
 
@@ -68,6 +69,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 def save_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Writes tensors and JSON-able metadata as one safetensors file, whole or not at all, with a digest of it all."""
+    path = a_path("path", path)
     # safetensors refuses tensors that share storage, and wants them contiguous and on the CPU
     plain = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     content = sealed_tensors(plain, {key: json.dumps(value) for key, value in metadata.items()})
@@ -101,7 +103,7 @@ def load_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Ten
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or holds something else than ``kind``.
     """
-    path = Path(path)
+    path = a_path("path", path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; expected a {kind} file")
     try:

@@ -12,7 +12,8 @@ from torch_geometric.data import Data, HeteroData
 from torch_geometric.utils import lexsort
 
 from kgrl.files import digest
-from kgrl.options import at_least, did_you_mean, expected
+from kgrl.objects import of_class
+from kgrl.options import a_tensor, at_least, did_you_mean, expected, flag
 from kgrl.raw_ids import RawIds, checked_ids, joined, missing_ids
 from kgrl.seeding import generator_for
 
@@ -74,6 +75,7 @@ def knowledge_graph(
         TypeError: ``data`` is none of the above.
         ValueError: parts are missing or do not fit together, ids are out of range, or a raw id comes twice.
     """
+    flag("inverse", inverse)
     if isinstance(data, HeteroData):
         given = {"edge_type": edge_type, "num_items": num_items, "num_nodes": num_nodes,
                  "relation_names": relation_names, "item_id": item_id, "entity_id": entity_id}
@@ -121,9 +123,22 @@ def _whole(kg: Data) -> Data:
     return kg
 
 
+def _having(kg: Data, *names: str) -> Data:
+    """``kg``, if it is a graph with these attributes.
+
+    Raises:
+        TypeError: it is no ``Data``.
+        ValueError: it lacks one.
+    """
+    for name in names:
+        if of_class("kg", kg, Data, "make it with kgrl.graph.knowledge_graph").get(name) is None:
+            raise ValueError(expected("kg", f"a graph with `{name}`", kg, "make it with kgrl.graph.knowledge_graph"))
+    return kg
+
+
 def forward_triples(kg: Data) -> Tensor:
     """The triples ``[M, 3]`` (head, relation, tail) without the inverses: what an embedding model learns from."""
-    forward = kg.edge_type < kg.num_relations
+    forward = _having(kg, "edge_index", "edge_type", "num_relations").edge_type < kg.num_relations
     heads, tails = kg.edge_index[:, forward]
     return torch.stack([heads, kg.edge_type[forward], tails], dim=1)
 
@@ -134,7 +149,7 @@ def distinct_pairs(kg: Data) -> EdgeIndex:
     With ``(rowptr, tails), _ = distinct_pairs(kg).get_csr()``, node h's neighbours are
     ``tails[rowptr[h]:rowptr[h + 1]]``.
     """
-    pairs = kg.edge_index
+    pairs = _having(kg, "edge_index", "inverse").edge_index
     new = torch.ones(pairs.size(1), dtype=torch.bool, device=pairs.device)
     new[1:] = (pairs[:, 1:] != pairs[:, :-1]).any(dim=0)  # parallel edges are neighbours in the order of the KG
     return EdgeIndex(
@@ -162,12 +177,12 @@ def shuffled(kg: Data, seed: int = 0) -> Data:
 
 def without_edges(kg: Data) -> Data:
     """A copy with the same nodes and relations but no triple: the ablation "no KG"."""
-    return _like(kg, kg.edge_index[:, :0], kg.edge_type[:0])
+    return _like(checked_graph(kg), kg.edge_index[:, :0], kg.edge_type[:0])
 
 
 def kg_digest(kg: Data) -> str:
     """What a file remembers of the KG it was made with: items, entities and every typed edge."""
-    edge_type = kg.edge_type if "edge_type" in kg else torch.empty(0)
+    edge_type = _having(kg, "edge_index", "num_items").get("edge_type", torch.empty(0))
     return digest(int(kg.num_items), int(kg.num_nodes), torch.as_tensor(kg.edge_index).as_subclass(Tensor), edge_type)
 
 
@@ -293,11 +308,15 @@ def _plain_parts(
     if num_nodes is None:
         num_nodes = max(num_items, int(edge_index.max()) + 1 if edge_index.numel() else 0)
     edge_type = edge_index.new_zeros(edge_index.size(1)) if edge_type is None else edge_type
-    if edge_type.dtype != torch.long or edge_type.shape != edge_index.shape[1:]:
+    if a_tensor("edge_type", edge_type).dtype != torch.long or edge_type.shape != edge_index.shape[1:]:
         raise ValueError(expected("edge_type", f"a LongTensor of the {edge_index.size(1)} edges' relations",
                                   f"{edge_type.dtype} {tuple(edge_type.shape)}"))
     low, high = (int(edge_type.min()), int(edge_type.max())) if len(edge_type) else (0, -1)
-    names = [str(relation) for relation in range(high + 1)] if relation_names is None else list(relation_names)
+    if relation_names is None:
+        relation_names = [str(relation) for relation in range(high + 1)]
+    if not isinstance(relation_names, list | tuple) or not all(isinstance(name, str) for name in relation_names):
+        raise TypeError(expected("relation_names", "a list of texts", relation_names))
+    names = list(relation_names)
     if low < 0 or high >= len(names):
         raise ValueError(expected("edge_type", f"relation ids in [0, {len(names)})", low if low < 0 else high))
     return {"edge_index": edge_index, "edge_type": edge_type, "num_items": num_items, "num_nodes": int(num_nodes),

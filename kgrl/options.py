@@ -42,7 +42,7 @@ def one_of(name: str, value: str, choices: Iterable[str]) -> str:
         ValueError: it is not; the text lists the choices and the nearest.
     """
     choices = list(choices)
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(expected(name, "a known name", value, did_you_mean(value, choices)))
     return value
 
@@ -98,6 +98,18 @@ def between(name: str, value: Any, low: float, high: float) -> float:
         hint = f"what is above {LARGEST:.1e} is infinite in single precision" if high > LARGEST < float(value) else ""
         raise ValueError(expected(name, f"a finite number in [{low}, {high}]", value, hint))
     return float(value)
+
+
+def sizes_of(name: str, values: Any) -> list[int]:
+    """``values`` as a list of whole numbers of at least 1, as of layers; none: an empty one.
+
+    Raises:
+        TypeError: they are no list or tuple of whole numbers.
+        ValueError: one is below 1.
+    """
+    if not isinstance(values, list | tuple):
+        raise TypeError(expected(name, "a list of sizes", values))
+    return [at_least(name, value, 1) for value in values]
 
 
 def flag(name: str, value: Any) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kgrl.options import expected
-from kgrl.seeding import generator_for
+from kgrl.seeding import given_or_new
 from kgrl.sessions import Sessions
 
 
@@ -48,7 +48,7 @@ def rollout(
                                   "make both from the same data"))
     with evaluating(agent), torch.no_grad():
         sessions = simulator.reset(users)
-        generator = generator or generator_for(sessions.device, 0)
+        generator = given_or_new(generator, sessions.device)
         for _ in range(simulator.horizon):
             items = simulator.opening(sessions, explore, generator)
             if items is None:
@@ -57,6 +57,11 @@ def rollout(
     if not explore:  # nobody learns from them, and they may be kept for long
         sessions.carry.clear()
     return sessions
+
+
+def num_users(simulator: object) -> int | None:
+    """How many users a world has, where it says so."""
+    return getattr(getattr(simulator, "feedback", None), "num_users", None)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from kgrl.objects import a_device, a_generator
 from kgrl.options import a_seed
 
 
@@ -39,9 +40,10 @@ def fenced(seed: int | None = None) -> Iterator[None]:
 
 def generator_for(device: torch.device | str, seed: int) -> torch.Generator:
     """A new ``torch.Generator`` on ``device``, seeded."""
-    return torch.Generator(device).manual_seed(a_seed("seed", seed))
+    return torch.Generator(a_device("device", device)).manual_seed(a_seed("seed", seed))
 
 
 def given_or_new(generator: torch.Generator | None, device: torch.device | str, seed: int = 0) -> torch.Generator:
     """``generator``; where there is none, a new one: nothing is ever drawn from the global random states."""
-    return generator_for(device, seed) if generator is None else generator
+    given = a_generator("generator", generator)
+    return generator_for(device, seed) if given is None else given

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kgrl.options import expected
+from kgrl.objects import of_class, shaped
+from kgrl.options import LARGEST, a_tensor, at_least, between, expected, ids
 from kgrl.raw_ids import RawIds, are_numbers, places
 
 UNDEFINED = -2
@@ -60,6 +61,8 @@ class Sessions:
     @classmethod
     def empty(cls, users: Tensor, horizon: int, begin: int = 0) -> Sessions:
         """Sessions of ``users [B]`` that have not begun, with room for a past of ``begin`` items."""
+        shaped("users", users, None, whole=True)
+        begin, horizon = at_least("begin", begin, 0), at_least("horizon", horizon, 0)
         shape, device = (len(users), begin + horizon), users.device
         zeros = torch.zeros(shape, device=device)
         return cls(
@@ -99,9 +102,15 @@ class Sessions:
             ValueError: not one list a user, lists that do not match, items that are no whole numbers from 0 or (with
                 ``ids``) an unknown raw id, feedback outside [−1, 1], or an item shown twice.
         """
+        for name, rows in (("items", items), ("feedback", feedback)):
+            rows = _plain(rows)
+            if not isinstance(rows, Sequence) or isinstance(rows, str | bytes):
+                raise TypeError(expected(name, "a list of lists, one a user", type(rows).__name__))
+        threshold = between("threshold", threshold, -LARGEST, LARGEST)
+        items, feedback = _plain(items), _plain(feedback)
         if len(items) != len(feedback):
             raise ValueError(expected("feedback", f"one list for each of the {len(items)} users", len(feedback)))
-        items = items if ids is None else _numbers_of(items, ids)
+        items = items if ids is None else _numbers_of(items, _checked_raw_ids(ids))
         every = [_item_numbers(f"items[{row}]", shown) for row, shown in enumerate(items)]
         sessions = cls.empty(torch.full((len(every),), -1), max(map(len, every), default=0))
         for row, (shown, answers) in enumerate(zip(every, feedback, strict=True)):
@@ -151,6 +160,7 @@ class Sessions:
         Raises:
             ValueError: an item of N or above was shown (on the CPU; elsewhere, looking would stall the device).
         """
+        at_least("num_items", num_items, 1)
         if self.device.type == "cpu" and self.shown.numel() and (most := int(self.shown.max())) >= num_items:
             raise ValueError(expected("num_items", f"above {most}, which was shown", num_items))
         left = torch.ones(len(self), num_items + 1, dtype=torch.bool, device=self.device)  # the first stands for −1
@@ -183,6 +193,9 @@ class Sessions:
         Args:
             num_relevant: ``[B]``, how many of all items each user would receive positively.
         """
+        if a_tensor("num_relevant", num_relevant).shape != self.users.shape or num_relevant.is_complex():
+            raise ValueError(expected("num_relevant", f"one count a session, [{len(self)}]",
+                                      f"{num_relevant.dtype} {list(num_relevant.shape)}"))
         hits = self.positive[:, self.begin :].sum(1)
         # F1 = 2·P·R / (P + R) = 2·hits / (T + relevant), which needs no care where P + R = 0
         some = num_relevant > 0
@@ -195,6 +208,7 @@ class Sessions:
 
     def before(self, step: int | Tensor) -> Sessions:
         """The same sessions as they were before column ``step``, a number for all of them or ``[B]``, one for each."""
+        step = shaped("step", step, len(self), whole=True) if isinstance(step, Tensor) else at_least("step", step, 0)
         steps = torch.as_tensor(step, device=self.device)
         taken = torch.arange(self.items.size(1), device=self.device) < steps.unsqueeze(-1)
         return Sessions(
@@ -212,6 +226,7 @@ class Sessions:
 
     def rows(self, index: Tensor) -> Sessions:
         """The sessions ``index`` (ids or a mask), copied."""
+        index = ids("index", index)
         return self._with({name: value[index] for name, value in self.tensors().items()})
 
     def to(self, device: torch.device | str) -> Sessions:
@@ -229,6 +244,10 @@ class Sessions:
     @staticmethod
     def cat(parts: Sequence[Sessions]) -> Sessions:
         """One batch out of several of the same horizon and, where they have one, of pasts of the same length."""
+        if not isinstance(parts, list | tuple):
+            raise TypeError(expected("parts", "a list of Sessions", type(parts).__name__))
+        for part in parts:
+            of_class("parts", part, Sessions)
         if not parts:
             raise ValueError(expected("parts", "at least one batch of sessions", len(parts)))
         begin, *others = [part.begin for part in parts]
@@ -252,9 +271,19 @@ def raw_items(items: Tensor, ids: RawIds) -> list[list[Any]]:
     Raises:
         ValueError: an item number beyond the ids.
     """
+    shaped("items", items, None, None, whole=True)
+    _checked_raw_ids(ids)
     if items.numel() and int(items.max()) >= len(ids):
         raise ValueError(expected("ids", "a raw id for each item", f"{len(ids)} of them, and item {int(items.max())}"))
     return [[_plain(ids[item]) for item in row if item >= 0] for row in items.tolist()]
+
+
+def _checked_raw_ids(ids: RawIds) -> RawIds:
+    """``ids``, if raw ids are kept so."""
+    tensor = isinstance(ids, Tensor) and ids.dim() == 1 and ids.dtype == torch.long
+    if not tensor and (not isinstance(ids, Sequence) or isinstance(ids, str | bytes)):
+        raise TypeError(expected("ids", "a list or a LongTensor [N] of raw ids", type(ids).__name__))
+    return ids
 
 
 def _numbers_of(items: Sequence[Sequence[Any]], ids: RawIds) -> list[list[int]]:

@@ -6,8 +6,8 @@ import json
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -19,15 +19,18 @@ from kgrl.checkpoint import Run
 from kgrl.evaluate import METRICS, evaluate
 from kgrl.files import digest
 from kgrl.locks import alone_in_its
-from kgrl.options import at_least, expected, ids, one_of
+from kgrl.objects import a_path, with_methods
+from kgrl.options import at_least, expected, flag, ids, one_of
 from kgrl.raw_ids import as_tensor
-from kgrl.rollout import rollout
+from kgrl.rollout import num_users, rollout
 from kgrl.seeding import generator_for
 
 PRECISIONS = ("32-true", "bf16-mixed")
 """What networks may be computed in. ``"16-mixed"`` needs gradients scaled, which agents do not do; in ``"16-true"`` and
 the like, sessions themselves would be rounded."""
 
+SMALLEST_TASTE_SHARE = 0.01
+"""Below it there is nothing personal to learn."""
 EVALUATION_SEED = 20_000
 """Added to a run's seed for its evaluations: the same draws at every one, and none of training's."""
 
@@ -75,6 +78,10 @@ def fit(
             Training and the curve are the same with both; a checkpoint with ``"best"`` holds the weights twice.
         seed: of the users' order, exploration and replay.
 
+    Warns:
+        UserWarning: the taste share of the world is below 1 % (of up to 128 of the users): one list for all is about as
+            good as any agent.
+
     Returns:
         The learning curve: one dict an evaluation with ``interactions``, ``gradient_steps``, ``seconds`` (evaluations
         included), ``evaluation_seconds`` (of these), ``reward``, ``precision``, ``recall``, ``f1`` and what ``learn``
@@ -86,21 +93,26 @@ def fit(
             another data set, of other options or of more interactions.
         BlockingIOError: another process trains with the same ``checkpoint`` folder.
     """
-    horizon = simulator.horizon
+    with_methods("agent", agent, "act", "learn", "modules")
+    horizon = with_methods("simulator", simulator, "reset", "step").horizon
     at_least("interactions", interactions, horizon)
     at_least("evaluate_every", evaluate_every, 1)
     at_least("sessions", sessions, 1)
     if at_least("pretrain_interactions", pretrain_interactions, 0) and not hasattr(agent, "pretrain"):
         raise ValueError(expected("pretrain_interactions", "0 for an agent without `pretrain`", pretrain_interactions))
-    users, eval_users = ids("users", users), None if eval_users is None else ids("eval_users", eval_users)
+    there = num_users(simulator)
+    users, eval_users = ids("users", users, there), None if eval_users is None else ids("eval_users", eval_users, there)
     if not len(users) or (eval_users is not None and not len(eval_users)):
         raise ValueError(expected("users" if not len(users) else "eval_users", "at least one user id", []))
+    flag("evaluate_first", evaluate_first)
+    if progress is not None:
+        flag("progress", progress)
     if one_of("keep", keep, ("last", "best")) == "best" and eval_users is None:
         raise ValueError(expected("eval_users", "given for keep='best'", None, "the best is that of an evaluation"))
     one_of("precision", precision, PRECISIONS)
     fabric = Fabric(accelerator=simulator.device.type, devices=1, precision=cast(Any, precision), loggers=loggers)
     run = Run(generator_for(simulator.device, seed))
-    folder = None if checkpoint is None else Path(checkpoint)
+    folder = None if checkpoint is None else a_path("checkpoint", checkpoint)
     identity = _identity(agent, simulator, users, eval_users, evaluate_every, sessions, precision,
                          pretrain_interactions, keep, seed)
     if folder is not None and run.restore(folder, agent, identity):
@@ -115,6 +127,7 @@ def fit(
             _tell(run.curve[-1], fabric, watch)
         if folder is not None:  # what the same agent begins with again, if it is interrupted before the next one
             run.save(folder, agent, identity)
+    _warn_of_no_taste(simulator, users if eval_users is None else eval_users, users)
     bar = tqdm(total=interactions, initial=run.interactions, disable=None if progress is None else not progress,
                unit=" interactions", desc="training")
     with bar:
@@ -136,6 +149,19 @@ def fit(
     if run.best:
         agent.load_state_dict(run.best)  # after the checkpoint, from which a longer run goes on with the last
     return run.curve
+
+
+def _warn_of_no_taste(simulator: Any, users: Tensor, train_users: Tensor) -> None:
+    """Says so where one list for all is as good as any agent, before the time is spent.
+
+    The bounds themselves are played, with random sessions; a glance at some users' feedback draws nothing, and takes
+    milliseconds.
+    """
+    if not hasattr(simulator, "taste_share"):
+        return
+    if (share := simulator.taste_share(users, train_users)) < SMALLEST_TASTE_SHARE:
+        warnings.warn(f"fit: the taste share of this world is {share:.1%}: one list for all is about as good as any "
+                      f"agent; print(simulator.bounds(users, train_users)) has the numbers", stacklevel=4)
 
 
 def _round(agent: Any, simulator: Any, users: Tensor, run: Run, pretraining: bool) -> dict[str, float]:

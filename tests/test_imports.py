@@ -34,8 +34,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "train": {"checkpoint", "rollout", "evaluate", "sessions"},
 }
 # leaves: everything may import these; each names the leaves it stands on itself
-LEAVES: dict[str, set[str]] = {"version": set(), "options": set(), "seeding": {"options"},
-                                "files": {"options", "sealed", "temporary"}, "sealed": set(), "temporary": set(),
+LEAVES: dict[str, set[str]] = {"version": set(), "options": set(), "objects": {"options"},
+                                "seeding": {"objects", "options"},
+                                "files": {"objects", "options", "sealed", "temporary"},
+                                "sealed": set(), "temporary": set(),
                                 "locks": set(), "significance": {"options"}, "raw_ids": {"options", "texts"},
                                 "precision": set(), "texts": set()}
 MAY_IMPORT = {part: allowed | LEAVES.keys() for part, allowed in MAY_IMPORT.items()} | LEAVES

@@ -14,7 +14,7 @@ from kgrl.evaluate import evaluate
 from kgrl.sessions import Sessions
 from kgrl.simulator import Simulator
 from kgrl.train import EVALUATION_SEED, fit
-from tests.small_runs import Notebook, small_agent, small_world
+from tests.small_runs import Notebook, small_agent, small_feedback, small_world
 
 
 @pytest.fixture
@@ -216,8 +216,8 @@ def test_the_bar_goes_on_where_the_run_did(world, tmp_path, capfd):
     ({"pretrain_interactions": 6}, "`pretrain_interactions` must be 0 for an agent without `pretrain`"),
     ({"keep": "first"}, "`keep` must be a known name, got 'first'; choose from best, last"),
     ({"keep": "best"}, "`eval_users` must be given for keep='best', got None"),
-    ({"users": torch.empty(0, dtype=torch.long)}, "`users` must be at least one user id"),
-    ({"eval_users": torch.empty(0, dtype=torch.long)}, "`eval_users` must be at least one user id"),
+    ({"users": torch.empty(0, dtype=torch.long)}, "`users` must be at least one (user )?id"),
+    ({"eval_users": torch.empty(0, dtype=torch.long)}, "`eval_users` must be at least one (user )?id"),
 ])
 def test_bad_options_are_named(world, change, message):
     given = {"users": torch.arange(20), "interactions": 60} | change
@@ -239,3 +239,12 @@ def test_learn_may_return_nothing_or_tensors(world, tmp_path):
     row = fit(agent, world, checkpoint=tmp_path, **given)[-1]
     assert (row["loss"], row["gradient_steps"]) == (2.5, 6)
     assert fit(agent, world, checkpoint=tmp_path, **given)[-1] == row
+
+
+def test_a_world_without_taste_is_warned_of() -> None:
+    feedback = small_feedback()
+    with torch.no_grad():
+        feedback.factors.user[:] = feedback.factors.user[0]
+        feedback.factors.user_bias.zero_()
+    with pytest.warns(UserWarning, match="taste share of this world is 0.0%"):
+        fit(Notebook(), small_world(feedback), torch.arange(20), interactions=6)

@@ -12,13 +12,16 @@ from torch_geometric.data import HeteroData
 
 from kgrl.agents.shared.catalogue import Catalogue, Match
 from kgrl.agents.shared.catalogued import Catalogued
+from kgrl.agents.shared.picking import check_turn
 from kgrl.candidates.fixed import checked_pool
 from kgrl.files import load_tensors
-from kgrl.options import a_tensor, at_least, expected
+from kgrl.objects import of_class
+from kgrl.options import at_least, expected
 from kgrl.pretrain.rankings import item_ranking
 from kgrl.raw_ids import RawIds
 from kgrl.sessions import Sessions
 
+MOST_ITEMS = 1 << 28  # a table of 2 GiB says where in the ranking each is
 
 class FixedList(Catalogued, nn.Module):
     """Recommends the items of a ranking in turn, the same to every user: what can be had without any personal taste.
@@ -35,12 +38,13 @@ class FixedList(Catalogued, nn.Module):
     It learns nothing. Unlike a played list, it steps over an item that the cold-start protocol has shown already.
 
     Args:
-        ranking: ``[≤ N]``, distinct item ids, best first; items that are not in it are never recommended.
+        ranking: ``[≤ N]``, distinct item ids, best first, as a tensor, a list or an array; items that are not in it are
+            never recommended.
         ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), by which its file is checked when it is loaded.
 
     Raises:
-        ValueError: a ranking that is empty, no LongTensor ``[n]``, or holds an item twice, an id below 0 or one that
-            has no raw id.
+        ValueError: a ranking that is empty, of no whole numbers, or holds an item twice, an id below 0 or one that has
+            no raw id.
     """
 
     ranking: Tensor
@@ -50,14 +54,7 @@ class FixedList(Catalogued, nn.Module):
 
     def __init__(self, ranking: Tensor, *, ids: RawIds | None = None) -> None:
         super().__init__()
-        if a_tensor("ranking", ranking).dim() != 1 or ranking.dtype != torch.long or not len(ranking):
-            came = f"{ranking.dtype} {list(ranking.shape)}"
-            raise ValueError(expected("ranking", "a non-empty int64 tensor [n] of item ids", came))
-        if ranking.min() < 0:
-            raise ValueError(expected("ranking", "item ids of at least 0", int(ranking.min())))
-        known, count = ranking.unique(return_counts=True)
-        if len(known) < len(ranking):
-            raise ValueError(expected("ranking", "each item once", f"item {int(known[count > 1][0])} more than once"))
+        ranking = checked_pool("ranking", ranking, MOST_ITEMS)
         self.catalogue = Catalogue.of_items(ids)
         if self.catalogue is not None and int(ranking.max()) >= (named := len(self.catalogue.item)):
             raise ValueError(expected("ids", f"a raw id for each item up to {int(ranking.max())}", f"{named} of them"))
@@ -98,6 +95,7 @@ class FixedList(Catalogued, nn.Module):
     @torch.no_grad()
     def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
         """``[B]``, the first of the ranking not yet shown, exploring or not; −1 where all of it has been."""
+        check_turn(sessions, explore, generator)
         return self._next(sessions.shown, 1).squeeze(1)
 
     @torch.no_grad()
@@ -106,7 +104,7 @@ class FixedList(Catalogued, nn.Module):
 
         Items that the ranking does not hold may be among the past ones.
         """
-        return self._next(past.to(self.ranking.device).shown, at_least("k", k, 1))
+        return self._next(of_class("past", past, Sessions).to(self.ranking.device).shown, at_least("k", k, 1))
 
     def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
         """Nothing."""

@@ -13,6 +13,7 @@ from kgrl.agents.shared.picking import without_shown
 from kgrl.agents.shared.scorer import Scorer
 from kgrl.files import load_tensors
 from kgrl.nn.state.taste import TasteTerms
+from kgrl.objects import of_class
 from kgrl.options import between, expected, single
 from kgrl.pretrain.items import ItemFactors, item_factors
 from kgrl.raw_ids import RawIds
@@ -61,7 +62,8 @@ class GreedySVD(Scorer):
 
     def __init__(self, factors: ItemFactors, ridge: float = 1.0, *, ids: RawIds | None = None) -> None:
         super().__init__()
-        vector, bias = (single(f"factors.{name}", part) for name, part in ItemFactors(*factors)._asdict().items())
+        of_class("factors", factors, ItemFactors, "kgrl.pretrain.item_factors makes them")
+        vector, bias = (single(f"factors.{name}", part) for name, part in factors._asdict().items())
         if vector.dim() != 2 or not len(vector) or bias.shape != vector.shape[:1]:
             came = f"{list(vector.shape)} and {list(bias.shape)}"
             raise ValueError(expected("factors", "the items' vectors [N, d] and biases [N], N > 0", came))

@@ -111,7 +111,7 @@ class GRU4Rec(Versioned, Scorer):
             "longest": at_least("longest", longest, 1), "lr": between("lr", lr, 0, 1),
             "weight_decay": between("weight_decay", weight_decay, 0, 1), "seed": at_least("seed", seed, 0),
         }
-        with fenced(seed):
+        with fenced(self.options["seed"]):
             network = (self.options[name] for name in ("dim", "state_channels", "tied", "dropout"))
             self.network = NextItem(len(likes), *network)
         self.register_buffer("likes", likes.clone())

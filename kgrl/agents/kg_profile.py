@@ -13,6 +13,7 @@ from kgrl.agents.shared.picking import in_parts, without_shown
 from kgrl.agents.shared.scorer import Scorer
 from kgrl.files import load_tensors
 from kgrl.nn.state.sparse_taste import SparseTasteTerms, sparse_rows
+from kgrl.objects import of_class
 from kgrl.pretrain.kg_likes import kg_likes
 from kgrl.raw_ids import RawIds
 from kgrl.sessions import Sessions
@@ -50,6 +51,7 @@ class KGProfile(Scorer):
 
     def __init__(self, likes: SparseTasteTerms, *, ids: RawIds | None = None) -> None:
         super().__init__()
+        of_class("likes", likes, SparseTasteTerms, "kgrl.pretrain.kg_likes makes them")
         loading = likes.checked("likes").loading
         self.options = {"num_features": loading.size(1)}
         self.catalogue = Catalogue.of_items(ids, len(loading))

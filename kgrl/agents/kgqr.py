@@ -17,7 +17,7 @@ from kgrl.agents.q_learning.network import QNetwork
 from kgrl.agents.q_learning.outlook import Outlook
 from kgrl.agents.shared.catalogue import UNTRAINED, Catalogue, matched
 from kgrl.agents.shared.new_nodes import heard_graph
-from kgrl.agents.shared.picking import check_values, defined, of_known_items
+from kgrl.agents.shared.picking import check_turn, check_values, defined, of_known_items
 from kgrl.agents.shared.ragged import ragged_argmax, ragged_topk
 from kgrl.agents.shared.warm_start import checked_start
 from kgrl.candidates.fixed import FixedCandidates
@@ -26,7 +26,8 @@ from kgrl.files import digest, load_tensors, restore
 from kgrl.graph import checked_graph, kg_digest
 from kgrl.nn.conv.encoder import KGEncoder
 from kgrl.nn.state.taste import TasteTerms
-from kgrl.options import a_tensor, at_least, between, dense_vectors, expected, one_of, single
+from kgrl.objects import of_class, with_methods
+from kgrl.options import at_least, between, dense_vectors, expected, ids, one_of, single
 from kgrl.seeding import fenced, generator_for, given_or_new
 from kgrl.sessions import UNDEFINED, Sessions
 
@@ -110,16 +111,20 @@ class KGQR(OffPolicyAgent):
         batch_size: int = 128, gradient_steps: int = 64, tau: float = 0.01, target: str = "head",
         average: float = 0.1, replay_size: int = 100_000, seed: int = 0,
     ) -> None:
+        popular = None if popular is None else ids("popular", popular, int(checked_graph(kg).num_items))
         start, taste_channels = checked_start(tastes, taste_channels, int(checked_graph(kg).num_items))
-        if not (candidates is None or callable(getattr(candidates, "select", None))):
-            raise TypeError(expected("candidates", "a module with `select(seeds, exclude, generator)`", candidates,
-                                     "see kgrl.candidates.FixedCandidates"))
+        if candidates is not None:
+            of_class("candidates", candidates, nn.Module)
+            with_methods("candidates", candidates, "select", hint="see kgrl.candidates.FixedCandidates")
+        kwargs = {} if aggregator_kwargs is None else of_class("aggregator_kwargs", aggregator_kwargs, Mapping)
         embedding = None if embedding is None else single("embedding", embedding)
         own = {
             "variant": one_of("variant", variant, VARIANTS),
             "aggregator": aggregator if isinstance(aggregator, str) else {"custom": repr(aggregator)},
-            "aggregator_kwargs": dict(aggregator_kwargs) if aggregator_kwargs else None,
-            "hops": at_least("hops", hops, 1), "num_candidates": num_candidates, "backfill": backfill,
+            "aggregator_kwargs": dict(kwargs) or None,
+            "hops": at_least("hops", hops, 1),
+            "num_candidates": None if num_candidates is None else at_least("num_candidates", num_candidates, 1),
+            "backfill": backfill,
             "max_degree": max_degree, "own_candidates": None if candidates is None else repr(candidates),
             "dim": at_least("dim", dim, 1),
             "embedding_lr": None if embedding_lr is None else between("embedding_lr", embedding_lr, 1e-12, 1),
@@ -134,8 +139,8 @@ class KGQR(OffPolicyAgent):
         self.catalogue = Catalogue.of(kg)
         self.untrained: Tensor | None = None
         self.data_digest = digest(self.kg_digest, embedding, popular, *(start or ()))
-        self.register_buffer("popular", None if popular is None else a_tensor("popular", popular).clone())
-        with fenced(seed):
+        self.register_buffer("popular", None if popular is None else popular.clone())
+        with fenced(self.options["seed"]):
             network = _network(kg, embedding, self.options, aggregator, start)
         self._begin(network, [network.items.embedding], embedding_lr)
         self.candidates: Any = _candidates(kg, popular, self.options) if candidates is None else candidates
@@ -164,6 +169,7 @@ class KGQR(OffPolicyAgent):
             explore: ε-greedy rather than greedy.
             generator: of the candidates' sample and of ε, on the sessions' device; default a new one with seed 0.
         """
+        check_turn(sessions, explore, generator)
         seen, explores = self._look(sessions), explore and any(self.epsilon)
         generator = given_or_new(generator, self.device)
         if isinstance(self.candidates, FixedCandidates):

@@ -13,6 +13,7 @@ from kgrl.agents.shared.picking import without_shown
 from kgrl.agents.shared.scorer import Scorer
 from kgrl.files import load_tensors
 from kgrl.nn.state.taste import TasteTerms
+from kgrl.objects import of_class
 from kgrl.pretrain.tastes import item_tastes
 from kgrl.raw_ids import RawIds
 from kgrl.sessions import Sessions
@@ -50,7 +51,7 @@ class LinearGaussian(Scorer):
 
     def __init__(self, tastes: TasteTerms, *, ids: RawIds | None = None) -> None:
         super().__init__()
-        terms = tastes.checked("tastes")
+        terms = of_class("tastes", tastes, TasteTerms, "kgrl.pretrain.item_tastes makes them").checked("tastes")
         self.options = {"dim": terms.loading.size(1)}
         self.catalogue = Catalogue.of_items(ids, len(terms.expected))
         for name, part in terms._asdict().items():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from kgrl.agents.shared.picking import of_known_items
+from kgrl.agents.shared.picking import check_turn, of_known_items
 from kgrl.agents.shared.ragged import ragged_argmax, ragged_topk
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.candidates.k_hop import KHopCandidates
+from kgrl.objects import of_class, with_methods
 from kgrl.options import at_least, expected
 from kgrl.seeding import generator_for, given_or_new
 from kgrl.sessions import Sessions
@@ -33,6 +34,9 @@ class Random(nn.Module):
         if (candidates is None) == (num_items is None):
             came = "neither" if candidates is None else "both"
             raise ValueError(expected("candidates", "given, or `num_items` instead, one of the two", came))
+        if candidates is not None:
+            of_class("candidates", candidates, nn.Module)
+            with_methods("candidates", candidates, "select", hint="see kgrl.candidates.FixedCandidates")
         self.candidates = candidates
         self.num_items = None if num_items is None else at_least("num_items", num_items, 1)
         self.pool = None if num_items is None else FixedCandidates(num_items)
@@ -57,6 +61,7 @@ class Random(nn.Module):
             explore: makes no difference.
             generator: on the sessions' device; default a new one with seed 0.
         """
+        check_turn(sessions, explore, generator)
         generator = given_or_new(generator, sessions.device)
         if self.pool is not None:
             return self.pool.draw(sessions.shown, generator)
@@ -76,7 +81,7 @@ class Random(nn.Module):
             ValueError: an item id the agent does not know.
         """
         at_least("k", k, 1)
-        past = past.to(next((buffer.device for buffer in self.buffers()), past.device))
+        past = of_class("past", past, Sessions).to(next((buffer.device for buffer in self.buffers()), past.device))
         generator = generator_for(past.device, seed)
         if self.num_items is None or self.pool is None:  # candidates check the ids themselves
             items, batch, draws = self._draws(past, generator)

@@ -19,7 +19,7 @@ from kgrl.agents.shared.catalogued import Catalogued
 from kgrl.agents.shared.finite import finite_report
 from kgrl.agents.shared.new_nodes import heard_graph
 from kgrl.agents.shared.optimizer_state import load_optimizer_tensors, moved_along, optimizer_tensors
-from kgrl.agents.shared.picking import check_values, of_known_items
+from kgrl.agents.shared.picking import check_turn, check_values, of_known_items
 from kgrl.agents.shared.versioned import Versioned
 from kgrl.agents.shared.warm_start import saved_tastes
 from kgrl.agents.state.parts import checked_tastes, made_state, made_vectors
@@ -31,7 +31,8 @@ from kgrl.nn.policy.item_scores import ItemScores
 from kgrl.nn.policy.tree_levels import Levels
 from kgrl.nn.policy.tree_policy import TreePolicy
 from kgrl.nn.state.taste import TasteTerms
-from kgrl.options import LARGEST, at_least, between, expected, flag, one_of, single
+from kgrl.objects import a_data_set, of_class
+from kgrl.options import LARGEST, at_least, between, expected, flag, ids, one_of, single, sizes_of
 from kgrl.pretrain.items import item_vectors
 from kgrl.seeding import fenced, given_or_new
 from kgrl.sessions import UNDEFINED, Sessions
@@ -120,14 +121,16 @@ class TPGR(Catalogued, Versioned):
         baseline = chosen["baseline"] if baseline is None else baseline
         standardise = chosen["standardise"] if standardise is None else standardise
         entropy = chosen["entropy"] if entropy is None else entropy
-        start, count = checked_tastes(tastes, taste_channels, int(data["item"].num_nodes), preset)
+        hidden = sizes_of("hidden", hidden)
+        users = ids("users", users, a_data_set("data", data, "user")["user"].num_nodes)
+        start, count = checked_tastes(tastes, taste_channels, int(a_data_set("data", data)["item"].num_nodes), preset)
         self.options: dict[str, Any] = {
             "state": one_of("state", state, STATES), "preset": preset,
             "item_channels": at_least("item_channels", item_channels, 1),
             "state_channels": at_least("state_channels", state_channels, 1),
             "taste_channels": count,
             "sharpness": between("sharpness", sharpness, 0, float("inf")), "bins": at_least("bins", bins, 1),
-            "hidden": list(hidden), "horizon": at_least("horizon", horizon, 1),
+            "hidden": hidden, "horizon": at_least("horizon", horizon, 1),
             "eta": between("eta", eta, 0, LARGEST / horizon), "gamma": between("gamma", gamma, 0, 1),
             "lr": between("lr", lr, 0, 1), "weight_decay": between("weight_decay", weight_decay, 0, 1),
             "entropy": between("entropy", entropy, 0, float("inf")),
@@ -145,7 +148,7 @@ class TPGR(Catalogued, Versioned):
         self.untrained: Tensor | None = None
         embedding = None if embedding is None else single("embedding", embedding)
         self.data_digest = digest(self.tree.paths, self.tree.children, self.kg_digest, embedding, *(start or ()))
-        with fenced(seed):
+        with fenced(self.options["seed"]):
             self.items = made_vectors(data, kg, users, embedding, self.options)
             self.state = made_state(data, users, self.items, start, self.options)
             self.policy = TreePolicy(self.state.channels, self.tree, hidden)
@@ -190,6 +193,7 @@ class TPGR(Catalogued, Versioned):
             explore: drawn from the policy rather than the likeliest child at every node.
             generator: of the draws, on the sessions' device; default a new one, seeded by the step.
         """
+        check_turn(sessions, explore, generator)
         states = advance(self, self.state, self.kept("items", lambda: self.state.items(self.items())), sessions)
         gone = sessions.shown if sessions.step else None
         levels: Levels = self.kept(f"levels, explore={explore}",
@@ -394,6 +398,7 @@ class TPGR(Catalogued, Versioned):
                 items have no raw ids; a data set that shares no item with the agent; more new items than free leaves;
                 or options that make another network.
         """
+        a_data_set("data", data)
         tensors, metadata = load_tensors(path, f"{cls.__name__} agent")
         before, untrained = Catalogue.taken_from(tensors), tensors.pop(UNTRAINED, None)
         tree = ClusterTree(tensors.pop("tree.paths"), metadata["children"])
@@ -427,6 +432,7 @@ def _tree(data: HeteroData, users: Tensor, tree: ClusterTree | None) -> ClusterT
         attached = "cluster_path" in data["item"]
         tree = ClusterTree.from_data(data) if attached else ClusterTree.build(
             item_vectors(data, users, kind="rating"), method="pca", seed=0)
+    of_class("tree", tree, ClusterTree, "ClusterTree.build(vectors) makes one")
     if len(tree.paths) != data["item"].num_nodes:
         raise ValueError(expected("tree", f"over the data set's {data['item'].num_nodes} items", len(tree.paths)))
     return tree

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from kgrl.candidates.draws import unshown_items
+from kgrl.objects import shaped
 from kgrl.options import at_least, expected, ids
+from kgrl.seeding import given_or_new
 
 
 class FixedCandidates(nn.Module):
@@ -91,6 +93,8 @@ class FixedCandidates(nn.Module):
         Returns:
             ``items [K]`` and ``batch [K]`` (the session of each), sorted by session, in the order of the pool.
         """
+        check_rows(seeds, exclude, self.num_items)
+        given_or_new(generator, seeds.device)
         gone = self.places(torch.cat([seeds, exclude], 1))
         left = torch.ones(len(gone), self.size + 1, dtype=torch.bool, device=gone.device)  # the last one is that of −1
         batch, places = left.scatter_(1, gone.where(gone >= 0, self.size), False)[:, :-1].nonzero().unbind(1)
@@ -98,6 +102,20 @@ class FixedCandidates(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.size} of {self.num_items} items"
+
+
+def check_rows(seeds: Tensor, exclude: Tensor, num_items: int) -> None:
+    """Refuses what is no row of item ids for each session.
+
+    Raises:
+        TypeError: they are no tensors.
+        ValueError: they do not fit together, or hold ids that are no items.
+    """
+    for name, nodes in (("seeds", shaped("seeds", seeds, None, None, whole=True)),
+                        ("exclude", shaped("exclude", exclude, len(seeds), None, whole=True))):
+        if nodes.numel() and bool(((nodes < -1) | (nodes >= num_items)).any()):
+            wrong = nodes[(nodes < -1) | (nodes >= num_items)][0].item()
+            raise ValueError(expected(name, f"item ids in [0, {num_items}) or -1", wrong))
 
 
 def checked_pool(name: str, pool: Tensor, num_items: int) -> Tensor:

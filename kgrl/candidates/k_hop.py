@@ -10,11 +10,11 @@ from torch_geometric.data import Data
 
 from kgrl.candidates.draws import random_cells, random_subsets, sample_rows
 from kgrl.candidates.expansion import KHopWalk, Reach
-from kgrl.candidates.fixed import checked_pool
+from kgrl.candidates.fixed import check_rows, checked_pool
 from kgrl.candidates.index import tabulate
 from kgrl.candidates.paths import Path, PathFinder
 from kgrl.options import at_least, expected, ids, one_of
-from kgrl.seeding import generator_for
+from kgrl.seeding import given_or_new
 
 _CELLS = 2**22  # of the sessions × items masks that are laid out at once
 
@@ -128,8 +128,8 @@ class KHopCandidates(nn.Module):
         Raises:
             ValueError: ``seeds`` and ``exclude`` do not fit together, or hold ids that are no items.
         """
-        self._check(seeds, exclude)
-        generator = generator_for(seeds.device, 0) if generator is None else generator
+        check_rows(seeds, exclude, self.num_items)
+        generator = given_or_new(generator, seeds.device)
         gone = torch.cat([seeds, exclude], dim=1)
         stride, start, parts = self.reach.stride, 0, [seeds.new_empty(0)]
         for rows in self.reach.chunks(seeds, 0 if self.backfill is None else self.backfill[1]):
@@ -155,15 +155,6 @@ class KHopCandidates(nn.Module):
     def extra_repr(self) -> str:
         return (f"hops={self.hops}, size={self.size}, backfill={self.backfill}, max_degree={self.max_degree}, "
                 f"num_items={self.num_items}")
-
-    def _check(self, seeds: Tensor, exclude: Tensor) -> None:
-        for name, nodes in (("seeds", seeds), ("exclude", exclude)):
-            if nodes.dim() != 2 or nodes.dtype != torch.long or len(nodes) != len(seeds):
-                raise ValueError(expected(name, f"a LongTensor [{len(seeds)}, L] padded with -1",
-                                          f"{nodes.dtype} {tuple(nodes.shape)}"))
-            if nodes.numel() and bool(((nodes < -1) | (nodes >= self.num_items)).any()):
-                wrong = nodes[(nodes < -1) | (nodes >= self.num_items)][0].item()
-                raise ValueError(expected(name, f"item ids in [0, {self.num_items}) or -1", wrong))
 
     def _backfill(self, rows: int, generator: torch.Generator, device: torch.device) -> Tensor:
         """The backfill items ``[rows, n]``, fewer where there are fewer."""

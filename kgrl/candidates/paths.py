@@ -14,7 +14,7 @@ from torch_geometric.index import index2ptr
 from kgrl.candidates.reasons import Step, reason
 from kgrl.candidates.roles import Role, role_of
 from kgrl.graph import checked_graph, distinct_pairs
-from kgrl.options import at_least, expected
+from kgrl.options import at_least, expected, ids
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,10 @@ class PathFinder:
             TypeError, ValueError: an id is no item's.
         """
         item = at_least("item", item, 0)
-        starts = sorted({int(seed) for seed in seeds} - {-1, item})
-        if wrong := [node for node in [item, *starts] if not 0 <= node < self.num_items]:
-            raise ValueError(expected("item and seeds", f"item ids in [0, {self.num_items})", wrong[0]))
+        starts = sorted(set(ids("seeds", seeds).tolist()) - {-1, item})
+        for name, nodes in (("item", [item]), ("seeds", starts)):
+            if wrong := [node for node in nodes if not 0 <= node < self.num_items]:
+                raise ValueError(expected(name, f"item ids in [0, {self.num_items})", wrong[0]))
         costs = self._costs(item)
         found = [self._path(seed, item, costs) for seed in starts]
         return sorted((path for path in found if path), key=lambda path: (path.degree, len(path.steps), path.seed))

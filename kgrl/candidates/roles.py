@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from kgrl.objects import of_class
+from kgrl.options import expected
+
 MANY = 1.5  # above so many on average, "the same actor" would be wrong: there are others
 
 # where the general rules of `role_of` read badly
@@ -78,6 +81,8 @@ def relation_words(data: HeteroData) -> dict[str, Role]:
     Returns:
         A role for each of ``data.relation_names``.
     """
+    if "relation_names" not in of_class("data", data, HeteroData):
+        raise ValueError(expected("data", "a data set with `relation_names`", data.node_types))
     names = list(data.relation_names)
     raw = data.provenance.get("relations", names) if "provenance" in data else names
     roles = {name: role_of(str(each)) for name, each in zip(names, raw, strict=True)}

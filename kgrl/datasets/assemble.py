@@ -16,10 +16,19 @@ from kgrl.datasets.ids import Ids, of_one_type
 from kgrl.datasets.links import Links, link_items
 from kgrl.datasets.names import add_names
 from kgrl.datasets.negatives import with_sampled_negatives
-from kgrl.datasets.ratings import BINARY, Ratings, Scale, checked_scale, rating_column, warn_if_nothing_to_learn
+from kgrl.datasets.ratings import (
+    BINARY,
+    Ratings,
+    Scale,
+    checked_form,
+    checked_scale,
+    rating_column,
+    warn_if_nothing_to_learn,
+)
 from kgrl.datasets.relations import relation_keys, typed_edges
 from kgrl.datasets.table import Table
-from kgrl.options import at_least, one_of
+from kgrl.objects import of_class
+from kgrl.options import LARGEST, at_least, between, flag, one_of
 from kgrl.texts import with_texts
 
 
@@ -58,12 +67,18 @@ class Rules:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        at_least("min_ratings", self.min_ratings, 1)
+        checked_form(self.rating_scale)
+        flag("linked_only", self.linked_only)
+        object.__setattr__(self, "min_ratings", at_least("min_ratings", self.min_ratings, 1))
+        object.__setattr__(self, "seed", at_least("seed", self.seed, 0))
+        if self.positive_from is not None:
+            between("positive_from", self.positive_from, -LARGEST, LARGEST)
         one_of("bad_links", self.bad_links, ("error", "drop"))
 
 
 def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
     """Checks, links, filters and numbers what a reader has parsed; see :func:`kgrl.datasets.from_frames`."""
+    of_class("name", name, str)
     _check_columns(raw)
     scale = checked_scale(rules.rating_scale, raw.ratings)
     users, items = Ids.sorted(raw.ratings.frame["user"]), _all_items(raw)

@@ -11,7 +11,8 @@ from torch_geometric.data import HeteroData
 from kgrl.datasets.likers import Exchange, likeness_of, likers_of_items
 from kgrl.datasets.link_audit import SURE, LinkAudit, RelationLift
 from kgrl.datasets.shared_entities import ItemPairs, item_pairs
-from kgrl.options import at_least, expected
+from kgrl.objects import of_class
+from kgrl.options import at_least
 
 ENOUGH = 10  # pairs of items that must have someone in common, or nothing is told
 
@@ -45,11 +46,9 @@ def audit_links(
         TypeError: ``data`` is no ``HeteroData``.
         ValueError: ``data`` has no ratings, no KG, or an edge that points nowhere.
     """
-    if not isinstance(data, HeteroData):
-        raise TypeError(expected("data", "a HeteroData", type(data).__name__))
-    at_least("max_items", max_items, 2)
-    at_least("shufflings", shufflings, 2)
-    at_least("max_pairs", max_pairs, 1)
+    of_class("data", data, HeteroData)
+    max_items, max_pairs = at_least("max_items", max_items, 2), at_least("max_pairs", max_pairs, 1)
+    shufflings = at_least("shufflings", shufflings, 2)
     rng = np.random.default_rng(at_least("seed", seed, 0))
     pairs = item_pairs(data, max_items, max_pairs, rng)
     likers = likers_of_items(data, rng)

@@ -13,11 +13,15 @@ from typing import Any
 import torch
 from torch_geometric.data import HeteroData, InMemoryDataset
 
+from kgrl.datasets.assemble import Rules
 from kgrl.datasets.audit import audit_links
 from kgrl.files import digest, whole_file
+from kgrl.objects import a_path
+from kgrl.options import flag
 from kgrl.sealed import Damaged, seal, unseal
 from kgrl.texts import with_texts, without_texts
 
+RULES = {"linked_only", "min_ratings", "bad_links", "seed"}  # what is refused before any file is looked at
 FORMAT = 3  # raised whenever what a processed file holds changes
 
 
@@ -55,9 +59,11 @@ class KGRecDataset(InMemoryDataset):
         pre_transform: Callable[[HeteroData], HeteroData] | None = None,
         force_reload: bool = False,
     ) -> None:
-        self.source = None if source is None else Path(source).expanduser()
-        self.options = options
-        super().__init__(os.fspath(root), transform, pre_transform, force_reload=force_reload)
+        self.source = None if source is None else a_path("source", source)
+        rules = Rules(**{name: options[name] for name in RULES & options.keys()})
+        flag("force_reload", force_reload)
+        self.options = options | {name: getattr(rules, name) for name in RULES & options.keys()}
+        super().__init__(os.fspath(a_path("root", root)), transform, pre_transform, force_reload=force_reload)
         self.data, self.slices = _read(Path(self.processed_paths[0])), None
         self._warn_of_links()
 

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 
+from kgrl.objects import of_class
 from kgrl.options import expected
 
 Names = Mapping[str, str | None]
@@ -53,10 +54,10 @@ def own_names(columns: Names | None, ours: Collection[str], theirs: Collection[s
     Raises:
         ValueError: a name that is not ours, or a column that no table has.
     """
-    for name, column in (columns or {}).items():
+    for name, column in ({} if columns is None else of_class("columns", columns, Mapping)).items():
         if name not in ours:
             raise ValueError(expected("columns", f"names among {', '.join(ours)} for columns of one's own", name))
-        if column is not None and column not in theirs:
+        if column is not None and not (isinstance(column, str | int) and column in theirs):
             raise ValueError(expected(f"columns[{name!r}]", f"one of the columns {', '.join(map(str, theirs))}",
                                       column))
     return columns or {}

@@ -89,6 +89,7 @@ def from_frames(
             entity of the KG or has one already, relation names that collide, or nothing left; the text names the row
             and the value.
     """
+    rules = Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed)
     frames = {"ratings": ratings, "triples": triples, "links": links, "items": items, "entities": entities}
     given = {name: frame for name, frame in frames.items() if frame is not None}
     there = [column for frame in given.values() for column in getattr(frame, "columns", [])]
@@ -100,7 +101,7 @@ def from_frames(
         warn_of_unread_attributes(tables["items"])
     raw = Raw(tables["ratings"], tables.get("triples"), tables.get("links"), tables.get("items"),
               entities=tables.get("entities"))
-    data = assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed), name)
+    data = assemble(raw, rules, name)
     if raw.triples is not None and raw.links is None:
         warn_of_numbers_taken_for_items(raw.triples, raw.ratings, raw.items)
     warn_of_left_out_items(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from kgrl.datasets.ratings import BINARY, Scale
 from kgrl.datasets.table import UNDECODABLE, Kind, Table, existing, read_delimited, stacked
 from kgrl.datasets.taken_for import warn_of_left_out_items
 from kgrl.files import sha256
+from kgrl.objects import a_path, of_class
+from kgrl.options import LARGEST, between, expected
 
 LINKS = ("item_index2entity_id_rehashed.txt", "item_index2entity_id.txt")
 TRIPLES = ("kg_rehashed.txt", "kg.txt")
@@ -69,16 +72,23 @@ def from_kgcn(
         FileNotFoundError: a file is missing; the text names it.
         ValueError: a malformed file, an id out of range, or what ``from_frames`` refuses.
     """
-    folder = Path(folder).expanduser()
+    folder = a_path("folder", folder)
+    rules = Rules(rating_scale, linked_only, min_ratings, bad_links, seed=seed)
+    if not of_class("separator", separator, str):
+        raise ValueError(expected("separator", "a text between the fields of a line", separator))
+    if threshold is not None:
+        between("threshold", threshold, -LARGEST, LARGEST)
     if ratings is not None:
+        rules = replace(rules, positive_from=threshold)
+        a_path("ratings", ratings)
         raw = read_raw(folder, read_ratings(folder / ratings, separator), ratings)
-        data = assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links, threshold, seed), folder.name)
+        data = assemble(raw, rules, folder.name)
         warn_of_left_out_items(data)
         return data
     if threshold is not None:
         raise ValueError(f"`threshold` must be None for the processed form, whose labels are 0 and 1, "
                          f"got {threshold!r}; for the raw form name the `ratings` file")
-    return assemble(read_processed(folder), Rules(rating_scale or BINARY, linked_only, min_ratings), folder.name)
+    return assemble(read_processed(folder), replace(rules, rating_scale=rating_scale or BINARY), folder.name)
 
 
 def read_raw(folder: Path, ratings: Table, ratings_file: str) -> Raw:

@@ -11,6 +11,7 @@ from scipy.stats import hypergeom
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from kgrl.objects import a_data_set
 from kgrl.options import expected
 
 SMALLEST_PHI, MARGIN, ERROR = 0.3, 1.2, 0.01
@@ -51,7 +52,9 @@ def names_from_labels(data: HeteroData, labels: Sequence[Collection[str]]) -> li
         ValueError: there are not N collections of words.
         TypeError: one of them is a text, and not a collection of words.
     """
-    num_items, num_entities = data["item"].num_nodes, data["entity"].num_nodes or 0
+    num_items, num_entities = a_data_set("data", data)["item"].num_nodes, data["entity"].num_nodes or 0
+    if not isinstance(labels, Sequence) or isinstance(labels, str | bytes):
+        raise TypeError(expected("labels", "a collection of words for each item", type(labels).__name__))
     if len(labels) != num_items:
         raise ValueError(expected("labels", f"one collection of words for each of the {num_items} items", len(labels)))
     if (text := next((each for each in labels if isinstance(each, str)), None)) is not None:

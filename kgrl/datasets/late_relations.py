@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from torch_geometric.data import HeteroData
 
@@ -38,7 +38,11 @@ def late_relations(data: HeteroData, late: Sequence[str] | None = None) -> list[
         late = data.late_relations if "late_relations" in data else [name for name in names if name in known]
     if isinstance(late, str):
         raise TypeError(expected("late", "a list of names", late, f"say late=[{late!r}]"))
+    if not isinstance(late, Collection):
+        raise TypeError(expected("late", "a list of names", late))
     for part in late:
+        if not isinstance(part, str):
+            raise TypeError(expected("late", "a list of names", part))
         if not any(part in name for name in names):
             raise ValueError(expected("late", "relations of the data, or parts of their names", part,
                                       did_you_mean(part, names) if names else "the data has no KG"))

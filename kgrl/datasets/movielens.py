@@ -19,6 +19,7 @@ from kgrl.datasets.labels import name_by_labels
 from kgrl.datasets.ratings import Scale
 from kgrl.datasets.table import UNDECODABLE, WHOLE_NUMBER, Kind, Table, existing, read_delimited
 from kgrl.files import sha256
+from kgrl.options import flag
 
 RATING: dict[str, Kind] = {"user": "int", "item": "int", "rating": "float", "time": "int"}
 FILM: dict[str, Kind] = {"item": "int", "title": "text", "genres": "text"}
@@ -53,7 +54,7 @@ class MovieLensArchive(KGRecDataset):
         self, root: str | os.PathLike[str], source: str | os.PathLike[str] | None = None, linked_only: bool = True,
         *, kg: bool = True, min_ratings: int = 1, bad_links: str = "error", **kwargs: Any,
     ) -> None:
-        options = {"linked_only": linked_only, "kg": kg, "min_ratings": min_ratings, "bad_links": bad_links}
+        options = {"linked_only": linked_only, "kg": flag("kg", kg), "min_ratings": min_ratings, "bad_links": bad_links}
         super().__init__(root, source, options, **kwargs)
 
     @property

@@ -10,6 +10,7 @@ from torch_geometric.data import HeteroData
 
 from kgrl.datasets.links import Links
 from kgrl.datasets.table import Table
+from kgrl.objects import a_data_set
 from kgrl.options import expected
 
 ARTICLES = "The|A|An|Le|La|Les|El|Il|Das|Der"
@@ -28,7 +29,7 @@ def node_names(data: HeteroData) -> list[str]:
     Returns:
         A name for each of the N items and E − N entities.
     """
-    num_items, num_entities = data["item"].num_nodes, data["entity"].num_nodes or 0
+    num_items, num_entities = a_data_set("data", data)["item"].num_nodes, data["entity"].num_nodes or 0
     raw = data["item"].get("raw_id", range(num_items))
     titles = data["item"].get("title") or [""] * num_items
     noun = data.provenance.get("item_noun", "item") if "provenance" in data else "item"

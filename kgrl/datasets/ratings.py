@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import pandas as pd
 
 from kgrl.datasets.table import Table
-from kgrl.options import expected
+from kgrl.options import LARGEST, expected
 
 Scale = tuple[float, float, float]
 BINARY: Scale = (0.0, 1.0, 0.5)
 RARE = 0.01  # the share of liked, or of other, ratings up to which there is nothing to learn
-LARGEST = float(np.finfo(np.float32).max)  # ratings are kept in single precision, where more is infinite
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,27 @@ def checked_scale(scale: Scale | None, table: Table) -> Scale:
                 "rating_scale", f"given where all ratings are equal (here {low:g})", None,
                 "give (low, high, threshold), e.g. (1, 5, 3)"))
         scale = (low, high, (low + high) / 2) if low < high else BINARY
-    if len(scale) != 3 or not (np.abs(scale) <= LARGEST).all() or not scale[0] <= scale[2] < scale[1]:
-        raise ValueError(expected("rating_scale", "(low, high, threshold) with low <= threshold < high", scale))
     low, high, threshold = map(float, scale)
     table.complain(~((values >= low) & (values <= high)), "rating", f"a number in [{low:g}, {high:g}]")
     return low, high, threshold
+
+
+def checked_form(scale: Scale | None) -> Scale | None:
+    """``scale``, if it is ``None`` or low ≤ threshold < high.
+
+    Raises:
+        TypeError: it is no triple of numbers.
+        ValueError: they are in another order, or none that single precision holds.
+    """
+    what = "(low, high, threshold) with low <= threshold < high"
+    if scale is None:
+        return None
+    numbers = isinstance(scale, tuple | list) and not any(isinstance(part, bool) for part in scale)
+    if not numbers or not all(isinstance(part, Real) for part in scale):
+        raise TypeError(expected("rating_scale", what, scale))
+    if len(scale) != 3 or not (np.abs(scale) <= LARGEST).all() or not scale[0] <= scale[2] < scale[1]:
+        raise ValueError(expected("rating_scale", what, scale))
+    return scale
 
 
 def warn_if_nothing_to_learn(rating: np.ndarray, scale: Scale, name: str) -> None:

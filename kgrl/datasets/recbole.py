@@ -17,6 +17,7 @@ from kgrl.datasets.ratings import Scale
 from kgrl.datasets.table import UNDECODABLE, Kind, Table, existing, read_delimited, stacked
 from kgrl.datasets.taken_for import warn_of_left_out_items
 from kgrl.files import sha256
+from kgrl.objects import a_path, of_class
 
 PART = re.compile(r"\.(part_?\d+|train|valid|test)$")
 KINDS: dict[str, Kind] = {"token": "id", "token_seq": "text", "float": "float", "float_seq": "text"}
@@ -71,8 +72,9 @@ def from_recbole(
         FileNotFoundError: no ``.inter`` file, or only one of ``.kg`` and ``.link``.
         ValueError: several ``.inter`` files and no ``name``, a malformed file, or what ``from_frames`` refuses.
     """
-    raw, name = read_recbole(Path(folder).expanduser(), name, columns)
-    data = assemble(raw, Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed), name)
+    rules = Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed)
+    raw, name = read_recbole(a_path("folder", folder), name if name is None else of_class("name", name, str), columns)
+    data = assemble(raw, rules, name)
     warn_of_left_out_items(data)
     return data
 
@@ -87,7 +89,7 @@ def read_recbole(folder: Path, name: str | None, columns: Names | None = None) -
     if ("kg" in found) != ("link" in found):
         missing = paths["link" if "kg" in found else "kg"]
         raise FileNotFoundError(f"{missing} does not exist; a KG needs both {whole}.kg and {whole}.link")
-    if columns:
+    if columns is not None:
         ours = [name for each in COLUMNS.values() for name in each.values()]
         own_names(columns, ours, [field for path in (*interactions, *found.values())
                                   for field in _fields(path)])

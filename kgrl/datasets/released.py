@@ -12,7 +12,8 @@ from torch_geometric.data.storage import EdgeStorage
 
 from kgrl.datasets.late_relations import late_relations
 from kgrl.datasets.relations import EdgeType
-from kgrl.options import a_tensor, expected, one_of
+from kgrl.objects import a_data_set
+from kgrl.options import expected, flag, ids, one_of
 
 TREE = ("cluster_path", "cluster_children")
 """What :meth:`kgrl.tree.ClusterTree.attach` writes."""
@@ -33,7 +34,7 @@ def as_released(
 
     Args:
         data: a data set; it stays as it is, and tensors that do not change are shared with it.
-        new: ``[K]``, the new items, see :func:`kgrl.datasets.split_items`.
+        new: ``[K]``, the new items, or a mask of them, see :func:`kgrl.datasets.split_items`.
         known_at: ``"release"``: without what comes after it; ``"ever"``: all edges are kept.
         late: which relations come after release; see :func:`kgrl.datasets.late_relations.late_relations`.
         evenly: whether ``known_at="release"`` takes their edges from all items, or from the new ones alone.
@@ -44,11 +45,16 @@ def as_released(
 
     Raises:
         ValueError: ``new`` that are no distinct item ids, or all rated items; an unknown ``known_at``; an entry of
-            ``late`` that is in no relation's name.
-        TypeError: ``new`` is no tensor.
+            ``late`` that is in no relation's name; ``late`` or ``evenly`` where all edges are kept.
+        TypeError: ``data`` is no data set, or ``new`` are no ids.
     """
     one_of("known_at", known_at, ("release", "ever"))
-    is_new = _mask(data, new)
+    if known_at == "ever" and (late is not None or not flag("evenly", evenly)):
+        name, given = ("evenly", evenly) if late is None else ("late", late)
+        raise ValueError(expected(name, "left out with known_at='ever', which keeps all edges", given))
+    flag("evenly", evenly)
+    is_new = _mask(a_data_set("data", data), new)
+    number = int(is_new.sum())
     relations = late_relations(data, late) if known_at == "release" else []
     released = copy.copy(data)
     ratings, triples = 0, 0
@@ -58,11 +64,11 @@ def as_released(
         elif kind[1] in relations:
             triples += _drop(released, kind, None if evenly else _touched(data, kind, is_new))
     if not any("user" in (kind[0], kind[2]) for kind in released.edge_types):
-        raise ValueError(expected("new", "some of the rated items", f"all of them ({len(new)})"))
+        raise ValueError(expected("new", "some of the rated items", f"all of them ({number})"))
     for name in set(TREE) & set(released["item"].keys()):
         del released["item"][name]
     released["item"].new = is_new
-    note = {"new": len(new), "known_at": known_at, "late": relations, "evenly": evenly, "ratings": ratings,
+    note = {"new": number, "known_at": known_at, "late": relations, "evenly": evenly, "ratings": ratings,
             "triples": triples}
     released.provenance = {**(data.provenance if "provenance" in data else {}), "released": note}
     return released
@@ -71,15 +77,10 @@ def as_released(
 def _mask(data: HeteroData, new: Tensor) -> Tensor:
     """``[N]``, whether an item is new."""
     num_items = int(data["item"].num_nodes)
-    if a_tensor("new", new).dim() != 1 or new.dtype != torch.long or not len(new):
-        came = f"{new.dtype} {list(new.shape)}"
-        raise ValueError(expected("new", "a LongTensor of at least one item id", came, "see split_items"))
-    if int(new.min()) < 0 or int(new.max()) >= num_items:
-        wrong = int(new.min()) if int(new.min()) < 0 else int(new.max())
-        raise ValueError(expected("new", f"item ids in [0, {num_items})", wrong))
-    ids, times = new.unique(return_counts=True)
-    if len(ids) < len(new):
-        raise ValueError(expected("new", "every item once", f"item {int(ids[times > 1][0])} more than once"))
+    new = ids("new", new, num_items)
+    distinct, times = new.unique(return_counts=True)
+    if len(distinct) < len(new):
+        raise ValueError(expected("new", "every item once", f"item {int(distinct[times > 1][0])} more than once"))
     device = next((data[kind].edge_index.device for kind in data.edge_types), new.device)
     return torch.zeros(num_items, dtype=torch.bool, device=device).index_fill_(0, new.to(device), True)
 

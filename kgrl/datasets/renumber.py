@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from kgrl.objects import a_data_set
 from kgrl.seeding import generator_for
 
 
@@ -27,7 +28,7 @@ def renumbered(data: HeteroData, seed: int = 0) -> HeteroData:
         The copy. All that is known of items goes along (``raw_id``, ``title``, …), and every edge type with an item at
         an end. Users and entities keep their numbers. ``data.provenance["renumbered"]`` is the seed.
     """
-    store = data["item"]
+    store = a_data_set("data", data)["item"]
     order = torch.randperm(int(store.num_nodes), generator=generator_for("cpu", seed))  # new number → old number
     place = torch.empty_like(order).index_copy_(0, order, torch.arange(len(order)))  # old number → new number
     copied = copy.copy(data)

@@ -7,7 +7,8 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.datasets.years import UNKNOWN, release_years
-from kgrl.options import at_least, between, expected, ids, one_of
+from kgrl.objects import a_data_set, a_rated_set
+from kgrl.options import between, expected, ids, one_of
 from kgrl.seeding import generator_for
 
 
@@ -28,12 +29,12 @@ def split_users(
     Raises:
         ValueError: shares outside [0, 1] or above 1 together, or a share that leaves its set without a user.
     """
+    num_users = a_data_set("data", data, "user")["user"].num_nodes
     between("train", train, 0, 1)
     between("valid", valid, 0, 1)
     rest = 1 - train - valid
     if rest < -1e-9:
         raise ValueError(expected("train + valid", "at most 1", train + valid))
-    num_users = at_least("data['user'].num_nodes", data["user"].num_nodes, 1)
     # rounding the two borders, not the three sizes, makes the sizes add up
     first, second = round(train * num_users), round((train + valid) * num_users)
     users = torch.randperm(num_users, generator=generator_for("cpu", seed))
@@ -66,7 +67,7 @@ def split_items(data: HeteroData, new: float = 0.2, seed: int = 0, by: str = "ra
     """
     between("new", new, 0, 1)
     one_of("by", by, ("random", "time"))
-    num_items = at_least("data['item'].num_nodes", data["item"].num_nodes, 1)
+    num_items = a_data_set("data", data)["item"].num_nodes
     count = round(new * num_items)
     if not 0 < count < num_items:
         what = f"a share that leaves at least one of the {num_items} items new and one old"
@@ -94,7 +95,7 @@ def popular_items(data: HeteroData, users: Tensor) -> Tensor:
     Raises:
         ValueError: no users, or ids out of range.
     """
-    num_users, rates = data["user"].num_nodes, data["user", "rates", "item"]
+    num_users, rates = a_rated_set("data", data)["user"].num_nodes, data["user", "rates", "item"]
     users = ids("users", users, num_users)
     counted = torch.zeros(num_users, dtype=torch.bool, device=users.device).index_fill_(0, users, True)
     user, item = rates.edge_index.to(users.device)

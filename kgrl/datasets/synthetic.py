@@ -72,7 +72,7 @@ class SyntheticKGRec(KGRecDataset):
                    "tastes_per_user": tastes_per_user, "num_distractors": num_distractors,
                    "ratings_per_user": ratings_per_user}
         for name, value in options.items():
-            at_least(name, value, 0 if name == "num_distractors" else 1)
+            options[name] = at_least(name, value, 0 if name == "num_distractors" else 1)
         for name, low, high in (("num_attributes", tastes_per_user, num_items), ("ratings_per_user", 1, num_items),
                                 ("num_distractors", 0, num_items)):
             between(name, options[name], low, high)

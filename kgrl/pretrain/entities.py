@@ -15,6 +15,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from kgrl.files import digest, load_tensors, save_tensors
+from kgrl.objects import a_device, a_path, of_class
 from kgrl.options import at_least, between, expected, flag
 from kgrl.pretrain.triples import LinkScores, hold_out, training_triples
 from kgrl.seeding import fenced, generator_for
@@ -104,9 +105,10 @@ def pretrain_entities(
     """
     if not isinstance(model, str):
         raise TypeError(expected("model", "the name of a PyKEEN model", model))
+    further = dict(of_class("model_options", {} if model_options is None else model_options, Mapping))
     recipe = {
         "model": model.lower(),
-        "model_options": PREFERRED.get(model.lower(), {}) | dict(model_options or {}),
+        "model_options": PREFERRED.get(model.lower(), {}) | further,
         "dim": at_least("dim", dim, 1),
         "epochs": at_least("epochs", epochs, 1),
         "batch_size": at_least("batch_size", batch_size, 1),
@@ -115,8 +117,10 @@ def pretrain_entities(
         "seed": at_least("seed", seed, 0),
         "evaluate": flag("evaluate", evaluate),
     }
+    if progress is not None:
+        flag("progress", progress)
     triples, home = training_triples(kg), kg.edge_index.device
-    target = torch.device(device) if device is not None else home
+    target = a_device("device", device) if device is not None else home
     file = _cache_file(cache, triples, kg, recipe, target)
     vectors, scores = _read(file) or _train(triples, kg, recipe, target, progress)
     if file is not None and not file.exists():
@@ -154,7 +158,7 @@ def _cache_file(
     if cache is None:
         return None
     key = digest(triples, int(kg.num_nodes), int(kg.num_relations), recipe, device.type, version("pykeen"))
-    return Path(cache) / f"{recipe['model']}-{key}.safetensors"
+    return a_path("cache", cache) / f"{recipe['model']}-{key}.safetensors"
 
 
 def _read(file: Path | None) -> tuple[Tensor, LinkScores | None] | None:

@@ -16,7 +16,7 @@ from kgrl.factorization import Factors
 from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import at_least, expected, one_of
 from kgrl.pretrain.feature_terms import LEAST_NOISE, Features, through_features
-from kgrl.pretrain.items import fitted_factors, ratings_of
+from kgrl.pretrain.items import fitted_factors, rating_users, ratings_of
 from kgrl.seeding import generator_for
 
 NOISE = ("fitted", "held-out")
@@ -72,6 +72,7 @@ def factor_tastes(
     at_least("dim", dim, 1)
     at_least("factors", factors, 1)
     one_of("noise", noise, NOISE)
+    users = rating_users(data, users)
     column, item, value = ratings_of(data, users)
     if not len(value):
         raise ValueError(expected("users", "users with at least one rating among them", users))

@@ -54,7 +54,7 @@ def item_features(kg: Data, least: int = 2, alike: float = 0.9) -> ItemFeatures:
     num_items, num_nodes = int(checked_graph(kg).num_items), int(kg.num_nodes)
     if not num_items:
         raise ValueError(expected("kg.num_items", "at least 1", num_items))
-    at_least("least", least, 1)
+    least = at_least("least", least, 1)
     between("alike", alike, 0, 1)
     item, relation, entity = _links(kg)
     relation = _first_alike(item * num_nodes + entity, relation, 2 * kg.num_relations, alike)[relation]

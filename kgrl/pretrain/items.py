@@ -12,7 +12,8 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.factorization import Factors, training_epochs
-from kgrl.options import at_least, between, expected, one_of
+from kgrl.objects import a_rated_set
+from kgrl.options import at_least, between, expected, ids, one_of
 from kgrl.pretrain.vae import vae_vectors
 
 
@@ -52,6 +53,7 @@ def item_vectors(
     """
     make = KINDS[one_of("kind", kind, KINDS)]
     _check(dim, epochs, weight_decay)
+    users = rating_users(data, users)
     column, item, value = ratings_of(data, users)
     size = data["item"].num_nodes, len(users)
     return make(column, item, value, size, dim=dim, epochs=epochs, weight_decay=weight_decay, seed=seed)
@@ -65,6 +67,7 @@ def item_factors(
     Args:
         data, users, dim, epochs, weight_decay, seed: see :func:`item_vectors`.
     """
+    users = rating_users(data, users)
     column, item, value = ratings_of(data, users)
     made = fitted_factors(column, item, value, (data["item"].num_nodes, len(users)), dim=dim, epochs=epochs,
                           weight_decay=weight_decay, seed=seed)
@@ -77,13 +80,22 @@ def _check(dim: int, epochs: int, weight_decay: float) -> None:
     between("weight_decay", weight_decay, 0, 1)
 
 
-def ratings_of(data: HeteroData, users: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(position in ``users``, item, rating in [−1, 1]), each ``[R]``, of the ratings that ``users`` gave."""
-    num_users = data["user"].num_nodes
-    if users.dim() != 1 or not len(users) or users.min() < 0 or users.max() >= num_users:
-        raise ValueError(expected("users", f"at least one user id in [0, {num_users})", users))
+def rating_users(data: HeteroData, users: Any) -> Tensor:
+    """``users`` as the ids of some of a data set's users, each once.
+
+    Raises:
+        TypeError: ``data`` is no data set, or ``users`` are no ids.
+        ValueError: ``data`` has no ratings; no users, a user twice or unknown.
+    """
+    users = ids("users", users, a_rated_set("data", data)["user"].num_nodes)
     if len(users.unique()) < len(users):
         raise ValueError(expected("users", "each user once", users))
+    return users
+
+
+def ratings_of(data: HeteroData, users: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(position in ``users``, item, rating in [−1, 1]), each ``[R]``, of the ratings that ``users`` gave."""
+    users, num_users = rating_users(data, users), data["user"].num_nodes
     position = torch.full((num_users,), -1, device=users.device)
     position[users] = torch.arange(len(users), device=users.device)
     ratings = data["user", "rates", "item"]

@@ -11,9 +11,10 @@ from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
 from kgrl.nn.state.sparse_taste import SparseTasteTerms, sparse_rows
-from kgrl.options import expected
+from kgrl.objects import a_rated_set
+from kgrl.options import expected, ids
 from kgrl.pretrain.item_features import ItemFeatures, item_features
-from kgrl.pretrain.items import ratings_of
+from kgrl.pretrain.items import rating_users, ratings_of
 from kgrl.pretrain.like_rates import like_rates
 from kgrl.pretrain.relation_variances import relation_variances
 
@@ -51,11 +52,12 @@ def kg_likes(
         ValueError: no such KG, another number of items than in ``data``, no users, a user twice or unknown, item ids
             out of range, or no like.
     """
-    num_items = data["item"].num_nodes
+    num_items = a_rated_set("data", data)["item"].num_nodes
     features = item_features(kg, least)
     if features.matrix.shape[0] != num_items:
         raise ValueError(expected("kg.num_items", f"{num_items}, as in `data`", features.matrix.shape[0]))
-    likes, rated = _likes(data, users, old)
+    users = rating_users(data, users)
+    likes, rated = _likes(data, users, None if old is None else ids("old", old, num_items))
     count = np.asarray(likes.sum(0)).ravel()
     if not count[rated].any():
         raise ValueError(expected("data", "of some ratings above the threshold by `users` of `old` items", "none",
@@ -71,8 +73,6 @@ def _likes(data: HeteroData, users: Tensor, old: Tensor | None) -> tuple[csr_mat
     row, item, value = (part.cpu() for part in ratings_of(data, users))
     low, high, threshold = data.rating_scale
     rated = torch.zeros(data["item"].num_nodes, dtype=torch.bool)
-    if old is not None and (old.numel() == 0 or old.min() < 0 or old.max() >= len(rated)):
-        raise ValueError(expected("old", f"at least one item id in [0, {len(rated)})", old))
     rated[item if old is None else old.cpu()] = True
     bar = (2 * torch.tensor(threshold, dtype=torch.float) - (low + high)) / (high - low)  # as the ratings were
     liked = value > bar

@@ -10,11 +10,11 @@ from torch_geometric.data import Data, HeteroData
 
 from kgrl.graph import checked_graph
 from kgrl.nn.state.taste import TasteTerms
-from kgrl.options import expected, one_of
-from kgrl.pretrain.factor_tastes import factor_tastes
+from kgrl.options import at_least, expected, flag, one_of
+from kgrl.pretrain.factor_tastes import NOISE, factor_tastes
 from kgrl.pretrain.feature_terms import Features, through_features
 from kgrl.pretrain.item_features import ItemFeatures, item_features
-from kgrl.pretrain.items import ratings_of
+from kgrl.pretrain.items import rating_users, ratings_of
 from kgrl.pretrain.tastes import item_tastes
 
 UNRATED = ("unknown", "zero")
@@ -90,7 +90,12 @@ def kg_tastes(
         ValueError: a KG of other items than ``data``, an unknown ``unrated``, ``popularity`` or ``noise`` that do not
             go with it, or what the ratings' model refuses.
     """
+    for name, value in (("own", own), ("completeness", completeness), ("popularity", popularity)):
+        flag(name, value)
+    seed = at_least("seed", seed, 0)
+    one_of("noise", noise, NOISE)
     zeros = one_of("unrated", unrated, UNRATED) == "zero"
+    users = rating_users(data, users)
     if zeros and (popularity or noise != "fitted"):
         raise ValueError(expected("unrated", "'unknown' with popularity=True or noise='held-out'", unrated))
     if popularity and not own:

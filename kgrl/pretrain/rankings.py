@@ -48,8 +48,8 @@ def item_ranking(
         ValueError: an unknown key, no users, a user twice or unknown, or an option out of range.
     """
     one_of("by", by, KEYS)
-    at_least("min_ratings", min_ratings, 0)
-    if between("shrinkage", shrinkage, 0, float("inf")) and by != "average":
+    min_ratings = at_least("min_ratings", min_ratings, 0)
+    if (shrinkage := between("shrinkage", shrinkage, 0, float("inf"))) and by != "average":
         raise ValueError(expected("shrinkage", f"0 for by={by!r}", shrinkage, "it belongs to by='average'"))
     _, item, value = ratings_of(data, users)
     value = value.double()  # so that equal ratings have exactly their own average, however many they are

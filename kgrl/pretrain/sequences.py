@@ -11,7 +11,7 @@ from torch_geometric.data import HeteroData
 from torch_geometric.utils import lexsort
 
 from kgrl.options import at_least
-from kgrl.pretrain.items import ratings_of
+from kgrl.pretrain.items import rating_users, ratings_of
 from kgrl.seeding import generator_for
 
 
@@ -47,6 +47,7 @@ class LikedSequences:
         Raises:
             ValueError: no users, a user twice or unknown.
         """
+        users = rating_users(data, users)
         owner, item, _ = ratings_of(data, users)
         rates = data["user", "rates", "item"]
         seen = torch.isin(rates.edge_index[0].to(users.device), users)

@@ -12,7 +12,7 @@ from torch_geometric.data import HeteroData
 from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import at_least
 from kgrl.pretrain.feature_terms import LEAST_NOISE
-from kgrl.pretrain.items import ratings_of
+from kgrl.pretrain.items import rating_users, ratings_of
 
 
 def item_tastes(data: HeteroData, users: Tensor, dim: int = 8, seed: int = 0) -> TasteTerms:
@@ -38,7 +38,8 @@ def item_tastes(data: HeteroData, users: Tensor, dim: int = 8, seed: int = 0) ->
     Raises:
         ValueError: no users, a user twice or unknown, or ``dim`` below 1.
     """
-    at_least("dim", dim, 1)
+    dim, seed = at_least("dim", dim, 1), at_least("seed", seed, 0)
+    users = rating_users(data, users)
     column, item, value = (part.cpu().numpy() for part in ratings_of(data, users))
     shape = len(users), data["item"].num_nodes
     ratings = csr_matrix((value.astype(np.double), (column, item)), shape=shape)

@@ -32,9 +32,6 @@ def training_triples(kg: Data) -> Tensor:
     Raises:
         ValueError: ``kg`` is not what ``knowledge_graph`` makes, has no forward triple, or ids are out of range.
     """
-    for name in ("edge_index", "edge_type", "num_nodes", "num_relations"):
-        if kg.get(name) is None:
-            raise ValueError(expected("kg", f"a graph with `{name}`", kg, "make it with kgrl.graph.knowledge_graph"))
     triples = forward_triples(kg).cpu().unique(dim=0)
     if not len(triples):
         raise ValueError(expected("kg", "a graph with at least one forward triple", kg))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from kgrl.objects import a_device
 from kgrl.options import LARGEST, at_least, between, expected
 from kgrl.precision import full_precision
 
@@ -55,6 +56,7 @@ class FeedbackModel(nn.Module):
         self.num_users = at_least("num_users", num_users, 1)
         self.num_items = at_least("num_items", num_items, 1)
         self.threshold = between("threshold", threshold, -LARGEST, LARGEST)
+        device = None if device is None else a_device("device", device)
         counts = torch.full((num_users,), -1, device=device)  # −1 = not counted yet
         self.register_buffer("relevant", counts, persistent=False)
         self.register_load_state_dict_post_hook(_forget_counts)
@@ -107,13 +109,15 @@ class FeedbackModel(nn.Module):
         What it says of others is looked at when it is asked for.
 
         Raises:
-            ValueError: it is of another shape or outside [−1, 1], or ``rows`` and ``forward`` differ: hits and the
+            ValueError: a table ``[U, N]`` that it holds has a NaN; what it says is of another shape or outside [−1, 1],
+                or ``rows`` and ``forward`` differ: hits and the
                 number of relevant items would contradict each other; or its tensors are on several devices.
         """
         where = {str(part.device) for part in chain(self.parameters(), self.buffers())}
         if len(where) > 1:
             raise ValueError(expected("feedback", "on one device", sorted(where),
                                       "give its constructor `device`, or move the model with `.to(device)`"))
+        self._check_tables()
         size = min(CHECKED, self.num_users, self.num_items)
         users = torch.arange(size, device=self.relevant.device)
         items = users + (self.num_items - size)
@@ -123,6 +127,17 @@ class FeedbackModel(nn.Module):
             what = f"what `forward` says, {pairs.tolist()}, for users {users.tolist()} and items {items.tolist()}"
             raise ValueError(expected(f"{type(self).__name__}.rows", what, same.tolist()))
         return self
+
+    def _check_tables(self) -> None:
+        """Refuses a table of all feedback with unknown cells: what comes of NaN would stand first in any ranking."""
+        for name, value in chain(self.named_parameters(), self.named_buffers(), vars(self).items()):
+            if not isinstance(value, Tensor) or value.shape != (self.num_users, self.num_items):
+                continue
+            if bool(value.isnan().any()):
+                user, item = value.isnan().nonzero()[0].tolist()
+                raise ValueError(expected(f"{type(self).__name__}.{name}", "a number for every user and item",
+                                          f"NaN for user {user}, item {item}",
+                                          "what is not known needs a number, too, e.g. 0"))
 
     def _feedback(self, name: str, values: Tensor, shape: list[int]) -> Tensor:
         name = f"{type(self).__name__}.{name}"

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from kgrl.objects import a_data_set
 from kgrl.options import expected
 from kgrl.simulator.feedback import FeedbackModel
 
@@ -32,7 +33,7 @@ class PlantedFeedback(FeedbackModel):
 
     def __init__(self, data: HeteroData) -> None:
         for node, name in (("user", "taste"), ("item", "attribute")):
-            if name not in data[node]:
+            if name not in a_data_set("data", data, node)[node]:
                 raise ValueError(expected("data", f"of planted tastes, with data[{node!r}].{name}", list(data[node]),
                                           "SyntheticKGRec makes such data"))
         taste, attribute = data["user"].taste, data["item"].attribute

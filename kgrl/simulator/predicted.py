@@ -12,11 +12,13 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.factorization import Factors, training_epochs
-from kgrl.options import a_tensor, at_least, between, expected, one_of, representable, single
+from kgrl.objects import a_device, of_class, shaped
+from kgrl.options import a_seed, at_least, between, dense_vectors, expected, one_of, representable, single
 from kgrl.precision import full_precision
 from kgrl.seeding import generator_for
 from kgrl.simulator.feedback import FeedbackModel
 from kgrl.simulator.ratings import Ratings, normalised_ratings
+from kgrl.simulator.taste_share import SMALLEST, taste_share_of_some
 
 WEIGHT_DECAYS = (1e-5, 1e-4, 1e-3)
 """What the held-out choice tries: below, 20 dimensions learn the noise by heart; above, no personal taste is left.
@@ -25,7 +27,7 @@ Decades, as a finer grid's neighbours differ by less than another draw of the he
 """
 
 MAX_EPOCHS, PATIENCE = 200, 5
-SMALLEST_TASTE_SHARE, LOOKED_AT, LIST = 0.01, 128, 32
+LOOKED_AT, LIST = 128, 32
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class PredictedFeedback(FeedbackModel):
     """
 
     def __init__(self, factors: Factors, threshold: float = 0.0, fitting: Fitting | None = None) -> None:
+        of_class("factors", factors, Factors, "PredictedFeedback.from_embeddings takes tensors")
         super().__init__(
             len(factors.user), len(factors.item), between("threshold", threshold, -1, 1), factors.user.device)
         for name, values in factors.named_parameters():
@@ -97,14 +100,14 @@ class PredictedFeedback(FeedbackModel):
             TypeError: one of them is no tensor.
             ValueError: they do not fit together, are not real or not finite, or a threshold outside [−1, 1].
         """
-        if a_tensor("user", user).dim() != 2 or a_tensor("item", item).dim() != 2 or user.size(1) != item.size(1):
+        if dense_vectors("user", user).size(1) != dense_vectors("item", item).size(1):
             raise ValueError(expected("item", f"[N, d] with the d of user {list(user.shape)}", list(item.shape)))
+        for name, bias, of in (("user_bias", user_bias, user), ("item_bias", item_bias, item)):
+            if bias is not None:
+                shaped(name, bias, len(of))
         factors = Factors(len(user), len(item), user.size(1)).to(user.device)
         values = {"user": user, "item": item, "user_bias": user_bias, "item_bias": item_bias}
         state = {name: single(name, value) for name, value in values.items() if value is not None}
-        for name, value in state.items():
-            if value.shape != (shape := factors.get_parameter(name).shape):
-                raise ValueError(expected(name, f"{list(shape)}", list(value.shape)))
         factors.load_state_dict(state, strict=False)  # biases that are not given stay 0
         return cls(factors, threshold)
 
@@ -143,9 +146,17 @@ class PredictedFeedback(FeedbackModel):
             ValueError: an unknown preset, ``holdout`` outside [0, 0.5], or ``holdout=0`` without a preset.
         """
         at_least("dim", dim, 1)
+        a_seed("seed", seed)
+        target, decays = a_device("device", device), weight_decays
+        if not isinstance(decays, tuple | list):
+            raise TypeError(expected("weight_decays", "a tuple of numbers", decays))
+        for decay in decays:
+            between("weight_decays", decay, 0, 1)
         between("holdout", holdout, 0, 0.5)
         ratings = normalised_ratings(data)
-        kept, held = _split(ratings, holdout, seed, torch.device(device))
+        kept, held = _split(ratings, holdout, seed, target)
+        if preset is not None and tuple(decays) != WEIGHT_DECAYS:
+            raise ValueError(expected("weight_decays", f"left out with preset={preset!r}, which has its own", decays))
         chosen = None if preset is None else PRESETS[one_of("preset", preset, PRESETS)]
         if chosen is None:
             if not len(held.values) or not weight_decays:
@@ -155,7 +166,7 @@ class PredictedFeedback(FeedbackModel):
         elif len(held.values):
             errors = islice(_heldout_errors(kept, held, chosen, dim, seed), chosen.epochs - 1, None)
             chosen = _reported(chosen, kept, held, chosen.epochs, next(errors))
-        factors = _factors(ratings, chosen, dim, seed, torch.device(device))
+        factors = _factors(ratings, chosen, dim, seed, target)
         epochs = training_epochs(
             factors, ratings.users, ratings.items, ratings.values, weight_decay=chosen.weight_decay, seed=seed
         )
@@ -184,23 +195,14 @@ def _warn_if_nothing_to_learn(world: PredictedFeedback) -> None:
     """Looks at some users' feedback for everything; see :meth:`PredictedFeedback.fit`."""
     size = min(LIST, -(-world.num_items // 4))  # a list of all items would leave no choice
     users = torch.arange(0, world.num_users, -(-world.num_users // LOOKED_AT), device=world.factors.user.device)
-    fixed = world.mean_feedback(users).topk(size).indices
-    liked: list[Tensor] = []
-    lines: list[Tensor] = []
-    for part in world.chunks(users):
-        rows = world.rows(part)
-        liked.append((rows > world.threshold).float().mean(1))
-        lines.append(torch.stack([each.mean(1) for each in (rows.topk(size).values, rows[:, fixed], rows)], 1))
-    shares = torch.cat(liked)
-    top, one_list, low = torch.cat(lines).mean(0).tolist()
-    taste_share = (top - one_list) / (top - low) if top > low else 0.0
+    shares = torch.cat([(world.rows(part) > world.threshold).float().mean(1) for part in world.chunks(users)])
     everything, nothing = float(shares.quantile(0.01)) > 0.99, not float(shares.quantile(0.99))
     if everything or nothing:
         liked_items = "nearly every item" if everything else "no item at all"
         warnings.warn(f"PredictedFeedback.fit: in this world users like {liked_items}; do the ratings tell likes from "
                       f"dislikes? The readers' positive_from=… draws unrated items as not liked, rating_scale=… says "
                       f"where liking begins", stacklevel=3)
-    elif taste_share < SMALLEST_TASTE_SHARE:
+    elif (taste_share := taste_share_of_some(world, users, users, size)) < SMALLEST:
         warnings.warn(f"PredictedFeedback.fit: the taste share of this world is {taste_share:.1%}: one list for all is "
                       f"as good as any agent; preset='taste' fits without biases, so that more of what a user likes is "
                       f"personal", stacklevel=3)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from kgrl.options import expected
+from kgrl.options import LARGEST, between, expected
 from kgrl.simulator.feedback import FeedbackModel, Reaction
 from kgrl.simulator.ratings import normalise, normalised_ratings
 
@@ -38,7 +38,7 @@ class RatedFeedback(FeedbackModel):
     def __init__(self, data: HeteroData, relevant_above: float = 3.0) -> None:
         ratings = normalised_ratings(data)
         low, high, _ = data.rating_scale
-        if not low <= relevant_above < high:
+        if not low <= between("relevant_above", relevant_above, -LARGEST, LARGEST) < high:
             raise ValueError(expected("relevant_above", f"a rating in [{low}, {high})", relevant_above,
                                       "it is on the data's raw scale"))
         # through the same arithmetic as the ratings, so that a rating equal to it is not above it

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from kgrl.options import expected
-
-EDGES = ("user", "rates", "item")
+from kgrl.objects import RATES as EDGES
+from kgrl.objects import a_rated_set
+from kgrl.options import LARGEST, a_tensor, between, expected
 
 
 class Ratings(NamedTuple):
@@ -26,6 +27,10 @@ class Ratings(NamedTuple):
 
 def normalise(raw: Tensor | float, low: float, high: float) -> Tensor:
     """Maps the raw scale onto [−1, 1]: ``low`` → −1, ``high`` → +1 (KGQR section 5.1.2)."""
+    if between("low", low, -LARGEST, LARGEST) >= between("high", high, -LARGEST, LARGEST):
+        raise ValueError(expected("low", f"below `high`, {high}", low))
+    if not isinstance(raw, int | float | np.ndarray | np.number) or isinstance(raw, bool):
+        a_tensor("raw", raw)
     # in this order the middle of the scale is exactly 0: a streak goes by the sign
     raw = torch.as_tensor(raw, dtype=torch.float, device=raw.device if isinstance(raw, Tensor) else "cpu")
     return (2 * raw - (low + high)) / (high - low)
@@ -37,11 +42,8 @@ def normalised_ratings(data: HeteroData) -> Ratings:
     Raises:
         ValueError: no ratings, no scale, or ratings outside the scale (NaN included).
     """
-    if EDGES not in data.edge_types or "rating" not in data[EDGES] or not data[EDGES].edge_index.size(1):
-        what = f"a HeteroData with `edge_index` and `rating` under {EDGES}"
-        raise ValueError(expected("data", what, data.edge_types))
-    if "rating_scale" not in data:
-        raise ValueError(expected("data.rating_scale", "(low, high, threshold)", None, "set it on the HeteroData"))
+    if not a_rated_set("data", data)[EDGES].edge_index.size(1):
+        raise ValueError(expected("data", "a data set with at least one rating", "none"))
     low, high, threshold = data.rating_scale
     rating, (users, items) = data[EDGES].rating, data[EDGES].edge_index
     outside = ~((rating >= low) & (rating <= high))  # NaN is outside

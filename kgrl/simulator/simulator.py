@@ -7,14 +7,17 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from kgrl.options import LARGEST, at_least, between, expected, ids
+from kgrl.objects import of_class, shaped
+from kgrl.options import LARGEST, a_tensor, at_least, between, expected, ids
 from kgrl.precision import full_precision
+from kgrl.seeding import given_or_new
 from kgrl.sessions import UNDEFINED, Sessions
 from kgrl.simulator.bounds import Bounds, distinct_items, measure_bounds
 from kgrl.simulator.checks import check_feedback, check_items, check_sessions
 from kgrl.simulator.feedback import FeedbackModel
 from kgrl.simulator.past import Past, checked_past
 from kgrl.simulator.pool import Pool
+from kgrl.simulator.taste_share import taste_share_of_some
 
 OPENING_POOL = 100
 """How many of the most popular items a training session may open with."""
@@ -127,10 +130,10 @@ class Simulator(nn.Module):
                 ``items``, with the session and the step; feedback that is no number in [−1, 1]. On the CPU at once; on
                 other devices, where looking would stall the device, at the session's last step.
         """
-        step = sessions.step
+        step = of_class("sessions", sessions, Sessions).step
         if step >= (end := sessions.items.size(1)):
             raise ValueError(expected("sessions.step", f"below the horizon {end}", step, "reset first"))
-        if items.shape != sessions.users.shape or items.dtype != torch.long:
+        if a_tensor("items", items).shape != sessions.users.shape or items.dtype != torch.long:
             came = f"{items.dtype} {list(items.shape)}"
             raise ValueError(expected("items", f"one id a session, int64 [{len(sessions)}]", came))
         items = items.masked_fill(sessions.length < step - sessions.begin, -1)
@@ -162,13 +165,14 @@ class Simulator(nn.Module):
     @full_precision
     def num_relevant(self, users: Tensor) -> Tensor:
         """``[B]``, how many of the items ``users [B]`` would receive positively: of all, or of the simulator's."""
-        users = users.to(self.device)
+        users = ids("users", users, self.feedback.num_users).to(self.device)
         return self.feedback.num_relevant(users) if self.pool is None else self.pool.num_relevant(self.feedback, users)
 
     @torch.no_grad()
     def play(self, users: Tensor, items: Tensor) -> Sessions:
         """Sessions in which ``users [B]`` are shown the given ``items [B, ≤ T]`` in order (no cold-start protocol)."""
         sessions = self.reset(users)
+        shaped("items", items, len(sessions), None, whole=True)
         nothing = torch.full_like(sessions.users, -1)
         for step in range(self.horizon):
             self.step(sessions, items[:, step] if step < items.size(1) else nothing)
@@ -176,9 +180,27 @@ class Simulator(nn.Module):
 
     def play_random(self, users: Tensor, generator: torch.Generator) -> Sessions:
         """Sessions in which ``users [B]`` are shown distinct items drawn at random (no cold-start protocol)."""
+        users = ids("users", users, self.feedback.num_users)
+        generator = given_or_new(generator, self.device)
         total = self.num_items if self.pool is None else len(self.pool)
         drawn = distinct_items(len(users), min(self.horizon, total), total, generator)
         return self.play(users, drawn if self.pool is None else self.pool.items[drawn])
+
+    def taste_share(self, users: Tensor, train_users: Tensor) -> float:
+        """How much of the world is personal, as :attr:`Bounds.taste_share <kgrl.simulator.Bounds>` has it, at a glance.
+
+        At most 128 of the users are looked at, and nothing is played: see :meth:`bounds` for the number itself.
+
+        Args:
+            users: ``[U]``, who is scored.
+            train_users: ``[U']``, whose mean feedback chooses the one list for all.
+
+        Returns:
+            The share; NaN where a session shows all items there are.
+        """
+        both = (ids(name, each, self.feedback.num_users).to(self.device)
+                for name, each in (("users", users), ("train_users", train_users)))
+        return taste_share_of_some(self.feedback, *both, self.horizon, None if self.pool is None else self.pool.items)
 
     @full_precision
     def bounds(self, users: Tensor, train_users: Tensor, popular: Tensor | None = None, seed: int = 0) -> Bounds:

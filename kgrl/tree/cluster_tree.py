@@ -12,7 +12,8 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.files import load_tensors, save_tensors
-from kgrl.options import at_least, expected, one_of
+from kgrl.objects import a_data_set, shaped
+from kgrl.options import WIDEST, at_least, expected, one_of
 from kgrl.seeding import generator_for
 from kgrl.tree.free_leaves import hang_new_items
 from kgrl.tree.k_means import k_means_digits
@@ -139,8 +140,10 @@ class ClusterTree:
                 tree and give it more children: ``ClusterTree(tree.paths, children=more)``.
         """
         rows = Rows(vectors)
-        if rows.num_items != len(known):
+        if rows.num_items != len(shaped("known", known, None, whole=True)):
             raise ValueError(expected("vectors", f"one for each of the {len(known)} items", rows.num_items))
+        if not -1 <= int(known.min()) <= int(known.max()) < self.num_items:
+            raise ValueError(expected("known", f"ids from 0 to {self.num_items - 1}, or -1", known.tolist()[:10]))
         here = known.to(self.positions.device)
         positions = torch.where(here < 0, here, self.positions[here.clamp(min=0)]).cpu().numpy()
         positions = hang_new_items(rows, positions, len(self.leaves), self.children)
@@ -181,7 +184,7 @@ class ClusterTree:
         Raises:
             ValueError: there is none, or it is one of other items.
         """
-        if "item" not in data.node_types or not {"cluster_path", "cluster_children"} <= set(data["item"].keys()):
+        if not {"cluster_path", "cluster_children"} <= set(a_data_set("data", data)["item"].keys()):
             raise ValueError(expected("data", "a data set with a tree attached", f"node types {data.node_types}",
                                       "see ClusterTree.attach"))
         tree = cls(data["item"].cluster_path, data["item"].cluster_children)
@@ -197,7 +200,9 @@ class ClusterTree:
         Raises:
             ValueError: no such path.
         """
-        digits = [int(digit) for digit in prefix]
+        if not isinstance(prefix, list | tuple):
+            shaped("prefix", prefix, None, whole=True)
+        digits = [at_least("prefix", digit, -WIDEST) for digit in prefix]
         if len(digits) > self.depth or not all(0 <= digit < self.children for digit in digits):
             raise ValueError(expected("prefix", f"at most {self.depth} digits in [0, {self.children})", digits))
         below = self.leaves
@@ -216,7 +221,7 @@ class ClusterTree:
         return f"ClusterTree(num_items={self.num_items}, depth={self.depth}, children={self.children})"
 
     def _check_items(self, data: HeteroData) -> None:
-        num_items = data["item"].num_nodes if "item" in data.node_types else None
+        num_items = a_data_set("data", data)["item"].num_nodes
         if num_items != self.num_items:
             raise ValueError(expected("data", f"a data set of the tree's {self.num_items} items", num_items,
                                       "build the tree on this data set's items"))

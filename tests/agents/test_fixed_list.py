@@ -115,11 +115,11 @@ def test_the_ranking_is_the_agents_own() -> None:
 @pytest.mark.parametrize(
     ("ranking", "complaint"),
     [
-        (torch.empty(0, dtype=torch.long), r"`ranking` must be a non-empty int64 tensor .* got 'torch.int64 \[0\]'"),
-        (torch.tensor([1.0, 2.0]), "non-empty int64"),
-        (torch.tensor([[1, 2]]), "non-empty int64"),
-        (torch.tensor([3, -1]), "of at least 0, got -1"),
-        (torch.tensor([3, 5, 3]), "each item once, got 'item 3 more than once'"),
+        (torch.empty(0, dtype=torch.long), "`ranking` must be a LongTensor of at least one item id"),
+        (torch.tensor([1.0, 2.0]), "`ranking` must be a LongTensor"),
+        (torch.tensor([[1, 2]]), "`ranking` must be a LongTensor"),
+        (torch.tensor([3, -1]), "`ranking` must be item ids"),
+        (torch.tensor([3, 5, 3]), "every item at most once"),
     ],
 )
 def test_bad_rankings_are_named(ranking, complaint: str) -> None:

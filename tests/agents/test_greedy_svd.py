@@ -153,5 +153,5 @@ def test_bad_options_of_the_fit_are_named(data) -> None:
     for options in ({"dim": 0}, {"epochs": 0}, {"weight_decay": -1.0}, {"ridge": -1.0}):
         with pytest.raises(ValueError, match=f"`{next(iter(options))}` must be"):
             GreedySVD.from_ratings(data, TRAIN, **{"epochs": 1, **options})
-    with pytest.raises(ValueError, match="at least one user id"):
+    with pytest.raises(ValueError, match="`users` must be (at least one id|ids from 0)"):
         GreedySVD.from_ratings(data, torch.tensor([USERS]))

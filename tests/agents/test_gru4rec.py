@@ -321,7 +321,7 @@ def test_bad_input_is_named(given: dict, message: str) -> None:
 
 
 def test_bad_input_of_the_training_is_named(data) -> None:
-    with pytest.raises(ValueError, match="at least one user id"):
+    with pytest.raises(ValueError, match="`users` must be (at least one id|ids from 0)"):
         GRU4Rec.from_ratings(data, torch.tensor([USERS]))
     with pytest.raises(TypeError, match="hidden"):
         GRU4Rec.from_ratings(data, TRAIN, hidden=3)

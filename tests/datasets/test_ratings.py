@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from kgrl.datasets.frames import from_frames
-from kgrl.datasets.ratings import Ratings, checked_scale
+from kgrl.datasets.ratings import Ratings, checked_form, checked_scale
 from kgrl.datasets.recbole import from_recbole
 from kgrl.datasets.table import Table
 
@@ -84,7 +84,7 @@ def test_rating_that_is_no_number_without_a_scale():
                                    (0, 1e308, 3)])
 def test_scale_that_makes_no_sense(scale):
     with pytest.raises(ValueError, match="`rating_scale` must be"):
-        checked_scale(scale, table([3]))
+        checked_form(scale)
 
 
 @pytest.mark.parametrize(("rating", "what", "option"), [

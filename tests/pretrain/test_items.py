@@ -81,8 +81,8 @@ def test_global_randomness_is_left_alone() -> None:
     ("options", "complaint"),
     [
         ({"kind": "mff"}, "choose from mf, rating, vae; did you mean 'mf'"),
-        ({"users": torch.tensor([], dtype=torch.long)}, "`users` must be at least one user id"),
-        ({"users": torch.tensor([0, USERS])}, rf"in \[0, {USERS}\)"),
+        ({"users": torch.tensor([], dtype=torch.long)}, "`users` must be at least one (user )?id"),
+        ({"users": torch.tensor([0, USERS])}, f"ids from 0 to {USERS - 1}"),
         ({"users": torch.tensor([3, 3])}, "each user once"),
         ({"dim": 0}, "`dim` must be at least 1"),
         ({"epochs": 0}, "`epochs` must be at least 1"),

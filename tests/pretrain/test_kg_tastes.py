@@ -428,7 +428,7 @@ def test_every_agent_starts_from_it() -> None:
     ({"kg": knowledge_graph(torch.tensor([[0], [1]]), num_items=2)}, f"`kg` must be of the data set's {ITEMS} items"),
     ({"kg": Data()}, "`kg` must be a graph that"), ({"unrated": "never"}, "`unrated` must be"),
     ({"dim": 0}, "`dim` must be at least 1, got 0"), ({"users": torch.tensor([USERS])}, "`users` must be"),
-    ({"users": torch.empty(0, dtype=torch.long)}, "`users` must be at least one user id"),
+    ({"users": torch.empty(0, dtype=torch.long)}, "`users` must be at least one (user )?id"),
 ])
 @pytest.mark.parametrize("unrated", ["unknown", "zero"])
 def test_bad_input_is_named(options: dict[str, Any], text: str, unrated: str) -> None:

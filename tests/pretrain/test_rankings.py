@@ -76,7 +76,7 @@ def test_equal_ratings_are_equal_averages_however_many() -> None:
 def test_bad_input_is_named() -> None:
     for options, complaint in [
         ({"by": "averge"}, "choose from average, count, total; did you mean 'average'"),
-        ({"users": torch.tensor([5])}, r"`users` must be .* in \[0, 5\)"),
+        ({"users": torch.tensor([5])}, "`users` must be ids from 0 to 4"),
         ({"users": torch.tensor([1, 1])}, "each user once"),
         ({"min_ratings": -1}, "`min_ratings` must be at least 0, got -1"),
         ({"shrinkage": -1.0}, "`shrinkage` must be"),

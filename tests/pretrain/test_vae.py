@@ -212,7 +212,7 @@ def test_one_user_and_one_item_are_enough() -> None:
     ("options", "complaint"),
     [
         ({"kind": "vea"}, "choose from .*vae; did you mean 'vae'"),
-        ({"users": torch.tensor([], dtype=torch.long)}, "`users` must be at least one user id"),
+        ({"users": torch.tensor([], dtype=torch.long)}, "`users` must be at least one (user )?id"),
         ({"users": torch.tensor([3, 3])}, "each user once"),
         ({"dim": 0}, "`dim` must be at least 1"),
         ({"epochs": 0}, "`epochs` must be at least 1"),

@@ -118,7 +118,8 @@ def test_of_no_user_a_number_is_made_of_what_is_no_feedback(wrong: float, ask) -
     """Also beyond the first users, whom a simulator looks at when it is made."""
     table = VALUES.repeat(2, 1)
     table[9, 2:] = wrong
-    world = Simulator(Table(table), horizon=4)
+    world = Simulator(Table(VALUES.repeat(2, 1)), horizon=4)
+    world.feedback.table.copy_(table)
     with pytest.raises(ValueError, match=r"must be (feedback|numbers) in \[-1, 1\], got"):
         ask(world, torch.arange(12))
     assert ask(Simulator(Table(VALUES.repeat(2, 1)), horizon=4), torch.arange(12)) is not None
@@ -127,12 +128,27 @@ def test_of_no_user_a_number_is_made_of_what_is_no_feedback(wrong: float, ask) -
 def test_unknown_cells_are_told_what_to_be() -> None:
     table = VALUES.masked_fill(VALUES > 0.9, float("nan"))
     with pytest.raises(ValueError, match="what is not known needs a number, too, e.g. 0"):
-        Simulator(Table(table)).num_relevant(torch.arange(6))
+        Simulator(Table(table))
+
+
+def test_an_unknown_cell_is_found_where_the_simulator_is_made() -> None:
+    table = VALUES.repeat(2, 1)
+    table[9, 2] = torch.nan
+    with pytest.raises(ValueError, match=r"`Table.table` must be a number .*user 9, item 2"):
+        Simulator(Table(table))
+
+
+def test_the_taste_share_at_a_glance_is_that_of_the_bounds() -> None:
+    table, users = torch.rand(40, 30, generator=torch.Generator().manual_seed(0)), torch.arange(40)
+    world = Simulator(Table(table), horizon=5)
+    assert abs(world.taste_share(users, users) - world.bounds(users, users).taste_share) < 0.1
+    alike = Simulator(Table(torch.linspace(-1, 1, 30).repeat(40, 1)), horizon=5)
+    assert abs(alike.taste_share(users, users)) < 1e-6
 
 
 @pytest.mark.parametrize(("user", "item"), [(torch.nan, 1.0), (1e30, 1.0), (1.0, torch.inf)])
 def test_factors_that_make_no_feedback_are_refused(user: float, item: float) -> None:
-    with pytest.raises(ValueError, match="`factors.(user|item)` must be finite"):
+    with pytest.raises(ValueError, match="`(user|item)` must be finite"):
         PredictedFeedback.from_embeddings(torch.full((3, 2), user), torch.full((4, 2), item))
 
 

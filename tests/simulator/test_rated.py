@@ -110,7 +110,7 @@ def test_refuses_data_without_ratings_or_scale() -> None:
     del data["rating_scale"]
     with pytest.raises(ValueError, match="rating_scale"):
         RatedFeedback(data)
-    with pytest.raises(ValueError, match="edge_index"):
+    with pytest.raises(ValueError, match="`data` must be a data set"):
         RatedFeedback(HeteroData())
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from kgrl.agents.q_learning.learner import OffPolicyAgent
 from kgrl.agents.q_learning.outlook import Outlook
 from kgrl.agents.shared.catalogue import Catalogue, Match
-from kgrl.agents.shared.picking import defined, of_known_items
+from kgrl.agents.shared.picking import check_turn, defined, of_known_items
 from kgrl.agents.shared.warm_start import saved_tastes
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.files import digest, load_tensors, restore
@@ -47,7 +47,7 @@ class VectorAgent(OffPolicyAgent):
         self.num_items = len(dense_vectors("vectors", vectors))
         self.catalogue = Catalogue.of_items(ids, self.num_items)
         self.pool = FixedCandidates(self.num_items, pool)
-        self.data_digest = digest(vectors, pool)
+        self.data_digest = digest(vectors, self.pool.pool)
 
     def restrict(self, items: Tensor | None) -> Self:
         """From now on it recommends ``items [K]`` alone; ``None``: those of its pool again. Not kept in files.
@@ -67,6 +67,7 @@ class VectorAgent(OffPolicyAgent):
             explore: whether to explore.
             generator: of what exploring draws, on the sessions' device; default a new one with seed 0.
         """
+        check_turn(sessions, explore, generator)
         generator = given_or_new(generator, self.device)
         gone = self.pool.places(sessions.shown)
         items = self.pool.items(self._ranked(self._look(sessions), gone, 1, generator if explore else None).squeeze(1))

@@ -9,11 +9,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kgrl.agents.shared.finite import HINT
-from kgrl.options import at_least, expected
+from kgrl.objects import a_generator, of_class
+from kgrl.options import at_least, expected, flag
 from kgrl.sessions import UNDEFINED, Sessions
 
 NOT_FINITE = expected("the agent's values", "finite", "NaN or infinity", HINT)
 _CELLS = 2**22  # of the sessions × items scores that are laid out at once
+
+
+def check_turn(sessions: Sessions, explore: bool, generator: torch.Generator | None) -> None:
+    """Refuses what no agent can act on.
+
+    Raises:
+        TypeError: ``sessions`` are none, ``explore`` is no bool, or ``generator`` no generator.
+    """
+    of_class("sessions", sessions, Sessions)
+    flag("explore", explore)
+    a_generator("generator", generator)
 
 
 def without_shown(scores: Tensor, shown: Tensor) -> Tensor:
@@ -108,8 +120,7 @@ def of_known_items(past: Sessions, num_items: int) -> Sessions:
         TypeError: they are no sessions.
         ValueError: an item id the agent does not know.
     """
-    if not isinstance(past, Sessions):
-        raise TypeError(expected("past", "Sessions", type(past).__name__, "Sessions.from_history makes them of lists"))
+    of_class("past", past, Sessions, "Sessions.from_history makes them of lists")
     if (past.items >= num_items).any():
         raise ValueError(expected("past.items", f"item ids below {num_items}", int(past.items.max())))
     return past

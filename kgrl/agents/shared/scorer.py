@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kgrl.agents.shared.catalogued import Catalogued
-from kgrl.agents.shared.picking import best_item, best_items, of_known_items
+from kgrl.agents.shared.picking import best_item, best_items, check_turn, of_known_items
 from kgrl.candidates.fixed import checked_pool
 from kgrl.precision import full_precision
 from kgrl.sessions import Sessions
@@ -56,6 +56,7 @@ class Scorer(Catalogued, nn.Module):
     @full_precision
     def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
         """``[B]``, the item of the highest score; −1 where all have been shown, ``UNDEFINED`` where it is infinite."""
+        check_turn(sessions, explore, generator)
         shown, size = sessions.shown, self._num_allowed()
         gone = shown if shown.size(1) < size else self._gone(shown)  # of fewer it does not matter which
         return best_item(self._allowed(self._scores(sessions, explore)), gone, size)

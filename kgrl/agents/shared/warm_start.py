@@ -9,7 +9,8 @@ from torch import Tensor
 
 from kgrl.files import below
 from kgrl.nn.state.taste import TasteTerms
-from kgrl.options import expected
+from kgrl.objects import of_class
+from kgrl.options import at_least, expected
 
 START = "network.state.taste.model.start_"
 """What the names of a Q-network's tensors begin with that hold what its taste state started from."""
@@ -23,8 +24,10 @@ def checked_start(
     Raises:
         ValueError: another length was asked for, tastes of other items, or tastes that are none.
     """
+    at_least("taste_channels", taste_channels, 0)
     if tastes is None:
         return None, taste_channels
+    of_class("tastes", tastes, TasteTerms, "kgrl.pretrain.item_tastes makes them")
     start = TasteTerms(*(part.detach().float() for part in tastes.checked("tastes"))).checked("tastes")
     items, length = start.loading.shape
     if items != num_items:

@@ -37,7 +37,7 @@ def checked_tastes(
     if tastes is None:
         usual = 0 if preset == "paper" else TASTE_CHANNELS
         return None, usual if taste_channels is None else at_least("taste_channels", taste_channels, 0)
-    if taste_channels == 0:
+    if taste_channels is not None and at_least("taste_channels", taste_channels, 0) == 0:
         raise ValueError(expected("tastes", "left out, as taste_channels=0 is no taste state", "some"))
     return checked_start(tastes, taste_channels or 0, num_items)
 

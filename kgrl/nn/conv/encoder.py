@@ -21,6 +21,7 @@ from kgrl.nn.conv.kg_conv import AggregatorLike, KGConv, uses_edge_types
 from kgrl.nn.conv.neighbours import Rows, pairs, plain_edges
 from kgrl.nn.conv.plan import Graph, Hop, Plan, plan
 from kgrl.nn.conv.relational import checked_types, distinct_triples, relation_count
+from kgrl.objects import of_class
 from kgrl.options import a_table, a_tensor, at_least, expected
 
 _KNOWN = Remembered()  # graphs that were made of edges without types
@@ -84,8 +85,8 @@ class KGEncoder(torch.nn.Module):
         if not isinstance(channels, int | list | tuple):
             raise TypeError(expected("channels", "one size or a list of sizes", channels))
         self.channels = [channels] * (hops + 1) if isinstance(channels, int) else list(channels)
-        for size in self.channels:
-            at_least("channels", size, -1)
+        for place, size in enumerate(self.channels):
+            at_least("channels", size, 1 if place else -1)  # the first may be known at the first input
         if len(self.channels) != hops + 1:
             raise ValueError(expected("channels", f"one size or hops + 1 = {hops + 1} sizes", channels))
         layers: list[KGConv] = []
@@ -115,19 +116,16 @@ class KGEncoder(torch.nn.Module):
         Returns:
             The encoder; ``encoder(x)`` with ``x [num_nodes, channels]`` gives ``[num_items, channels]``.
         """
-        if not isinstance(kg, Data) or "edge_index" not in kg or "num_items" not in kg:
-            raise ValueError(expected("kg", "a graph with `edge_index`, `num_nodes` and `num_items`",
-                                      kg if isinstance(kg, Data) else type(kg).__name__,
-                                      "`kgrl.graph.knowledge_graph` makes one"))
+        _checked_kg(kg)
         aggregator = options.get("aggregator", "mean")
         if uses_edge_types(aggregator) and not isinstance(aggregator, torch.nn.Module):
-            given = dict(options.get("aggregator_kwargs") or {})
+            given = dict(of_class("aggregator_kwargs", options.get("aggregator_kwargs") or {}, Mapping))
             options["aggregator_kwargs"] = {"num_relations": relation_count(kg)} | given
         return cls(channels, hops, **options).plan_kg(kg)
 
     def plan_kg(self, kg: Data) -> KGEncoder:
         """:meth:`plan` for the items of a knowledge graph, as :meth:`from_kg` does it; returns the encoder itself."""
-        targets = torch.arange(kg.num_items, device=kg.edge_index.device)
+        targets = torch.arange(_checked_kg(kg).num_items, device=kg.edge_index.device)
         edge_type = kg.get("edge_type") if self._typed is not None else None
         return self.plan(kg.edge_index, int(kg.num_nodes), targets, edge_type)
 
@@ -238,6 +236,15 @@ class KGEncoder(torch.nn.Module):
 
     def extra_repr(self) -> str:
         return "" if self.num_nodes is None else f"num_nodes={self.num_nodes}"
+
+
+def _checked_kg(kg: Data) -> Data:
+    """``kg``, if the items' graph can be read off it."""
+    if not isinstance(kg, Data) or "edge_index" not in kg or "num_items" not in kg:
+        raise ValueError(expected("kg", "a graph with `edge_index`, `num_nodes` and `num_items`",
+                                  kg if isinstance(kg, Data) else type(kg).__name__,
+                                  "`kgrl.graph.knowledge_graph` makes one"))
+    return kg
 
 
 def _target_ids(targets: Tensor, num_nodes: int) -> Tensor:

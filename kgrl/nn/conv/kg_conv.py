@@ -19,7 +19,8 @@ from kgrl.nn.conv.edges import checked_edges
 from kgrl.nn.conv.neighbours import neighbour_sum, plain_edges
 from kgrl.nn.conv.relational import RelationalAggregator, checked_types
 from kgrl.nn.conv.weighted import weighted_messages, weighted_sum
-from kgrl.options import a_table, a_tensor, at_least, expected, resolve
+from kgrl.objects import of_class
+from kgrl.options import a_table, a_tensor, at_least, expected, flag, resolve
 
 AGGREGATORS: dict[str, Callable[..., Aggregator]] = {
     "mean": MeanAggregator,
@@ -87,7 +88,8 @@ class KGConv(MessagePassing):
     ) -> None:
         at_least("out_channels", out_channels, 1)
         sigma = _activation(act)
-        part, aggr = _resolved(aggregator, in_channels, out_channels, bias, dict(aggregator_kwargs or {}))
+        kwargs = {} if aggregator_kwargs is None else of_class("aggregator_kwargs", aggregator_kwargs, Mapping)
+        part, aggr = _resolved(aggregator, in_channels, out_channels, flag("bias", bias), dict(kwargs))
         super().__init__(aggr=aggr)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.aggregator = part
@@ -201,10 +203,13 @@ class KGConv(MessagePassing):
 
 
 def _activation(act: str | Callable[[Tensor], Tensor] | None) -> Callable[[Tensor], Tensor]:
+    what = "the name of an activation, a callable or None"
+    if not (act is None or isinstance(act, str) or (callable(act) and not isinstance(act, type))):
+        raise TypeError(expected("act", what, act))
     try:
         return torch.nn.Identity() if act is None else activation_resolver(act)
     except (TypeError, ValueError) as error:
-        raise type(error)(expected("act", "the name of an activation, a callable or None", act)) from error
+        raise type(error)(expected("act", what, act)) from error
 
 
 def uses_edge_types(aggregator: AggregatorLike) -> bool:
@@ -226,7 +231,7 @@ def _resolved(
         raise ValueError(expected("in_channels", "one size, or a pair: of sources and of targets", in_channels))
     source, target = pair
     for size in (source, target):
-        if size != -1:  # which is known at the first input
+        if at_least("in_channels", size, -1) != -1:  # which is known at the first input
             at_least("in_channels", size, 1)
     if kwargs and isinstance(aggregator, torch.nn.Module):
         raise ValueError(expected("aggregator_kwargs", "left out beside an instance", kwargs))

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Linear
 
+from kgrl.objects import shaped
 from kgrl.options import at_least
 
 CHUNK = {"cpu": 2_048, "cuda": 2**20}
@@ -108,7 +109,10 @@ class DuelingHead(torch.nn.Module):
             index: ``[K]``, each pair's item, a row of ``items``.
             batch: ``[K]``, each pair's session, a row of ``state``.
         """
-        if isinstance(items, Tensor):
+        shaped("state", state, None, self.state_channels)
+        shaped("batch", batch, shaped("index", index, None, whole=True).numel(), whole=True)
+        if not isinstance(items, ItemTerms):
+            shaped("items", items, None, self.item_channels)
             if index.numel() < items.size(0):  # fewer pairs than items: only theirs are projected
                 items, index = F.embedding(index, items), torch.arange(index.numel(), device=index.device)
             items = self.project(items)

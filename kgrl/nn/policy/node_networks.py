@@ -15,7 +15,8 @@ from kgrl.nn.policy.grouped import Grouping, layer_of, linear
 from kgrl.nn.policy.item_scores import ItemScores, exactly, node_score, pairs
 from kgrl.nn.policy.node_index import Gone, GoneBefore, NodeIndex
 from kgrl.nn.policy.tree_levels import Levels
-from kgrl.options import at_least, expected
+from kgrl.objects import of_class, shaped
+from kgrl.options import at_least, expected, ids, sizes_of
 from kgrl.tree.cluster_tree import ClusterTree
 
 Past = Gone | GoneBefore | None
@@ -35,9 +36,9 @@ class NodeNetworks(torch.nn.Module):
 
     def __init__(self, state_channels: int, tree: ClusterTree, hidden: Sequence[int] = ()) -> None:
         super().__init__()
-        self.index = NodeIndex(tree)
+        self.index = NodeIndex(of_class("tree", tree, ClusterTree, "ClusterTree.build(vectors) makes one"))
         self.depth, self.num_children, self.num_items = tree.depth, tree.children, len(tree.paths)
-        sizes = [at_least("state_channels", state_channels, 1), *(at_least("hidden", size, 1) for size in hidden),
+        sizes = [at_least("state_channels", state_channels, 1), *sizes_of("hidden", hidden),
                  tree.children]
         nodes = sum(self.num_children**level for level in range(self.depth))
         self.weights = torch.nn.ParameterList(
@@ -61,9 +62,7 @@ class NodeNetworks(torch.nn.Module):
         """
         outside = None
         if items is not None:
-            if not len(items) or int(items.min()) < 0 or int(items.max()) >= self.num_items:
-                came = [int(items.min()), int(items.max())] if len(items) else "none"
-                raise ValueError(expected("items", f"item ids in [0, {self.num_items}), one at least", came))
+            items = ids("items", items, self.num_items)
             outside = torch.ones(self.num_items, dtype=torch.bool, device=self.index.leaves.device)
             outside = outside.index_fill_(0, items.to(outside.device), False)
         self.index.restrict(outside)
@@ -94,9 +93,13 @@ class NodeNetworks(torch.nn.Module):
     def _levels(self, scores: ItemScores | Levels | None) -> Levels:
         return scores if isinstance(scores, Levels) else self.prepare(scores)
 
+    def _checked(self, state: Tensor, gone: Tensor | None) -> None:
+        """What walks begin with, whose numbers :meth:`_gone` looks at."""
+        shaped("state", state, None, self.weights[0].size(1))
+        if gone is not None:
+            shaped("gone", gone, len(state), None, whole=True)
+
     def _gone(self, state: Tensor, gone: Tensor, levels: Levels) -> Gone:
-        if gone.dim() != 2 or len(gone) != len(state):
-            raise ValueError(expected("gone", f"a row of item ids a state, [{len(state)}, L]", list(gone.shape)))
         if gone.device.type == "cpu" and gone.numel() and not -1 <= int(gone.min()) <= int(gone.max()) < self.num_items:
             raise ValueError(expected("gone", f"item ids below {self.num_items}, or -1 for none",
                                       [int(gone.min()), int(gone.max())]))

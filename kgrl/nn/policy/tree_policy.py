@@ -15,6 +15,7 @@ from kgrl.nn.policy.node_index import Gone, GoneBefore
 from kgrl.nn.policy.node_networks import NodeNetworks, Past
 from kgrl.nn.policy.tree_levels import Levels
 from kgrl.nn.policy.tree_walk import Choice, Walk
+from kgrl.objects import a_generator, shaped
 from kgrl.options import at_least, expected
 
 CELLS = {"cpu": 2**18, "cuda": 2**26}
@@ -64,8 +65,10 @@ class TreePolicy(NodeNetworks):
             generator: on the states' device.
             scores: of the items, or what :meth:`prepare` made of them.
         """
+        self._checked(state, gone)
         levels = self._levels(scores)
         past = self._past(state, gone, levels)
+        a_generator("generator", generator)
         node, total, choices = self._root(state), state.new_zeros(len(state)), []
         for level in range(self.depth):
             grouping = self._grouping(level, node)
@@ -80,6 +83,7 @@ class TreePolicy(NodeNetworks):
 
         This is not always the likeliest item: that may lie below a child that is not. :meth:`topk` searches wider.
         """
+        self._checked(state, gone)
         levels = self._levels(scores)
         past = self._past(state, gone, levels)
         node, total = self._root(state), state.new_zeros(len(state))
@@ -144,8 +148,8 @@ class TreePolicy(NodeNetworks):
             ValueError: not one item for each state, or (on the CPU; elsewhere, looking would stall the device) an item
                 that the tree does not have.
         """
-        if items.shape != state.shape[:1]:
-            raise ValueError(expected("items", f"[{len(state)}], one for each state", list(items.shape)))
+        self._checked(state, gone)
+        shaped("items", items, len(state), whole=True)
         if items.device.type == "cpu" and bool(((items < 0) | (items >= self.num_items)).any()):
             wrong = items[(items < 0) | (items >= self.num_items)][0].item()
             raise ValueError(expected("items", f"items in [0, {self.num_items})", wrong))
@@ -207,6 +211,7 @@ class TreePolicy(NodeNetworks):
         self, state: Tensor, gone: Tensor | None = None, scores: ItemScores | Levels | None = None
     ) -> Tensor:
         """``[R, N]``, of every item: every node is visited, for looking into small trees."""
+        self._checked(state, gone)
         rows, levels = len(state), self._levels(scores)
         total = state.new_zeros(rows, 1)
         for level in range(self.depth):
@@ -232,6 +237,7 @@ class TreePolicy(NodeNetworks):
             beam: nodes kept at each level, at least k (default 4·k): with c^(D−1) the result is exact.
         """
         beam = max(at_least("k", k, 1), 4 * k if beam is None else at_least("beam", beam, 1))
+        self._checked(state, gone)
         rows, levels = len(state), self._levels(scores)
         node = torch.zeros(rows, 1, dtype=torch.long, device=state.device)
         total = state.new_zeros(rows, 1)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Parameter
 
+from kgrl.objects import shaped
 from kgrl.options import at_least
 
 
@@ -92,7 +93,8 @@ class GRUState(torch.nn.Module):
             items: ``[N, d]``.
             sequences: ``[B, L]``, item ids, oldest first; −1, anywhere, is skipped.
         """
-        ids, alive, rank = _packed(sequences)
+        shaped("items", items, None, self.in_channels)
+        ids, alive, rank = _packed(shaped("sequences", sequences, None, None, whole=True))
         if ids.numel() < items.size(0):  # project what occurs, or every item once, whichever is less
             inputs = self.project(F.embedding(ids, items))
         else:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Parameter
 
+from kgrl.objects import shaped
 from kgrl.options import at_least
 
 
@@ -82,6 +83,7 @@ class SRU(torch.nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The hidden vectors after each of the inputs."""
+        shaped("inputs", inputs, None, None, self.in_channels)
         carry, outputs = self.initial(inputs.size(0)), [inputs.new_zeros(inputs.size(0), 0, self.state_channels)]
         for step in self.project(inputs).unbind(1):
             carry = self.step(carry, step)

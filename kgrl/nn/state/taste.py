@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Linear, Parameter
 
-from kgrl.options import at_least, expected, real
+from kgrl.objects import of_class, shaped
+from kgrl.options import a_tensor, at_least, expected, real
 from kgrl.precision import full_precision
 
 
@@ -64,7 +65,7 @@ class TasteTerms(NamedTuple):
         Raises:
             ValueError: feedback of another shape.
         """
-        ids, present = sequences.clamp(min=0), sequences >= 0
+        ids, present = shaped("sequences", sequences, None, None, whole=True).clamp(min=0), sequences >= 0
         given, kind = torch.promote_types(self.loading.dtype, self.noise.dtype), self._kind
         terms = TasteTerms(*(part.to(kind) for part in self))
         feedback = _received(feedback, sequences, "sequences").to(kind)
@@ -119,13 +120,15 @@ class TasteTerms(NamedTuple):
             index: ``[K]``, each pair's item.
             batch: ``[K]``, each pair's session, a row of ``mean``.
         """
+        shaped("mean", mean, None, self.loading.size(1))
+        shaped("batch", batch, shaped("index", index, None, whole=True).numel(), whole=True)
         personal = (F.embedding(index, self.loading) * F.embedding(batch, mean)).sum(1)
         return personal + F.embedding(index, self.expected.unsqueeze(1)).squeeze(1)
 
 
 def _received(feedback: Tensor, items: Tensor, name: str) -> Tensor:
     """``feedback``, and 0 where there is no item: NaN there would survive being multiplied by a mask."""
-    if feedback.shape != items.shape:
+    if a_tensor("feedback", feedback).shape != items.shape:
         raise ValueError(expected("feedback", f"of the shape of `{name}`, {list(items.shape)}", list(feedback.shape)))
     return feedback.masked_fill(items < 0, 0.0)
 
@@ -171,7 +174,7 @@ class TasteState(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.in_channels = at_least("in_channels", in_channels, 1)
-        size = 8 if start is None else start.checked("start").loading.size(1)
+        size = 8 if start is None else of_class("start", start, TasteTerms).checked("start").loading.size(1)
         self.taste_channels = at_least("taste_channels", size if taste_channels is None else taste_channels, 1)
         if start is not None and self.taste_channels != size:
             raise ValueError(expected("taste_channels", f"{size}, as `start` has it", taste_channels))
@@ -226,7 +229,7 @@ class TasteState(torch.nn.Module):
             items: ``[N, d]``, or what :meth:`project` made of them.
             sequences, feedback: ``[B, L]`` each, see :meth:`TasteTerms.infer`.
         """
-        terms, ids = self._terms(items, sequences)
+        terms, ids = self._terms(items, shaped("sequences", sequences, None, None, whole=True))
         return terms.infer(ids, feedback)
 
     def predict(self, state: Tensor, items: Tensor | TasteTerms, index: Tensor, batch: Tensor) -> Tensor:
@@ -237,14 +240,15 @@ class TasteState(torch.nn.Module):
             items: ``[N, d]``, or what :meth:`project` made of them.
             index, batch: ``[K]`` each, see :meth:`TasteTerms.predict`.
         """
-        terms, index = self._terms(items, index)
+        shaped("state", state, None, self.taste_channels)
+        terms, index = self._terms(items, shaped("index", index, None, whole=True))
         return terms.predict(state, index, batch)
 
     def _terms(self, items: Tensor | TasteTerms, ids: Tensor) -> tuple[TasteTerms, Tensor]:
         """Terms, and where in them ``ids`` are found: of every item, or of those asked for, whichever are fewer."""
-        if not isinstance(items, Tensor):
+        if isinstance(items, TasteTerms):
             return items, ids
-        self._check_number(items)
+        self._check_number(shaped("items", items, None, self.in_channels))
         if ids.numel() < items.size(0):
             own = torch.arange(ids.numel(), device=ids.device).view_as(ids)
             asked = ids.flatten().clamp(min=0)
