@@ -32,9 +32,9 @@ class GRU4Rec(Versioned, Scorer):
     r"""Recommends the item most likely to be liked next (Hidasi et al., ICLR 2016; Hidasi and Karatzoglou, CIKM 2018).
 
     A baseline of the KGQR paper, "to predict what the user will click at the next timestep based on the browsing
-    histories" (Zhou et al., 2020, section 5.1.4). A recurrent network
-    (:class:`kgrl.nn.policy.next_item.NextItem`) learns from the training users' logged sequences of positive items
-    which of them follows; a session's state is that of the positive items in it so far, and
+    histories" (Zhou et al., 2020, section 5.1.4). A recurrent network (:class:`kgrl.nn.policy.next_item.NextItem`) learns from
+    the training users' logged sequences of positive items which of them follows; a session's state is that of the
+    positive items in it so far, and
 
     .. math:: a_t = \arg\max_j\ \mathbf w_j^\top \mathbf h_t + b_j + \beta \log p_j
 
@@ -48,8 +48,8 @@ class GRU4Rec(Versioned, Scorer):
 
     Differs from the papers: β (0 is theirs); session-parallel mini-batches go on for ``steps`` items between gradient
     steps, with back-propagation through these, where the first paper makes a gradient step an item; Adam, as KGQR has
-    it, rather than Adagrad; see also :class:`~kgrl.nn.policy.next_item.NextItem`. Sequences are cut into sessions of at
-    most ``longest`` items, as a user's whole log is no session. All N scores are looked at: O(N) a decision. It learns
+    it, rather than Adagrad; see also :class:`~kgrl.nn.policy.next_item.NextItem`. Sequences are cut into sessions of at most
+    ``longest`` items, as a user's whole log is no session. All N scores are looked at: O(N) a decision. It learns
     nothing from interactions.
 
     Paper is silent (KGQR's): on the loss, on what a sequence is where nothing was timed (Book-Crossing; here a random

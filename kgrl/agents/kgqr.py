@@ -232,10 +232,10 @@ class KGQR(OffPolicyAgent):
         """The agent that :meth:`save` wrote, for the KG it was trained with or for another state of it.
 
         Items and entities are found again by their raw ids. What is gone is dropped. A new node starts from its
-        neighbours (:func:`kgrl.agents.shared.new_nodes.moved_rows`), what is expected of a new item from the items that
-        share entities with it, and nodes that the agent was trained with do not hear of new ones
-        (:func:`kgrl.agents.shared.new_nodes.heard_graph`), nor when it is trained further: whatever else comes, an item
-        keeps its vector as long as what it was trained with is around it. New items are the least popular ones.
+        neighbours (:func:`kgrl.agents.shared.new_nodes.moved_rows`), what is expected of a new item from the items that share
+        entities with it, and nodes that the agent was trained with do not hear of new ones
+        (:func:`kgrl.agents.shared.new_nodes.heard_graph`), nor when it is trained further: whatever else comes, an item keeps
+        its vector as long as what it was trained with is around it. New items are the least popular ones.
 
         Args:
             path: the file.

@@ -11,7 +11,7 @@ from kgrl.agents.q_learning.network import ItemView, QNetwork
 
 
 class ActorCritic(QNetwork):
-    r"""State and critic of :class:`kgrl.agents.q_learning.network.QNetwork`, and an actor that answers with a vector.
+    r"""State and critic as in :class:`kgrl.agents.q_learning.network.QNetwork`, and an actor that answers with a vector.
 
     .. math::
         \mathbf x &= \mathbf W_3\, \sigma(\mathbf W_2\, \sigma(\mathbf W_1 \mathbf s + \mathbf b_1) + \mathbf b_2)
@@ -25,7 +25,7 @@ class ActorCritic(QNetwork):
         vectors: ``[N, d]``, the items'; they stay as they are, as the actor could not aim at what moves.
         reached: ``[P, d]``, those whose range the actor's answers are in.
         state_channels, hidden_channels, streak_state, taste_channels: see
-            :class:`kgrl.agents.q_learning.network.QNetwork`; ``hidden_channels`` is the actor's width, too.
+            :class:`kgrl.agents.q_learning.network.QNetwork`; ``hidden_channels`` is the width of the actor's layers, too.
     """
 
     scale: Tensor

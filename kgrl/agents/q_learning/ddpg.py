@@ -46,8 +46,8 @@ class DDPG(VectorAgent):
         actor_lr: learning rate of the actor; ``None``: as everything else.
         restraint: λ ≥ 0.
         noise: standard deviation of the noise on the proto-action while exploring, in those of the vectors.
-        **options: see :class:`kgrl.agents.q_learning.learner.OffPolicyAgent`; with ``target="head"`` the target is a
-            copy of actor and dueling head, with ``"all"`` of the state, too.
+        **options: see :class:`kgrl.agents.q_learning.learner.OffPolicyAgent`; with ``target="head"`` the target is a copy of
+            actor and dueling head, with ``"all"`` of the state, too.
 
     Raises:
         ValueError: vectors of another shape, or not finite, a pool that is none, or an option outside its range.

@@ -12,9 +12,7 @@ from kgrl.nn.policy.dueling import DuelingHead
 
 
 class DenseQ:
-    r"""All B·N pairs' values without their B·N·h hidden units.
-
-    What :meth:`QNetwork.values <kgrl.agents.q_learning.network.QNetwork.values>` gives.
+    r"""What :meth:`kgrl.agents.q_learning.network.QNetwork.values` gives for all B·N pairs, without their B·N·h hidden units.
 
     A number's ReLU is half of it plus half of its magnitude. So the advantage of state and item, of which
     :math:`\mathbf a` and :math:`\mathbf b` are the parts of its first layer, is a term of the state, a term of the

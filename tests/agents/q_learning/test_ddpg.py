@@ -13,7 +13,7 @@ from kgrl.agents.q_learning.ddpg import DDPG
 from kgrl.agents.q_learning.vector_agent import VectorAgent
 from kgrl.sessions import Sessions
 from tests.agents.planted_items import make, vectors
-from tests.agents.q_learning.test_kgqr_step import STEPS, by_hand_expected, by_hand_q, by_hand_state, by_hand_taste, transitions
+from tests.agents.test_kgqr_step import STEPS, by_hand_expected, by_hand_q, by_hand_state, by_hand_taste, transitions
 
 Weights = dict[str, Tensor]
 BOTH = pytest.mark.parametrize("agent", [DDPGR, DDPGKNN])
