@@ -70,9 +70,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
 def save_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Writes tensors and JSON-able metadata as one safetensors file, whole or not at all, with a digest of it all."""
     path = a_path("path", path)
-    # safetensors refuses tensors that share storage, and wants them contiguous and on the CPU
-    plain = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-    content = sealed_tensors(plain, {key: json.dumps(value) for key, value in metadata.items()})
+    content = sealed_tensors(tensors, {key: json.dumps(value) for key, value in metadata.items()})
     with whole_file(path) as temporary, open(temporary, "wb") as handle:
         handle.writelines(content)
 

@@ -19,8 +19,11 @@ T = TypeVar("T")
 def alone_in(folder: str | os.PathLike[str] | None) -> Iterator[None]:
     """While this runs, no other process is in the folder; ``None``: there is no folder to be in.
 
-    The lock is ``folder/.lock``. It is the system's: whoever dies, by whatever means, lets go of it. The file stays. A
-    thread that is in the folder already may enter it again.
+    The lock is ``folder/.lock``. It is the system's: whoever dies, by whatever means, lets go of it. A thread
+    that is in the folder already may enter it again.
+
+    The file, which is empty, stays. Were it taken away, one who had opened it just before and one who makes it anew
+    would hold a lock each, and both be in the folder. It may be deleted by hand while no run is in there.
 
     Raises:
         BlockingIOError: another run is in there.

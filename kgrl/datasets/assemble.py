@@ -80,6 +80,8 @@ def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
     """Checks, links, filters and numbers what a reader has parsed; see :func:`kgrl.datasets.from_frames`."""
     of_class("name", name, str)
     _check_columns(raw)
+    if not len(raw.ratings.frame):
+        raise ValueError(f"{raw.ratings.name} must have ratings, got no row at all")
     scale = checked_scale(rules.rating_scale, raw.ratings)
     users, items = Ids.sorted(raw.ratings.frame["user"]), _all_items(raw)
     every = _numbered(raw.ratings, users, items)
@@ -99,7 +101,7 @@ def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
     if raw.items is not None:
         for column in [each for each in ("title", "raw_id") if each in raw.items.frame]:
             data["item"][column] = _described(raw.items.frame, column, items.index[kept])
-    _add_kg(data, links, kept, raw.triples.name if raw.triples is not None else "")
+    _add_kg(data, links, kept, raw.triples)
     if raw.entities is not None:
         add_names(data, raw.entities, links, kept)
     data.provenance = {
@@ -167,9 +169,9 @@ def _rated(ratings: Ratings, users: Ids, item_ids: Any, scale: Scale) -> HeteroD
     return data
 
 
-def _add_kg(data: HeteroData, links: Links | None, kept: np.ndarray, name: str) -> None:
+def _add_kg(data: HeteroData, links: Links | None, kept: np.ndarray, triples: Table | None) -> None:
     """Adds the entities that are no item, and one edge type a relation and pair of node types."""
-    if links is None:
+    if links is None or triples is None:
         data["entity"].num_nodes = 0
         data.relation_names = []
         return
@@ -180,7 +182,8 @@ def _add_kg(data: HeteroData, links: Links | None, kept: np.ndarray, name: str) 
     node[others] = num_items + np.arange(len(others))
     data["entity"].num_nodes, data["entity"].raw_id = len(others), links.entities.raw(others)
     data["item"].entity_id = _entity_ids(links, links.entity[kept])
-    data.relation_names = relation_keys(links.relations.index, name)
+    data.relation_names = relation_keys(
+        links.relations.index, lambda name: triples.place(int((triples.frame["relation"] == name).argmax())))
     edges = typed_edges(node[links.head], links.relation, node[links.tail], num_items, data.relation_names)
     for kind, edge_index in edges.items():
         data[kind].edge_index = edge_index

@@ -38,6 +38,7 @@ class BookCrossing(KGRecDataset):
             repository.
         linked_only: drop books without an entity, and their ratings.
         min_ratings: drop users with fewer ratings.
+        bad_links: ``"error"``, or ``"drop"`` for leaving out links that cannot stand, in the raw form.
         seed: of the negatives, in the raw form; the processed form comes with its own.
         **kwargs: ``transform``, ``pre_transform``, ``force_reload``.
     """
@@ -50,10 +51,10 @@ class BookCrossing(KGRecDataset):
 
     def __init__(
         self, root: str | os.PathLike[str], source: str | os.PathLike[str] | None = None, linked_only: bool = True,
-        *, min_ratings: int = 1, seed: int = 0, **kwargs: Any,
+        *, min_ratings: int = 1, bad_links: str = "error", seed: int = 0, **kwargs: Any,
     ) -> None:
         source = source if source is not None else os.environ.get(VARIABLE) or None
-        options = {"linked_only": linked_only, "min_ratings": min_ratings, "seed": seed}
+        options = {"linked_only": linked_only, "min_ratings": min_ratings, "bad_links": bad_links, "seed": seed}
         super().__init__(root, source, options, **kwargs)
 
     @property

@@ -44,9 +44,9 @@ def film_numbers_from(ml_100k: str | os.PathLike[str], ml_1m: str | os.PathLike[
         FileNotFoundError: there is no such file.
         ValueError: a malformed line, named.
     """
-    ours = read_atomic(Path(ml_100k), "item").frame
+    ours = read_atomic(Path(ml_100k).expanduser(), "item").frame
     add_title(ours)
-    return match_films(ours, read_films(Path(ml_1m), MovieLens1M.encoding).frame)
+    return match_films(ours, read_films(Path(ml_1m).expanduser(), MovieLens1M.encoding).frame)
 
 
 def match_films(ml_100k: pd.DataFrame, ml_1m: pd.DataFrame, by_hand: pd.DataFrame | None = None) -> pd.DataFrame:

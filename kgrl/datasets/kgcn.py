@@ -151,10 +151,12 @@ def read_processed(folder: Path) -> Raw:
     paths, items = [ratings_path, triples_path], pd.DataFrame({"item": np.arange(num_items)})
     index = next((folder / name for name in LINKS if (folder / name).is_file()), None)
     if index is not None:
-        raw_id = read_delimited(index, {"item": "id", "entity": "id"}).frame["item"]
+        listed = read_delimited(index, {"item": "id", "entity": "id"})
+        raw_id = listed.frame["item"]
         if len(raw_id) != num_items:
-            raise ValueError(f"{index}: expected one line for each of the {num_items:,} items of {ratings_path}, "
-                             f"got {len(raw_id):,}")
+            last = "the first too many" if len(raw_id) > num_items else "the last"
+            raise ValueError(f"{listed.place(min(len(raw_id) - 1, num_items))}, {last}: expected one line for each of "
+                             f"the {num_items:,} items of {ratings_path}, got {len(raw_id):,}")
         items["raw_id"] = raw_id.astype(str)
         paths.append(index)
     return Raw(ratings, triples, None, Table.of(items, "items", ["item"]), {path.name: sha256(path) for path in paths})

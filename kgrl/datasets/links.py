@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +54,7 @@ def link_items(triples: Table, links: Table | None, items: Ids, drop_bad: bool) 
     """
     frame = triples.frame
     entities, relations = Ids.sorted(frame["head"], frame["tail"]), Ids.sorted(frame["relation"])
+    given = links
     if links is None:
         entity, dropped = entities.numbers(pd.Series(items.index)), 0
     else:
@@ -60,7 +62,8 @@ def link_items(triples: Table, links: Table | None, items: Ids, drop_bad: bool) 
         entity = np.full(len(items), -1)
         entity[items.numbers(links.frame["item"])] = entities.numbers(links.frame["entity"])
     if not (entity >= 0).any():
-        source = "the items' own ids" if links is None else links.name
+        source = f"the items' own ids (the first triple: {triples.place()})" if given is None else \
+            f"{given.name} (the first link: {given.place()})"
         raise ValueError(f"{triples.name} must have the items among its {len(entities):,} entities, got none of the "
                          f"{len(items):,} items by {source}; do links, ratings and triples belong together?")
     return Links(entities, relations, entities.numbers(frame["head"]), relations.numbers(frame["relation"]),
@@ -69,23 +72,19 @@ def link_items(triples: Table, links: Table | None, items: Ids, drop_bad: bool) 
 
 def _sound(links: Table, items: Ids, entities: Ids, drop_bad: bool) -> tuple[Table, int]:
     """The links that can stand; the first of several for one item or one entity stands."""
-
-    def rules(table: Table) -> list[tuple[str, str, np.ndarray | pd.Series]]:
-        frame = table.frame
-        return [
-            ("item", "a known item (rated or listed)", items.numbers(frame["item"]) < 0),
-            ("entity", "an entity of some triple of the KG", entities.numbers(frame["entity"]) < 0),
-            ("item", "an item not linked before", frame["item"].duplicated()),
-            ("entity", "an entity not linked to another item", frame["entity"].duplicated()),
-        ]
-
+    rules: list[tuple[str, str, Callable[[pd.Series], np.ndarray | pd.Series]]] = [
+        ("item", "a known item (rated or listed)", lambda ids: items.numbers(ids) < 0),
+        ("entity", "an entity of some triple of the KG", lambda ids: entities.numbers(ids) < 0),
+        ("item", "an item not linked before", pd.Series.duplicated),
+        ("entity", "an entity not linked to another item", pd.Series.duplicated),
+    ]
     before = len(links.frame)
-    for rule in range(4):
-        column, what, bad = rules(links)[rule]
+    for column, what, breaks in rules:
+        bad = np.asarray(breaks(links.frame[column]))
         if drop_bad:
-            links = Table(links.frame[~np.asarray(bad)], links.name, links.locate)
+            links = Table(links.frame[~bad], links.name, links.locate)
         else:
-            helps = not np.asarray(bad).all()  # else the next error would be that no link is left
+            helps = not bad.all()  # else the next error would be that no link is left
             links.complain(bad, column, f"{what}, or pass bad_links='drop'" if helps else
                            f"{what}, as no link can stand; do links, ratings and triples belong together?")
     return links, before - len(links.frame)

@@ -43,6 +43,7 @@ class MovieLens100K(KGRecDataset):
         linked_only: drop films without an entity, and their ratings.
         links: ``"translated"``, or ``"as-shipped"``, a control: the wrong links that all results with this file had.
         min_ratings: drop users with fewer of the ratings that remain.
+        bad_links: ``"error"``, or ``"drop"`` for leaving out links that cannot stand.
         **kwargs: ``transform``, ``pre_transform``, ``force_reload``.
     """
 
@@ -54,13 +55,13 @@ class MovieLens100K(KGRecDataset):
 
     def __init__(
         self, root: str | os.PathLike[str], source: str | os.PathLike[str] | None = None, linked_only: bool = True,
-        *, links: str = "translated", min_ratings: int = 1, **kwargs: Any,
+        *, links: str = "translated", min_ratings: int = 1, bad_links: str = "error", **kwargs: Any,
     ) -> None:
         if one_of("links", links, LINKS) == "as-shipped":
             warnings.warn("links='as-shipped' links MovieLens-100K's films to the wrong entities: the shipped file has "
                           "MovieLens-1M's film numbers. Use it as a control only; links='translated' is right",
                           stacklevel=2)
-        options = {"linked_only": linked_only, "links": links, "min_ratings": min_ratings}
+        options = {"linked_only": linked_only, "links": links, "min_ratings": min_ratings, "bad_links": bad_links}
         super().__init__(root, source, options, **kwargs)
 
     @property
@@ -75,7 +76,7 @@ class MovieLens100K(KGRecDataset):
         raw, name = read_recbole(folder, "ml-100k")
         if self.options["links"] == "translated":
             raw = translated(raw, film_numbers())
-        rules = Rules((1, 5, 3.5), self.options["linked_only"], self.options["min_ratings"])
+        rules = Rules((1, 5, 3.5), **{key: value for key, value in self.options.items() if key != "links"})
         data = assemble(raw, rules, name)
         data.provenance["options"] |= self.options
         assert raw.items is not None, "raw_file_names holds every file"

@@ -79,7 +79,8 @@ def read_netflix(paths: Sequence[Path]) -> Table:
     parts = [[path] for path in paths] if single else [paths[at : at + FILES_AT_ONCE]
                                                        for at in range(0, len(paths), FILES_AT_ONCE)]
     frame = pd.concat([_read_part(part) for part in parts], ignore_index=True)
-    return Table(frame, f"{paths[0].name} to {paths[-1].name}", lambda row: _place(paths, row))
+    name = paths[0].name if len(paths) == 1 else f"{paths[0].name} to {paths[-1].name}"
+    return Table(frame, name, lambda row: _place(paths, row))
 
 
 def _read_part(paths: Sequence[Path]) -> pd.DataFrame:
@@ -114,7 +115,7 @@ def _lines(paths: Sequence[Path]) -> Iterator[tuple[Path, int, bytes]]:
     for path in paths:
         with open(path, "rb") as handle:
             for number, line in enumerate(handle, 1):
-                yield path, number, line.strip()
+                yield path, number, line.rstrip()  # a line that begins with a blank is not of the form
 
 
 def _malformed(paths: Sequence[Path], reason: Exception) -> ValueError:

@@ -81,7 +81,7 @@ def checked_scale(scale: Scale | None, table: Table) -> Scale:
         table.complain(~(np.abs(values) <= LARGEST), "rating", "a finite number that single precision holds")
         low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
         if low == high and not 0 <= low <= 1:
-            raise ValueError(f"{table.name}: " + expected(
+            raise ValueError(f"{table.name}, column rating: " + expected(
                 "rating_scale", f"given where all ratings are equal (here {low:g})", None,
                 "give (low, high, threshold), e.g. (1, 5, 3)"))
         scale = (low, high, (low + high) / 2) if low < high else BINARY
@@ -126,4 +126,4 @@ def warn_if_nothing_to_learn(rating: np.ndarray, scale: Scale, name: str) -> Non
         return
     much = f"nearly {much}" if 0 < liked < 1 else much
     warnings.warn(f"{name}: {much} of the {len(rating):,} ratings are liked ({liked:.1%} are above the "
-                  f" threshold {scale[2]:g}), so there is no taste to learn from them; {hint}", stacklevel=5)
+                  f"threshold {scale[2]:g}), so there is no taste to learn from them; {hint}", stacklevel=5)

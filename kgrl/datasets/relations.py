@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 EdgeType = tuple[str, str, str]
 
 
-def relation_keys(names: Sequence[object], where: str = "triples") -> list[str]:
+def relation_keys(names: Sequence[object], place: Callable[[object], str] = lambda name: "triples") -> list[str]:
     """Relation names as PyG can use them in module keys: letters, digits and single underscores.
 
     ``film.film.directed_by`` becomes ``film_film_directed_by``; the number 3 becomes ``relation_3``. Letters are
@@ -22,7 +22,7 @@ def relation_keys(names: Sequence[object], where: str = "triples") -> list[str]:
 
     Args:
         names: as they are in the data.
-        where: they came from, for the error.
+        place: name → where it was first written, for the error.
 
     Raises:
         ValueError: a name without any letter or digit, or two names that become one.
@@ -32,9 +32,9 @@ def relation_keys(names: Sequence[object], where: str = "triples") -> list[str]:
         key = re.sub(r"[\W_]+", "_", _ascii(str(name))).strip("_")
         key = f"relation_{key}" if key.isdecimal() else key
         if not key:
-            raise ValueError(f"{where}: a relation's name must have a letter or digit, got {name!r}")
+            raise ValueError(f"{place(name)}: a relation's name must have a letter or digit, got {name!r}")
         if key in known:
-            raise ValueError(f"{where}: relation names must stay distinct as module keys, got {known[key]!r} and "
+            raise ValueError(f"{place(name)}: relation names must stay distinct as module keys, got {known[key]!r} and "
                              f"{name!r}, both {key!r}; rename one")
         known[key] = name
     return list(known)

@@ -20,10 +20,11 @@ from kgrl.evaluate import METRICS
 from kgrl.experiments.method import slug
 from kgrl.files import digest, whole_file
 from kgrl.options import expected
-from kgrl.sealed import SEAL
 
 FORMAT = 1
 """Raised whenever the meaning of a cell file changes."""
+SEAL = "sha256"
+"""What the digest of all else is called."""
 KINDS = {"setting": str, "method": str, "seed": int, "options": dict, "training": dict, "data": str, "scores": dict,
          "curve": list, "note": str, "made": dict}
 """What a file's fields must be."""

@@ -56,6 +56,14 @@ def test_options_reach_both_forms(write, tmp_path, form):
     assert (options["linked_only"], options["min_ratings"]) == (False, 2)
 
 
+def test_the_advice_of_a_bad_link_leads_on(write, tmp_path):
+    folder = write({**RAW, "item_index2entity_id_rehashed.txt": "0002\t0\n034X\t1\n0777\t0\n"})
+    with pytest.raises(ValueError, match=r"rehashed.txt, line 3: .* or pass bad_links='drop'"):
+        BookCrossing(tmp_path / "root", source=folder)
+    data = BookCrossing(tmp_path / "root", source=folder, bad_links="drop")[0]
+    assert data["item"].raw_id == ["0002", "034X"]
+
+
 def test_replaced_index_is_read_again(write, tmp_path):
     folder = write(FINAL)
     assert BookCrossing(tmp_path / "root", source=folder)[0]["item"].raw_id == ["a", "b"]

@@ -65,7 +65,7 @@ def test_by_hand_serves_where_no_title_does():
     assert match_films(ours, theirs, by_hand).values.tolist() == [[7, 1], [8, 2]]
 
 
-def test_from_files(write):
+def test_from_files(write, monkeypatch):
     folder = write({
         "ml-100k.item": "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
                         "2\tGoldenEye\t1995\tAction\n1\tToy Story\t1995\tComedy\n",
@@ -73,6 +73,8 @@ def test_from_files(write):
     })
     made = film_numbers_from(folder / "ml-100k.item", folder / "movies.dat")
     assert made.to_csv(index=False) == "ml_100k,ml_1m\n1,1\n2,10\n"
+    monkeypatch.setenv("HOME", str(folder))
+    assert film_numbers_from("~/ml-100k.item", "~/movies.dat").equals(made)
     (folder / "movies.dat").write_text("1:Toy Story\n")
     with pytest.raises(ValueError, match="line 1: expected film::title::genres"):
         film_numbers_from(folder / "ml-100k.item", folder / "movies.dat")

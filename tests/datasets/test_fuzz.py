@@ -1,4 +1,4 @@
-"""Damaged files: every reader gives a valid ``HeteroData``, or refuses by a text that names the file.
+"""Damaged files: every reader gives a valid ``HeteroData``, or refuses by a text that names the file and the place.
 
 ``make fuzz`` runs many more: ``KGRL_FUZZ`` multiplies the number of files.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import random
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,9 @@ TOKENS = (
     b"\xd9\xa7", b"\xff", b"\xc3", b"\x00", b'"', b'""', b"\t", b"::", b",", b";", b"\n", b"\r", b"\r\n", b" ",
     b"\xef\xbb\xbf", b"label:float", b"rating:token", b"1_0", b"0x1", b"True", b"x", b"2005-13-45", b"\x0b", b"\x1a",
 )
+PLACE = re.compile(r"\b(line|row) \d|\bcolumn \w")
+WHOLE = ("is empty; expected a data file", "no row at all", "got none out of", "expected an array of whole numbers")
+"""What is said of a file that is at fault as a whole."""
 
 
 def array(rows: list[list[int]]) -> bytes:
@@ -129,12 +133,15 @@ def _damaged_once(content: bytes, rng: random.Random) -> bytes:
 
 
 def outcome(folder: Path, files: dict[str, bytes], read: Callable[[Path], HeteroData]) -> str:
-    """ "" where all is well, else what is not: every refusal names a file of the folder, or the folder."""
+    """ "" where all is well, else what is not: every refusal names a file of the folder, and the place in it."""
     try:
         data = read(folder)
     except (ValueError, TypeError, OSError) as error:
-        stems = {str(folder), *files}
-        return "" if any(stem in str(error) for stem in stems) else f"no file in {type(error).__name__}: {error}"
+        text = str(error)
+        if not any(name in text for name in files):
+            return f"no file in {type(error).__name__}: {text}"
+        placed = PLACE.search(text) or any(fault in text for fault in WHOLE)
+        return "" if placed else f"no place in {type(error).__name__}: {text}"
     except Exception as error:  # this is what is looked for
         return f"{type(error).__name__}: {error}"
     rates = data["user", "rates", "item"]

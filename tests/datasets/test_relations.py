@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kgrl.datasets.kgcn import from_kgcn
 from kgrl.datasets.relations import relation_keys, typed_edges
 
 
@@ -32,3 +33,11 @@ def test_edges_against_a_loop():
     assert {kind: value.T.tolist() for kind, value in edges.items()} == expected
     assert all(value.is_contiguous() for value in edges.values())
     assert [kind[1] for kind in edges] == sorted(kind[1] for kind in edges)
+
+
+def test_the_place_of_a_name_is_told(write):
+    files = {"item_index2entity_id.txt": "1\t1\n", "ratings.txt": "5\t1\t4\n5\t1\t3\n"}
+    for second, reason in (("\v", "must have a letter"), ("a-b", "must stay distinct")):
+        folder = write({**files, "kg.txt": f"1\ta.b\t7\n1\ta.b\t8\n1\t{second}\t8\n"})
+        with pytest.raises(ValueError, match=rf"kg.txt, line [13]: .*{reason}"):
+            from_kgcn(folder, "ratings.txt", rating_scale=(1, 5, 3))

@@ -166,3 +166,23 @@ def test_line_number_counts_filled_lines(write):
 def test_missing_column():
     with pytest.raises(ValueError, match="`links` must have the columns item, entity, got item; missing: entity"):
         Table.of(pd.DataFrame({"item": [1]}), "links", ["item", "entity"])
+
+
+@pytest.mark.parametrize("chunk", [3, 64, 1 << 18])
+def test_a_number_in_disguise_is_seen_wherever_it_lies(tmp_path, monkeypatch, chunk):
+    """Also across the edges of the blocks that the file is read in."""
+    monkeypatch.setattr("kgrl.datasets.table.BLOCK", chunk)
+    path = tmp_path / "a.csv"
+    for place in range(40):
+        rows = [f"{number},7,0.5\n" for number in range(10, 50)]
+        path.write_text("".join(rows))
+        columns = {"user": "id", "item": "id", "rating": "float"}
+        plain = read_delimited(path, columns, ",").frame
+        assert plain["user"].tolist() == list(range(10, 50))
+        assert plain["rating"].eq(0.5).all()
+        rows[place] = rows[place].replace(",7,", ",07,")
+        path.write_text("".join(rows))
+        assert read_delimited(path, columns, ",").frame["item"].astype(str).tolist()[place] == "07"
+        path.write_text("".join(rows).replace(",07,", ",7,7,"))
+        with pytest.raises(ValueError, match=f"line {place + 1}: expected 3 fields"):
+            read_delimited(path, columns, ",")
