@@ -45,6 +45,18 @@ MAY_IMPORT["factorization"] = set(LEAVES)
 MAY_IMPORT["experiments"] = set(MAY_IMPORT)
 MAY_IMPORT["__init__"] = set(MAY_IMPORT)
 
+# the same within a part that has rooms: "agents" itself is its methods, one file each
+ROOMS: dict[str, set[str]] = {
+    "agents": {"agents/q_learning", "agents/policy_gradient", "agents/state", "agents/shared"},
+    "agents/q_learning": {"agents/state", "agents/shared"},
+    "agents/policy_gradient": {"agents/state", "agents/shared"},
+    "agents/state": {"agents/shared"},
+    "agents/shared": set(),
+    "nn/conv": set(),
+    "nn/state": set(),
+    "nn/policy": {"nn/state"},
+}
+
 # too slow or too rarely needed to come along with an import: loaded by the functions that need them
 LATE = {"faiss", "gymnasium", "lightning", "matplotlib", "optuna", "pykeen", "sklearn", "tensorboard"}
 
@@ -90,6 +102,11 @@ def part_of(file: Path, root: Path) -> str:
     return file.relative_to(root / "kgrl").with_suffix("").parts[0]
 
 
+def room_of(file: Path, root: Path) -> str:
+    """The room of a file: its folder below ``kgrl``."""
+    return file.relative_to(root / "kgrl").parent.as_posix()
+
+
 def violations(root: Path) -> list[str]:
     """Every arrow against the table, as ``file:line what is wrong``."""
     found = [
@@ -104,6 +121,10 @@ def violations(root: Path) -> list[str]:
             found.append(f"{where} imports {target.relative_to(root)}: import the file that defines the name")
         elif part != other and other not in MAY_IMPORT.get(part, set()):
             found.append(f"{where} {part} may not import {other}")
+        elif part == other and file.name != "__init__.py":
+            room, there = room_of(file, root), room_of(target, root)
+            if room != there and there not in ROOMS.get(room, set()):
+                found.append(f"{where} {room} may not import {there}")
     return found
 
 
@@ -129,6 +150,7 @@ def test_no_import_loop_between_files() -> None:
 
 def test_the_table_itself_is_one_way() -> None:
     TopologicalSorter(MAY_IMPORT).prepare()
+    TopologicalSorter(ROOMS).prepare()
 
 
 @pytest.mark.parametrize(
@@ -145,6 +167,8 @@ def test_the_table_itself_is_one_way() -> None:
         ("nn/a.py", "from kgrl.nn import KGConv", "nn/a.py:1 imports kgrl/nn/__init__.py"),
         ("nn/a.py", "from . import KGConv", "imports kgrl/nn/__init__.py"),
         ("agents/a.py", "from kgrl.nn import KGConv", "agents/a.py:1 imports kgrl/nn/__init__.py"),
+        ("agents/shared/a.py", "import kgrl.agents.kgqr", "agents/shared/a.py:1 agents/shared may not import agents"),
+        ("agents/shared/a.py", "import kgrl.agents.state.b", "agents/shared may not import agents/state"),
         ("nn/a.py", "import kgrl", "imports kgrl/__init__.py"),
         ("nn/a.py", "from kgrl import __version__", "imports kgrl/__init__.py"),
         ("utils.py", "", "kgrl/utils.py has no row"),
@@ -173,7 +197,8 @@ def small_package(root: Path) -> Path:
         "nn/encoder": "from .conv import KGConv",
         "pretrain": "from kgrl.factorization import Factors\nfrom kgrl import graph",
         "simulator/__init__": "", "simulator/simulator": "from kgrl.files import digest",
-        "agents/__init__": "", "agents/kgqr": "from kgrl.nn.conv import KGConv",
+        "agents/__init__": "", "agents/kgqr": "from kgrl.nn.conv import KGConv\nfrom kgrl.agents.state.b import B",
+        "agents/shared/__init__": "", "agents/state/__init__": "", "agents/state/b": "",
     }  # fmt: skip
     for name, source in files.items():
         path = root / "kgrl" / f"{name}.py"
@@ -195,7 +220,7 @@ def run_fresh(script: str, home: Path) -> str:
 
 def test_importing_is_light_and_leaves_no_trace(tmp_path: Path) -> None:
     """No slow library, no drawn random number, no word on the screen, nothing in the home folder."""
-    files = [*(ROOT / "kgrl").glob("*.py"), *(ROOT / "kgrl").glob("*/__init__.py")]
+    files = [*(ROOT / "kgrl").glob("*.py"), *(ROOT / "kgrl").rglob("*/__init__.py")]
     modules = sorted(module_name(file, ROOT).removesuffix(".__init__") for file in files)
     assert {"kgrl", "kgrl.nn", "kgrl.pretrain", "kgrl.sessions"} <= set(modules)
     script = f"""

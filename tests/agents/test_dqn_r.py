@@ -12,7 +12,7 @@ from kgrl.agents import DQNR, KGQR
 from kgrl.graph import knowledge_graph
 from kgrl.rollout import rollout
 from tests.agents.planted_items import ITEMS, USERS, predicted, vectors
-from tests.agents.test_kgqr_step import STEPS, by_hand_values, head_of, transitions
+from tests.agents.q_learning.test_kgqr_step import STEPS, by_hand_values, head_of, transitions
 
 # ----------------------------------------------------------------------------------------------- against KGQR-KG
 

@@ -15,7 +15,7 @@ from kgrl.files import below
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
 from tests.agents.planted_items import AGENTS, USERS, make, predicted
-from tests.agents.test_kgqr_step import transitions
+from tests.agents.q_learning.test_kgqr_step import transitions
 
 
 class Always(OffPolicyAgent):

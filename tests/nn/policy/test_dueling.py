@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from kgrl.nn import DuelingHead, dueling
+from kgrl.nn import DuelingHead
+from kgrl.nn.policy import dueling
 
 STATE, CHANNELS, HIDDEN = 3, 4, 5
 

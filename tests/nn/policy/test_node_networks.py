@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kgrl.nn import ItemScores, TreePolicy
-from tests.nn.slow_tree_policy import HIDDEN, SCORED, STATE, choices, make, some_gone, states
+from tests.nn.policy.slow_tree_policy import HIDDEN, SCORED, STATE, choices, make, some_gone, states
 
 
 @pytest.mark.parametrize("hidden", HIDDEN)

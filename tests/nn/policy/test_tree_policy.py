@@ -11,7 +11,7 @@ from scipy.stats import chisquare
 from kgrl.nn import ItemScores, TreePolicy
 from kgrl.nn.policy.tree_policy import CELLS
 from kgrl.tree import ClusterTree
-from tests.nn.slow_tree_policy import (
+from tests.nn.policy.slow_tree_policy import (
     HIDDEN,
     SCORED,
     SHAPES,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kgrl.nn.policy.tree_walk import join_choices
-from tests.nn.slow_tree_policy import HIDDEN, SCORED, STATE, learned, make, states
+from tests.nn.policy.slow_tree_policy import HIDDEN, SCORED, STATE, learned, make, states
 
 # ---------------------------------------------------------------------------------------------------- whole sessions
 

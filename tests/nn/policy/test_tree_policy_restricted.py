@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.nn.slow_tree_policy import HIDDEN, SCORED, STATE, make, states
+from tests.nn.policy.slow_tree_policy import HIDDEN, SCORED, STATE, make, states
 
 ROWS = 6
 SHAPES = [(1, 5, 5), (2, 4, 7), (3, 4, 30), (4, 2, 9)]

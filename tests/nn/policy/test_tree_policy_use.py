@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from kgrl.nn import ItemScores, TreePolicy
 from kgrl.tree import ClusterTree
-from tests.nn.slow_tree_policy import HIDDEN, SCORED, STATE, learned, make, some_gone, states
+from tests.nn.policy.slow_tree_policy import HIDDEN, SCORED, STATE, learned, make, some_gone, states
 
 # ----------------------------------------------------------------------------------------------------------- learning
 
