@@ -121,7 +121,7 @@ def vectors(args: argparse.Namespace, data: HeteroData, train: Tensor) -> Tensor
 
 
 def agent_of(args: argparse.Namespace, data: HeteroData, users: Tensor, tree: ClusterTree) -> TPGR:
-    return TPGR(data, users, tree=tree, state=args.state, preset=args.preset, eta=args.alpha, seed=args.seed,
+    return TPGR.from_data(data, users, tree=tree, state=args.state, preset=args.preset, eta=args.alpha, seed=args.seed,
                 **args.agent)
 
 

@@ -47,7 +47,7 @@ def every_file(folder: Path) -> Iterator[Read]:
     KGQR(kg, backfill=("random", 5), **small).save(folder / "kgqr")
     yield Read(folder / "kgqr", lambda: weights(KGQR.load(folder / "kgqr", kg)))
     tree = ClusterTree.build(torch.eye(40), depth=2)
-    TPGR(data, users, tree=tree).save(folder / "tpgr")
+    TPGR.from_data(data, users, tree=tree).save(folder / "tpgr")
     yield Read(folder / "tpgr", lambda: weights(TPGR.load(folder / "tpgr", data, users)))
     FixedList(torch.arange(40)).save(folder / "list")
     yield Read(folder / "list", lambda: weights(FixedList.load(folder / "list")))

@@ -176,7 +176,7 @@ def use_calls(folder: Path) -> dict[str, Call]:
     small = {"state_channels": 4, "hidden_channels": 4, "gradient_steps": 1, "batch_size": 4}
     made: dict[str, Any] = {
         "KGQR": agents.KGQR(kg, dim=3, num_candidates=8, backfill=("random", 3), **small),
-        "DDPGKNN": agents.DDPGKNN(vectors, **small), "TPGR": agents.TPGR(data(), TRAIN),
+        "DDPGKNN": agents.DDPGKNN(vectors, **small), "TPGR": agents.TPGR.from_data(data(), TRAIN),
         "GreedySVD": agents.GreedySVD.from_ratings(data(), TRAIN, dim=2, epochs=1),
         "HLinearUCB": agents.HLinearUCB(vectors, hidden_channels=2), "FixedList": agents.FixedList(NEW),
         "Random": agents.Random(num_items=ITEMS)}

@@ -20,6 +20,7 @@ from kgrl.agents.shared.new_nodes import heard_graph
 from kgrl.agents.shared.picking import check_turn, check_values, defined, of_known_items
 from kgrl.agents.shared.ragged import ragged_argmax, ragged_topk
 from kgrl.agents.shared.warm_start import checked_start
+from kgrl.agents.state.named import made_state, named_state
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.files import digest, load_tensors, restore
@@ -69,7 +70,10 @@ class KGQR(OffPolicyAgent):
         candidates: :class:`kgrl.candidates.FixedCandidates` or a rule of your own instead, a module with
             ``select(seeds, exclude, generator)`` like that class.
         dim: length of i(G), and of ``embedding`` where none is given.
-        state_channels, hidden_channels: width of the GRU and of the head.
+        state: what is remembered of the items shown: ``"gru"`` (the paper's: the liked ones, in order), ``"sru"``
+            (TPGR's: all of them, and how they were rewarded), or a class or instance of your own, see
+            :class:`kgrl.agents.state.session_state.SessionState`.
+        state_channels, hidden_channels: width of that state and of the head.
         streak_state: whether the head also sees c_p, c_n and the step; off as in the paper.
         horizon: T of the sessions it is trained on; matters with ``streak_state`` alone.
         taste_channels: length of the taste state, see :class:`kgrl.nn.TasteState`: exact inference from all feedback of
@@ -102,7 +106,7 @@ class KGQR(OffPolicyAgent):
     def __init__(
         self, kg: Data, *, embedding: Tensor | None = None, popular: Tensor | None = None, variant: str = "KGQR",
         aggregator: Any = "mean", aggregator_kwargs: Mapping[str, Any] | None = None, hops: int = 2,
-        num_candidates: int | None = 1000,
+        state: Any = "gru", num_candidates: int | None = 1000,
         backfill: tuple[str, int] | None = ("random", 300), max_degree: int | None = None,
         candidates: nn.Module | None = None, dim: int = 50,
         state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False, horizon: int = 32,
@@ -122,7 +126,7 @@ class KGQR(OffPolicyAgent):
             "variant": one_of("variant", variant, VARIANTS),
             "aggregator": aggregator if isinstance(aggregator, str) else {"custom": repr(aggregator)},
             "aggregator_kwargs": dict(kwargs) or None,
-            "hops": at_least("hops", hops, 1),
+            "state": named_state("state", state), "hops": at_least("hops", hops, 1),
             "num_candidates": None if num_candidates is None else at_least("num_candidates", num_candidates, 1),
             "backfill": backfill,
             "max_degree": max_degree, "own_candidates": None if candidates is None else repr(candidates),
@@ -141,7 +145,7 @@ class KGQR(OffPolicyAgent):
         self.data_digest = digest(self.kg_digest, embedding, popular, *(start or ()))
         self.register_buffer("popular", None if popular is None else popular.clone())
         with fenced(self.options["seed"]):
-            network = _network(kg, embedding, self.options, aggregator, start)
+            network = _network(kg, embedding, self.options, aggregator, state, start)
         self._begin(network, [network.items.embedding], embedding_lr)
         self.candidates: Any = _candidates(kg, popular, self.options) if candidates is None else candidates
 
@@ -283,7 +287,8 @@ class KGQR(OffPolicyAgent):
 
 
 def _network(
-    kg: Data, embedding: Tensor | None, options: Mapping[str, Any], aggregator: Any, start: TasteTerms | None
+    kg: Data, embedding: Tensor | None, options: Mapping[str, Any], aggregator: Any, state: Any,
+    start: TasteTerms | None,
 ) -> QNetwork:
     """The online network; embeddings as given, everything else uniformly at random."""
     convolves = options["variant"] in CONVOLVES
@@ -302,9 +307,11 @@ def _network(
     if convolves:
         encoder = KGEncoder.from_kg(kg, channels=[channels] + [dim] * options["hops"], hops=options["hops"],
                                     aggregator=aggregator, aggregator_kwargs=options["aggregator_kwargs"])
+    items = int(kg.num_items), dim if convolves else channels
+    recurrent = made_state("state", state, *items, options["state_channels"])
     return QNetwork(
-        embedding[:need], int(kg.num_items), encoder, dim if convolves else channels, options["state_channels"],
-        options["hidden_channels"], options["streak_state"], options["taste_channels"], start, options["horizon"],
+        embedding[:need], items[0], encoder, items[1], options["state_channels"], options["hidden_channels"],
+        options["streak_state"], options["taste_channels"], start, options["horizon"], recurrent,
     )
 
 

@@ -3,53 +3,50 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data, HeteroData
 
-from kgrl.agents.policy_gradient.returns import decided_steps, returns, taken_steps
-from kgrl.agents.policy_gradient.rollout_cache import Kept, RolloutCache
-from kgrl.agents.policy_gradient.tpgr_file import TASTES, extended_tree, moved_tensors, surroundings
-from kgrl.agents.shared.catalogue import UNTRAINED, Catalogue, matched
-from kgrl.agents.shared.catalogued import Catalogued
-from kgrl.agents.shared.finite import finite_report
-from kgrl.agents.shared.new_nodes import heard_graph
-from kgrl.agents.shared.optimizer_state import load_optimizer_tensors, moved_along, optimizer_tensors
+from kgrl.agents.policy_gradient.from_data import tpgr_parts
+from kgrl.agents.policy_gradient.learner import PolicyGradientAgent
+from kgrl.agents.policy_gradient.recall import Recall
+from kgrl.agents.policy_gradient.rollout_cache import RolloutCache
+from kgrl.agents.policy_gradient.tpgr_file import TASTES, LoadedTPGR
+from kgrl.agents.shared.catalogue import UNTRAINED, Catalogue
+from kgrl.agents.shared.item_vectors import ItemVectors
 from kgrl.agents.shared.picking import check_turn, check_values, of_known_items
-from kgrl.agents.shared.versioned import Versioned
-from kgrl.agents.shared.warm_start import saved_tastes
-from kgrl.agents.state.parts import checked_tastes, made_state, made_vectors
-from kgrl.agents.state.session_state import advance, carry_of, states_over
+from kgrl.agents.shared.warm_start import checked_start
+from kgrl.agents.state.counts import UserStatus
+from kgrl.agents.state.joined import JoinedState
+from kgrl.agents.state.named import made_state, named_state
+from kgrl.agents.state.session_state import advance, carry_of
+from kgrl.agents.state.taste import KnownTaste
 from kgrl.candidates.fixed import checked_pool
-from kgrl.files import below, digest, load_tensors, restore
-from kgrl.graph import kg_digest, knowledge_graph
+from kgrl.files import digest, restore
+from kgrl.graph import kg_digest
 from kgrl.nn.policy.item_scores import ItemScores
 from kgrl.nn.policy.tree_levels import Levels
 from kgrl.nn.policy.tree_policy import TreePolicy
 from kgrl.nn.state.taste import TasteTerms
-from kgrl.objects import a_data_set, of_class
-from kgrl.options import LARGEST, at_least, between, expected, flag, ids, one_of, single, sizes_of
-from kgrl.pretrain.items import item_vectors
+from kgrl.objects import of_class
+from kgrl.options import LARGEST, at_least, between, flag, one_of, single, sizes_of
+from kgrl.raw_ids import RawIds
 from kgrl.seeding import fenced, given_or_new
 from kgrl.sessions import UNDEFINED, Sessions
 from kgrl.tree.cluster_tree import ClusterTree
 
-PRESETS = ("default", "paper")
-"""``"paper"``: REINFORCE as printed: no baseline, returns as they are, no entropy bonus, no taste state."""
-STATES = ("sru", "kg")
-OPTIMIZERS = ("optimizer", "pretrain_optimizer")
-CHOICES: dict[str, dict[str, Any]] = {
+PRESETS: dict[str, dict[str, Any]] = {
     "default": {"baseline": True, "standardise": True, "entropy": 0.01},
     "paper": {"baseline": False, "standardise": False, "entropy": 0.0},
 }
-"""What an option is by preset, where it is not given (the taste state's length: see ``checked_tastes``)."""
+"""What an option is by preset, where it is not given. ``"paper"`` is REINFORCE as printed: no baseline, returns as they
+are, no entropy bonus, and in :meth:`TPGR.from_data` no taste state."""
 
 
-class TPGR(Catalogued, Versioned):
+class TPGR(PolicyGradientAgent):
     r"""Tree-structured policy gradient recommendation (Chen et al., AAAI 2019).
 
     The policy walks a balanced clustering tree over the items, one small network a node, and learns by REINFORCE
@@ -68,21 +65,20 @@ class TPGR(Catalogued, Versioned):
     but discounted from the step on too (there: from the session's start, which mutes late steps).
 
     Args:
-        data: a data set.
-        users: ``[U]``, training users; only their ratings are looked at, for the item embeddings and the taste state to
-            start from and for the tree where none is given.
-        tree: over the items; ``None``: the one attached to ``data``, or else one of rating vectors by PCA, depth 2.
-        state: ``"sru"``: the paper's; ``"kg"``: KGQR's state encoder over the data's KG.
-        preset: one of :data:`PRESETS`: what ``baseline``, ``standardise``, ``entropy`` and ``taste_channels`` are where
-            they are not given.
-        embedding: ``[N, d]`` (``"kg"``: ``[E, d]``), to start from; ``None``: matrix factorization's item vectors of
-            the training users (``"kg"``: uniform random).
-        item_channels: length of the item embeddings where none are given.
+        tree: over the N items, e.g. ``ClusterTree.build(item_vectors(data, users, kind="rating"))``.
+        embedding: ``[N, d]``, of the items, or with ``kg`` ``[E, d]``, of its entities: where they start from; they are
+            trained along. ``None``: uniform random, ``item_channels`` long.
+        kg: a KG of N items; their vectors are then those of a graph convolution over it, KGQR's equations 5 and 6.
+        ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), where there is no KG that has them: by these the
+            agent finds its items again.
+        state: what is remembered of the items shown, beside status and taste: ``"sru"`` (the paper's), ``"gru"``
+            (KGQR's), or a class or instance of your own, see :class:`kgrl.agents.state.session_state.SessionState`.
+        tastes: of the items, what the taste state goes by, e.g. from :func:`kgrl.pretrain.item_tastes` or, for items
+            that nobody has rated, too, :func:`kgrl.pretrain.kg_tastes`; ``None``: no taste state, as in the paper.
+        preset: ``"default"`` or ``"paper"``: what ``baseline``, ``standardise`` and ``entropy`` are where they are not
+            given, see :data:`kgrl.agents.tpgr.PRESETS`.
+        item_channels: length of the convolution's item vectors, and of embeddings that are not given.
         state_channels: size of the recurrent state.
-        taste_channels: length of the taste state; 0 for none; ``None``: that of ``tastes``, or 12 (``"paper"``: 0).
-        tastes: of the items, what the taste state starts from, see :class:`kgrl.agents.KGQR`, e.g. from
-            :func:`kgrl.pretrain.kg_tastes`, which knows of items that nobody has rated; ``None``:
-            :func:`kgrl.pretrain.item_tastes` of the training users' ratings.
         sharpness: how much a logit changes with the expected feedback, at first. Where drawn sessions are far from
             greedy ones, as below 20 or so on MovieLens, the gradient teaches for decisions that greedy ones never meet.
         bins: length of the one-hot reward.
@@ -103,34 +99,34 @@ class TPGR(Catalogued, Versioned):
         seed: of the initial weights.
 
     Raises:
-        ValueError: an option outside its range, a tree of other items than the data set's, or tastes that are none, of
-            other items or of another length than asked for.
+        TypeError: ``tree`` is none, or ``state`` is no session state.
+        ValueError: an option outside its range, or an embedding, a KG, ids or tastes of other items than the tree's.
     """
 
     def __init__(
-        self, data: HeteroData, users: Tensor, *, tree: ClusterTree | None = None, state: str = "sru",
-        preset: str = "default", embedding: Tensor | None = None, item_channels: int = 16, state_channels: int = 16,
-        taste_channels: int | None = None, tastes: TasteTerms | None = None, sharpness: float = 30.0, bins: int = 10,
-        hidden: Sequence[int] = (), horizon: int = 32, eta: float = 0.0, gamma: float = 0.3, lr: float = 1e-3,
-        weight_decay: float = 0.0, entropy: float | None = None, pretrain_lr: float = 1e-3, frozen: bool = False,
-        baseline: bool | None = None, standardise: bool | None = None, clip: float | None = None, epochs: int = 1,
-        minibatches: int = 1, seed: int = 0,
+        self, tree: ClusterTree, embedding: Tensor | None = None, *, kg: Data | None = None, ids: RawIds | None = None,
+        state: Any = "sru", tastes: TasteTerms | None = None, preset: str = "default", item_channels: int = 16,
+        state_channels: int = 16, sharpness: float = 30.0, bins: int = 10, hidden: Sequence[int] = (),
+        horizon: int = 32, eta: float = 0.0, gamma: float = 0.3, lr: float = 1e-3, weight_decay: float = 0.0,
+        entropy: float | None = None, pretrain_lr: float = 1e-3, frozen: bool = False, baseline: bool | None = None,
+        standardise: bool | None = None, clip: float | None = None, epochs: int = 1, minibatches: int = 1,
+        seed: int = 0,
     ) -> None:
         super().__init__()
-        chosen = CHOICES[one_of("preset", preset, PRESETS)]
+        self.tree = of_class("tree", tree, ClusterTree, "TPGR.from_data(data, users) takes a data set and makes one")
+        self.num_items = len(tree)
+        chosen = PRESETS[one_of("preset", preset, PRESETS)]
         baseline = chosen["baseline"] if baseline is None else baseline
         standardise = chosen["standardise"] if standardise is None else standardise
         entropy = chosen["entropy"] if entropy is None else entropy
-        hidden = sizes_of("hidden", hidden)
-        users = ids("users", users, a_data_set("data", data, "user")["user"].num_nodes)
-        start, count = checked_tastes(tastes, taste_channels, int(a_data_set("data", data)["item"].num_nodes), preset)
+        start, _ = checked_start(tastes, 0, self.num_items)
+        embedding = None if embedding is None else single("embedding", embedding)
         self.options: dict[str, Any] = {
-            "state": one_of("state", state, STATES), "preset": preset,
+            "state": named_state("state", state), "preset": preset,
             "item_channels": at_least("item_channels", item_channels, 1),
             "state_channels": at_least("state_channels", state_channels, 1),
-            "taste_channels": count,
             "sharpness": between("sharpness", sharpness, 0, float("inf")), "bins": at_least("bins", bins, 1),
-            "hidden": hidden, "horizon": at_least("horizon", horizon, 1),
+            "hidden": sizes_of("hidden", hidden), "horizon": at_least("horizon", horizon, 1),
             "eta": between("eta", eta, 0, LARGEST / horizon), "gamma": between("gamma", gamma, 0, 1),
             "lr": between("lr", lr, 0, 1), "weight_decay": between("weight_decay", weight_decay, 0, 1),
             "entropy": between("entropy", entropy, 0, float("inf")),
@@ -140,33 +136,51 @@ class TPGR(Catalogued, Versioned):
             "epochs": at_least("epochs", epochs, 1), "minibatches": at_least("minibatches", minibatches, 1),
             "seed": at_least("seed", seed, 0),
         }
-        self.tree = _tree(data, users, tree)
-        self.num_items = len(self.tree.paths)
-        kg = knowledge_graph(data) if self.options["state"] == "kg" else None
         self.kg_digest = None if kg is None else kg_digest(kg)
-        self.catalogue = _catalogue(data, kg)
+        self.catalogue = Catalogue.of_items(ids, self.num_items) if kg is None else Catalogue.of(kg)
         self.untrained: Tensor | None = None
-        embedding = None if embedding is None else single("embedding", embedding)
-        self.data_digest = digest(self.tree.paths, self.tree.children, self.kg_digest, embedding, *(start or ()))
+        self.data_digest = digest(tree.paths, tree.children, self.kg_digest, embedding, *(start or ()))
         with fenced(self.options["seed"]):
-            self.items = made_vectors(data, kg, users, embedding, self.options)
-            self.state = made_state(data, users, self.items, start, self.options)
-            self.policy = TreePolicy(self.state.channels, self.tree, hidden)
-            if count:  # the policy starts from the expected feedback alone
+            self.items = ItemVectors.made(embedding, self.num_items, item_channels, kg)
+            given = {"bins": bins, "highest": 1 + eta * (horizon - 1)} if state == "sru" else {}
+            recurrent = made_state("state", state, self.num_items, self.items.channels, state_channels, **given)
+            self.state = JoinedState(recurrent=recurrent, status=UserStatus(horizon),
+                                     taste=None if start is None else KnownTaste(start))
+            self.policy = TreePolicy(self.state.channels, tree, hidden)
+            if start is not None:  # the policy starts from the expected feedback alone
                 self.sharpness, self.spread = (nn.Parameter(torch.tensor(value)) for value in (float(sharpness), 1.0))
                 for parameter in (self.policy.weights[-1], self.policy.biases[-1]):
                     nn.init.zeros_(parameter)
-            self.memory = nn.Linear(self.state.recurrent.channels, self.items.channels + 1)
-        history = [*self.items.parameters(), *self.state.parameters()]
-        memory = list(self.memory.parameters())
-        rest = [p for name, p in self.named_parameters() if not name.startswith(("items.", "state.", "memory."))]
-        policy = rest if frozen else [*history, *rest]
-        self.optimizer = torch.optim.Adam(policy, lr=lr, weight_decay=weight_decay, fused=True)
-        self.pretrain_optimizer = torch.optim.Adam([*history, *memory], lr=pretrain_lr, fused=True)
+            self.memory = Recall(recurrent.channels, self.items.channels)
+        self._begin(lr, weight_decay, pretrain_lr)
 
-    @property
-    def device(self) -> torch.device:
-        return self.policy.index.leaves.device
+    @classmethod
+    def from_data(
+        cls, data: HeteroData, users: Tensor, *, tree: ClusterTree | None = None, state: Any = "sru",
+        embedding: Tensor | None = None, tastes: TasteTerms | None = None, taste_channels: int | None = None,
+        preset: str = "default", item_channels: int = 16, seed: int = 0, **options: Any,
+    ) -> TPGR:
+        """The agent for a data set: what the constructor wants is made of it where it is not given.
+
+        Args:
+            data: a data set.
+            users: ``[U]``, training users; only their ratings are looked at.
+            tree: ``None``: the one attached to ``data``, or else one of rating vectors by PCA, depth 2.
+            state: as in the constructor; ``"kg"``: KGQR's, over the data's KG.
+            embedding: ``None``: matrix factorization's item vectors (``"kg"``: uniform random).
+            tastes: ``None``: :func:`kgrl.pretrain.item_tastes`.
+            taste_channels: their length; 0 for no taste state; ``None``: that of ``tastes``, or 12 (``"paper"``: 0).
+            preset, item_channels, seed: as in the constructor.
+            **options: of the constructor.
+
+        Raises:
+            ValueError: an unknown user, a tree of other items than the data set's, tastes of another length than asked
+                for, or what the constructor refuses.
+        """
+        parts = tpgr_parts(data, users, tree, state, embedding, tastes, taste_channels,
+                           one_of("preset", preset, PRESETS), at_least("item_channels", item_channels, 1),
+                           at_least("seed", seed, 0))
+        return cls(**parts, preset=preset, item_channels=item_channels, seed=seed, **options)
 
     # ------------------------------------------------------------------------------------------------------- acting
 
@@ -213,9 +227,10 @@ class TPGR(Catalogued, Versioned):
 
     def _scores(self) -> ItemScores | None:
         """The feedback that the taste state expects of each item."""
-        if not self.options["taste_channels"]:
+        taste = self.state.part("taste")
+        if not isinstance(taste, KnownTaste):
             return None
-        terms = self.state.taste.terms
+        terms = taste.terms
         return ItemScores(terms.loading, terms.expected, self.sharpness, self.spread)
 
     def recommend(self, past: Sessions, k: int = 10, beam: int | None = None) -> Tensor:
@@ -236,134 +251,7 @@ class TPGR(Catalogued, Versioned):
         check_values(found.log_prob)
         return found.items
 
-    # ----------------------------------------------------------------------------------------------------- learning
-
-    def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
-        """One policy update (Algorithm 1) on finished sessions, or ``epochs`` × ``minibatches`` of them.
-
-        Only what the agent decided is learned from: not the item that a cold-start protocol opened a session with.
-
-        Args:
-            sessions: finished.
-            generator: of the minibatches, on the agent's device; default a new one, seeded by ``seed`` and by how often
-                it has changed.
-
-        Returns:
-            ``loss``, ``entropy``, means over the gradient steps, and ``gradient_steps``.
-
-        Raises:
-            ValueError: the sessions are of another horizon than the agent was made for, or it decided nothing in them;
-                or a loss or weight that is not finite: it has diverged.
-        """
-        if sessions.horizon != self.options["horizon"]:
-            raise ValueError(expected("sessions", f"of horizon {self.options['horizon']}", sessions.horizon,
-                                      f"make the agent with horizon={sessions.horizon}"))
-        if not bool((decided := decided_steps(sessions)).any()):
-            raise ValueError(expected("sessions", "of steps that the agent decided", "none, by their `log_prob`",
-                                      "roll out with explore=True; an opening item of the simulator is not its own"))
-        generator = given_or_new(generator, self.device, self.options["seed"] + self.version)
-        gamma, baseline, standardise = (self.options[name] for name in ("gamma", "baseline", "standardise"))
-        advantages = returns(sessions, gamma, baseline, standardise, decided)
-        total, steps = torch.zeros(2, device=self.device), 0
-        kept = RolloutCache.take(self, sessions)
-        for _ in range(self.options["epochs"]):
-            order = torch.randperm(len(sessions), generator=generator, device=self.device)
-            parts = order.chunk(self.options["minibatches"]) if self.options["minibatches"] > 1 else (None,)
-            for part in parts:
-                some, weight, known = sessions, advantages, kept
-                if part is not None:
-                    some, weight, known = sessions.rows(part), advantages[part], kept and kept.rows(part)
-                total += self._gradient_step(some, weight, known)
-                steps += 1
-        return finite_report(("loss", "entropy"), total / steps, self._learned()) | {"gradient_steps": steps}
-
-    def pretrain(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
-        r"""Teaches the recurrent state to remember: one gradient step on the error of recalled rewards.
-
-        From the state :math:`\mathbf h_t` after t steps, how an item shown at a step :math:`j \le t`, drawn at random,
-        was rewarded:
-
-        .. math:: \hat r_j = (\mathbf A \mathbf h_t + \mathbf b)^\top [\mathbf e(a_j) \Vert 1]
-
-        Paper is silent on how; its authors' code predicts past rewards, too. :func:`kgrl.fit` calls this on sessions
-        of random items.
-
-        Returns:
-            ``loss``, the mean squared error, and ``gradient_steps``.
-
-        Raises:
-            ValueError: a loss or weight that is not finite: it has diverged.
-        """
-        generator = given_or_new(generator, self.device, self.options["seed"] + self.version)
-        vectors = self.items()
-        hidden = states_over(self.state.recurrent, vectors, sessions)[1 + sessions.begin :]  # [T, B, h]
-        shown, rewards = (part[:, sessions.begin : sessions.step].t() for part in (sessions.items, sessions.rewards))
-        steps = torch.arange(len(shown), device=self.device).unsqueeze(1)
-        drawn = torch.rand(shown.shape, generator=generator, device=self.device)
-        asked = (drawn * (steps + 1)).long().clamp_(max=len(shown) - 1)
-        items, rewards = shown.gather(0, asked), rewards.gather(0, asked)
-        key = F.embedding(items.clamp(min=0), vectors)
-        read = self.memory(hidden)
-        error = (read[..., :-1] * key).sum(-1) + read[..., -1] - rewards
-        taken = taken_steps(sessions)[:, sessions.begin :].t()
-        loss = torch.where(taken, error.square(), 0.0).sum() / taken.sum()
-        self.pretrain_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.pretrain_optimizer.step()
-        self.version += 1
-        return finite_report(("loss",), loss.detach().unsqueeze(0), self._learned()) | {"gradient_steps": 1}
-
-    def _learned(self) -> list[Tensor]:
-        """What gradient steps change."""
-        return [parameter for parameter in self.parameters() if parameter.requires_grad]
-
-    def _gradient_step(self, sessions: Sessions, advantages: Tensor, kept: Kept | None = None) -> Tensor:
-        """Returns loss and entropy; ``kept``: what is known from the rollout."""
-        begin, frozen = sessions.begin, self.options["frozen"]
-        decided, drawn = decided_steps(sessions)[:, begin:].t(), sessions.log_prob[:, begin : sessions.step].t()
-        if kept is not None and frozen:
-            states = kept.states
-        else:
-            with torch.set_grad_enabled(not frozen):
-                states = states_over(self.state, self.items(), sessions)[begin:-1]
-        log_prob, entropy = self.policy.session_log_prob_and_entropy(
-            states, sessions.shown[:, begin:], self._scores(), kept.choices if kept is not None else None,
-            sessions.shown[:, :begin])
-        gain = self._gain(log_prob, drawn, advantages[:, begin:].t())
-        count = decided.sum().clamp(min=1)  # in a part of the sessions there may be none
-        loss = -torch.where(decided, gain, 0.0).sum() / count
-        bonus = torch.where(decided, entropy, 0.0).sum() / count
-        objective = loss - self.options["entropy"] * bonus
-        self.optimizer.zero_grad(set_to_none=True)
-        objective.backward()
-        self.optimizer.step()
-        self.version += 1
-        return torch.stack([loss.detach(), bonus.detach()])
-
-    def _gain(self, log_prob: Tensor, old: Tensor, advantages: Tensor) -> Tensor:
-        """What is maximised of each step: log π · advantage, or PPO's clipped ratio."""
-        clip = self.options["clip"]
-        if clip is None:
-            return log_prob * advantages
-        ratio = (log_prob - old.nan_to_num()).exp()
-        return torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
-
     # ------------------------------------------------------------------------------------------------ saving, moving
-
-    def _apply(self, *args: Any, **kwargs: Any) -> Any:
-        optimizers = [getattr(self, name) for name in OPTIMIZERS]
-        return moved_along(self, optimizers, lambda: super(TPGR, self)._apply(*args, **kwargs))
-
-    def training_state(self) -> dict[str, Tensor]:
-        """What a run needs, beside the weights, to go on exactly."""
-        return {f"{name}.{key}": value for name in OPTIMIZERS
-                for key, value in optimizer_tensors(getattr(self, name)).items()}
-
-    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
-        """Goes on from :meth:`training_state`."""
-        for name in OPTIMIZERS:
-            load_optimizer_tensors(getattr(self, name), below(f"{name}.", state))
-        self.version += 1
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes weights, tree, options and raw ids to one safetensors file, whole or not at all."""
@@ -391,48 +279,20 @@ class TPGR(Catalogued, Versioned):
             vectors: ``[N, F]``, of the items, by which new ones are found leaves; ``None``: by the entities that they
                 share (:func:`kgrl.agents.policy_gradient.tpgr_file.neighbour_vectors`), without a KG by who rated them.
             **options: over those in the file; ``tastes`` only may be among them where the data set is another and the
-                agent has a taste state.
+                agent has a taste state; a ``state`` of your own must be given again.
 
         Raises:
-            ValueError: a damaged or foreign file; another number of items, or for ``state="kg"`` another KG, where the
-                items have no raw ids; a data set that shares no item with the agent; more new items than free leaves;
-                or options that make another network.
+            ValueError: a damaged or foreign file; another number of items, or for an agent with a KG another KG, where
+                the items have no raw ids; a data set that shares no item with the agent; more new items than free
+                leaves; a state of your own that is not given again; or options that make another network.
         """
-        a_data_set("data", data)
-        tensors, metadata = load_tensors(path, f"{cls.__name__} agent")
-        before, untrained = Catalogue.taken_from(tensors), tensors.pop(UNTRAINED, None)
-        tree = ClusterTree(tensors.pop("tree.paths"), metadata["children"])
-        kg = knowledge_graph(data) if metadata["kg"] is not None else None
-        same = len(tree) == data["item"].num_nodes and (kg is None or metadata["kg"] == kg_digest(kg))
-        match = matched(path, before, _catalogue(data, kg), same, "data set")
-        if match is not None:
-            near = surroundings(data) if kg is None else kg
-            tree = extended_tree(tree, match, data, users, near, vectors)
-            tensors, untrained = moved_tensors(tensors, match, near, tree), match.untrained(untrained)
-        embedding = tensors["items.embedding"]
-        given = {"tree": tree, "embedding": embedding,
-                 "tastes": saved_tastes(tensors, options, anew=match is not None, at=TASTES)}
-        agent = cls(data, users, **(given | metadata["options"] | options))
+        file = LoadedTPGR(path, f"{cls.__name__} agent", data, users, vectors, options)
+        agent = cls(**(file.given | file.metadata["options"] | options))
         own = {name: part for name, part in agent.state_dict().items() if name.startswith(TASTES)}
-        restore(agent, tensors | own, path)
-        if kg is not None and untrained is not None:
-            agent.untrained = untrained
-            agent.items.encoder.plan_kg(heard_graph(kg, untrained))
+        restore(agent, file.tensors | own, path)
+        agent.untrained = file.untrained
+        file.plan(agent.items)
         # of the embedding that training began with, and of what has changed since
-        agent.data_digest = metadata["data"] if match is None else digest(metadata["data"], agent.data_digest)
+        before = file.metadata["data"]
+        agent.data_digest = before if file.match is None else digest(before, agent.data_digest)
         return agent
-
-
-def _catalogue(data: HeteroData, kg: Data | None) -> Catalogue | None:
-    return Catalogue.of_items(data["item"].get("raw_id")) if kg is None else Catalogue.of(kg)
-
-
-def _tree(data: HeteroData, users: Tensor, tree: ClusterTree | None) -> ClusterTree:
-    if tree is None:
-        attached = "cluster_path" in data["item"]
-        tree = ClusterTree.from_data(data) if attached else ClusterTree.build(
-            item_vectors(data, users, kind="rating"), method="pca", seed=0)
-    of_class("tree", tree, ClusterTree, "ClusterTree.build(vectors) makes one")
-    if len(tree.paths) != data["item"].num_nodes:
-        raise ValueError(expected("tree", f"over the data set's {data['item'].num_nodes} items", len(tree.paths)))
-    return tree

@@ -175,7 +175,8 @@ def tpgr(setting: Setting, seed: int, *, vectors: str = "rating", clustering: st
     made = setting.entities[: setting.data["item"].num_nodes] if vectors == "kg" else item_vectors(
         setting.data, setting.train, kind=vectors)
     tree = ClusterTree.build(made, depth=depth, method=clustering, seed=0)
-    return TPGR(setting.data, setting.train, tree=tree, eta=setting.eta, horizon=setting.horizon, seed=seed, **options)
+    return TPGR.from_data(setting.data, setting.train, tree=tree, eta=setting.eta, horizon=setting.horizon, seed=seed,
+                          **options)
 
 
 def walker(name: str, tuned_as: str = "TPGR", needs: tuple[str, ...] = (), **fixed: Any) -> None:

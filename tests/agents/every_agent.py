@@ -72,7 +72,27 @@ def _kgqr(**options: Any) -> nn.Module:
 
 def _tpgr(**options: Any) -> nn.Module:
     given = {"horizon": HORIZON, "eta": 0.1, "item_channels": 4, "state_channels": 5, "taste_channels": 3}
-    return TPGR(data(), TRAIN, **(given | options))
+    return TPGR.from_data(data(), TRAIN, **(given | options))
+
+
+class MeanItem(nn.Module):
+    """A session state with nothing but what its protocol asks for: the weighted mean vector of the items shown."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels, self.weight = channels, nn.Parameter(torch.ones(channels))
+
+    def items(self, vectors: torch.Tensor) -> torch.Tensor:
+        return vectors * self.weight
+
+    def initial(self, num_sessions: int, items: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return items.new_zeros(num_sessions, self.channels), items.new_zeros(num_sessions)
+
+    def step(self, carry: tuple[torch.Tensor, torch.Tensor], items: torch.Tensor, step: Any) -> Any:
+        return carry[0] + items[step.items], carry[1] + 1
+
+    def read(self, carry: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        return carry[0] / carry[1].clamp(min=1).unsqueeze(1)
 
 
 AGENTS: dict[str, Callable[[], nn.Module]] = {
@@ -95,7 +115,11 @@ AGENTS: dict[str, Callable[[], nn.Module]] = {
     "KGQR, popular": lambda: _kgqr(backfill=("popular", 3)),
     "KGQR, fill": lambda: _kgqr(backfill=("fill", 5)),
     "KGQR without candidates": lambda: _kgqr(variant="KGQR-CS", taste_channels=2),
+    "KGQR, what was rewarded": lambda: _kgqr(state="sru", backfill=("popular", 3), streak_state=True),
+    "KGQR, a state of one's own": lambda: _kgqr(state=MeanItem(4), variant="KGQR-CS", taste_channels=2, target="all"),
     "TPGR": _tpgr,
+    "TPGR, what was liked": lambda: _tpgr(state="gru", minibatches=2),
+    "TPGR, a state of one's own": lambda: _tpgr(state=MeanItem(4)),
     "TPGR, paper": lambda: _tpgr(preset="paper"),
     "TPGR over the KG": lambda: _tpgr(state="kg"),
     "TPGR, deep and frozen": lambda: _tpgr(hidden=[4], frozen=True, clip=0.2, epochs=2),

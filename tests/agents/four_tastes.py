@@ -34,7 +34,7 @@ def ratings() -> HeteroData:
 
 def make(data: HeteroData, **options) -> TPGR:
     given = {"horizon": 6, "eta": 0.1, "item_channels": 4, "state_channels": 5, "taste_channels": 3}
-    return TPGR(data, torch.arange(USERS), **(given | options))
+    return TPGR.from_data(data, torch.arange(USERS), **(given | options))
 
 
 def play(agent: TPGR, world: Simulator, explore: bool = True, seed: int = 0) -> Sessions:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch_geometric.data import HeteroData
 
-from kgrl.agents import TPGR
+from kgrl.agents import TPGR, Random
 from kgrl.agents.policy_gradient.returns import returns
 from kgrl.agents.state.session_state import states_over
 from kgrl.evaluate import evaluate
@@ -77,11 +77,16 @@ def test_the_paper_preset_is_plain_reinforce(data):
 
 
 @pytest.mark.parametrize(("name", "value"), [
-    ("entropy", 0.5), ("baseline", True), ("standardise", True), ("clip", 0.1), ("taste_channels", 3)])
+    ("entropy", 0.5), ("baseline", True), ("standardise", True), ("clip", 0.1)])
 def test_an_option_that_is_given_holds_in_every_preset(data, name, value):
     """And the others are what the preset has: the printed method with one thing added."""
-    plain = TPGR(data, torch.arange(USERS), preset="paper").options
-    assert TPGR(data, torch.arange(USERS), preset="paper", **{name: value}).options == {**plain, name: value}
+    plain = TPGR.from_data(data, torch.arange(USERS), preset="paper").options
+    assert TPGR.from_data(data, torch.arange(USERS), preset="paper", **{name: value}).options == {**plain, name: value}
+
+
+def test_a_taste_state_that_is_asked_for_is_there_in_every_preset(data):
+    agent = TPGR.from_data(data, torch.arange(USERS), preset="paper", taste_channels=3)
+    assert agent.state.taste.channels == 3
 
 
 @pytest.mark.parametrize("options", [{}, {"clip": 0.2, "minibatches": 3}])
@@ -130,7 +135,7 @@ def test_pretraining_is_one_step_on_the_error_of_recalled_rewards(data, world):
         for step in range(int(sessions.length[row])):
             asked = int(draws[step, row] * (step + 1))
             key = torch.cat([agent.items.embedding[sessions.items[row, asked]], torch.ones(1)])
-            losses.append((agent.memory(hidden[step + 1, row]) @ key - sessions.rewards[row, asked]) ** 2)
+            losses.append((agent.memory.key(hidden[step + 1, row]) @ key - sessions.rewards[row, asked]) ** 2)
     expected = torch.stack(losses).mean()
     parameters = [*agent.items.parameters(), *agent.state.parameters(), *agent.memory.parameters()]
     gradients, before = torch.autograd.grad(expected, parameters), [p.detach().clone() for p in parameters]
@@ -223,7 +228,7 @@ def test_fit_pretrains_first_and_counts_it(data, world):
     assert [name for name, _ in calls] == ["pretrain"] * 3 + ["learn"] * 2
     assert all(sessions.log_prob.isnan().all() == (name == "pretrain") for name, sessions in calls)
     with pytest.raises(ValueError, match="`pretrain_interactions` must be 0 for an agent without `pretrain`"):
-        fit(torch.nn.Identity(), world, torch.arange(USERS), interactions=60, pretrain_interactions=6)
+        fit(Random(num_items=ITEMS), world, torch.arange(USERS), interactions=60, pretrain_interactions=6)
 
 
 def test_the_true_tree_learns_faster_than_a_random_one(data):

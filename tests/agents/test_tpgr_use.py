@@ -69,7 +69,7 @@ def test_recommend_for_real_users_of_any_length(data):
 def test_the_attached_tree_is_taken(data):
     own = data.clone()
     tree = ClusterTree.build(torch.randn(ITEMS, 3, generator=torch.Generator().manual_seed(5)), depth=4).attach(own)
-    agent = TPGR(own, torch.arange(USERS))
+    agent = TPGR.from_data(own, torch.arange(USERS))
     assert torch.equal(agent.tree.paths, tree.paths)
 
 
@@ -110,7 +110,8 @@ def test_save_and_load_decide_alike(tmp_path, data, world, state):
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"state": "gru"}, "`state` must be"), ({"preset": "papers"}, "did you mean"), ({"gamma": -0.1}, "`gamma` must be"),
+    ({"state": "gur"}, "`state` must be .*did you mean 'gru'"),
+    ({"preset": "papers"}, "did you mean"), ({"gamma": -0.1}, "`gamma` must be"),
     ({"minibatches": 0}, "`minibatches` must be"), ({"clip": 2.0}, "`clip` must be"),
 ])
 def test_bad_options_are_named(data, options, message):

@@ -412,7 +412,7 @@ def test_every_agent_starts_from_it() -> None:
     linear = LinearGaussian(terms)
     wanted = rollout(linear, simulator, train()[:20]).items
     agents = [DQNR(vectors, **small), KGQR(kg, dim=4, candidates=None, backfill=("random", ITEMS), **small),
-              TPGR(data, train(), item_channels=4, state_channels=4, **given)]
+              TPGR.from_data(data, train(), item_channels=4, state_channels=4, **given)]
     for agent in agents[:2]:
         assert torch.equal(rollout(agent, simulator, train()[:20], explore=False).items, wanted), agent
     assert torch.equal(agents[2].state.taste.expected, terms.expected)

@@ -2,23 +2,70 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch_geometric.data import Data, HeteroData
 
-from kgrl.agents.shared.catalogue import Match
-from kgrl.agents.shared.new_nodes import moved_rows, moved_tastes
+from kgrl.agents.shared.catalogue import UNTRAINED, Catalogue, Match, matched
+from kgrl.agents.shared.item_vectors import ItemVectors
+from kgrl.agents.shared.new_nodes import heard_graph, moved_rows, moved_tastes
 from kgrl.agents.shared.warm_start import saved_tastes
-from kgrl.graph import distinct_pairs, knowledge_graph
+from kgrl.files import load_tensors
+from kgrl.graph import distinct_pairs, kg_digest, knowledge_graph
+from kgrl.objects import a_data_set
+from kgrl.options import expected
 from kgrl.pretrain.items import item_vectors
 from kgrl.tree.cluster_tree import ClusterTree
 
 TASTES = "state.taste."
 """What the names of the taste state's tensors begin with."""
+
+
+class LoadedTPGR:
+    """A file, ready for the data set that the agent is loaded with; arguments as :meth:`kgrl.agents.TPGR.load`'s.
+
+    Attributes:
+        tensors: of the agent, by the numbers that its items have now.
+        metadata: of the file.
+        given: what the constructor is given, beside the options in ``metadata``.
+        match: where the items were; ``None``: nothing has changed.
+        untrained: ``[E]``, which nodes were never trained; ``None``: all were.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], kind: str, data: HeteroData, users: Tensor, vectors: Tensor | None,
+        options: Mapping[str, Any],
+    ) -> None:
+        a_data_set("data", data)
+        self.tensors, self.metadata = load_tensors(path, kind)
+        before, self.untrained = Catalogue.taken_from(self.tensors), self.tensors.pop(UNTRAINED, None)
+        tree = ClusterTree(self.tensors.pop("tree.paths"), self.metadata["children"])
+        self.kg = knowledge_graph(data) if self.metadata["kg"] is not None else None
+        ids = data["item"].get("raw_id")
+        now = Catalogue.of_items(ids) if self.kg is None else Catalogue.of(self.kg)
+        same = len(tree) == data["item"].num_nodes and (self.kg is None or self.metadata["kg"] == kg_digest(self.kg))
+        self.match = matched(path, before, now, same, "data set")
+        if self.match is not None:
+            near = surroundings(data) if self.kg is None else self.kg
+            tree = extended_tree(tree, self.match, data, users, near, vectors)
+            self.tensors = moved_tensors(self.tensors, self.match, near, tree)
+            self.untrained = self.match.untrained(self.untrained)
+        if isinstance(self.metadata["options"]["state"], dict) and "state" not in options:
+            made = self.metadata["options"]["state"]
+            raise ValueError(expected("state", f"given again, as it was made by hand ({made})", None))
+        self.given = {"tree": tree, "embedding": self.tensors["items.embedding"], "kg": self.kg, "ids": ids,
+                      "tastes": saved_tastes(self.tensors, options, anew=self.match is not None, at=TASTES)}
+
+    def plan(self, items: ItemVectors) -> None:
+        """Plans the convolution so that trained nodes do not hear of untrained ones."""
+        if self.kg is not None and self.untrained is not None and items.encoder is not None:
+            items.encoder.plan_kg(heard_graph(self.kg, self.untrained))
 
 
 def surroundings(data: HeteroData) -> Data:

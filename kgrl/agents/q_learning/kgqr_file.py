@@ -37,7 +37,8 @@ def constructor_options(
                              "tastes": saved_tastes(tensors, options, anew=changed)}
     if made_by_hand is not None and metadata.get("fixed"):
         given["candidates"] = FixedCandidates(int(kg.num_items), tensors.get("candidates.pool"))
-    for part, made in (("aggregator", saved["aggregator"]), ("candidates", made_by_hand)):
+    saved.setdefault("state", "gru")  # which a file of before does not name
+    for part, made in (("aggregator", saved["aggregator"]), ("state", saved["state"]), ("candidates", made_by_hand)):
         by_hand = made is not None and (part == "candidates" or isinstance(made, dict))
         if by_hand and part not in (given | dict(options)):
             raise ValueError(expected(part, f"given again, as it was made by hand ({made})", None))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
+from kgrl.graph import checked_graph
 from kgrl.nn.conv.encoder import KGEncoder
+from kgrl.options import dense_vectors, expected, single
 
 
 class ItemVectors(nn.Module):
@@ -21,6 +25,31 @@ class ItemVectors(nn.Module):
         super().__init__()
         self.embedding = nn.Parameter(embedding.detach().clone())
         self.num_items, self.encoder = num_items, encoder
+
+    @classmethod
+    def made(cls, embedding: Tensor | None, num_items: int, channels: int, kg: Data | None) -> ItemVectors:
+        """With a convolution of two layers and ``channels`` numbers over ``kg``, where there is one.
+
+        Args:
+            embedding: ``[N, d]``, or with ``kg`` ``[E, d]``; ``None``: uniform random, of length ``channels``.
+            num_items: N.
+            channels: length of a vector, where ``embedding`` does not say.
+            kg: of N items and E entities.
+
+        Raises:
+            ValueError: embeddings of another shape, or a KG of another number of items.
+        """
+        if kg is not None and int(checked_graph(kg).num_items) != num_items:
+            raise ValueError(expected("kg", f"one of {num_items} items, as the tree has", int(kg.num_items)))
+        need = num_items if kg is None else int(kg.num_nodes or 0)
+        if embedding is None:
+            embedding = torch.empty(need, channels).uniform_(-1, 1).mul_(channels**-0.5)
+        embedding = single("embedding", dense_vectors("embedding", embedding, need,
+                                                      "item" if kg is None else "entity of the KG"))
+        if kg is None:
+            return cls(embedding, num_items)
+        widths = [embedding.size(1), channels, channels]
+        return cls(embedding, num_items, KGEncoder.from_kg(kg, channels=widths, hops=2, aggregator="mean"))
 
     @property
     def channels(self) -> int:

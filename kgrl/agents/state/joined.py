@@ -30,6 +30,10 @@ class JoinedState(nn.Module):
         """In order."""
         return [cast(SessionState, part) for part in self.children()]
 
+    def part(self, name: str) -> SessionState | None:
+        """The part ``name``, if there is one."""
+        return cast(SessionState | None, self._modules.get(name))
+
     def place(self, name: str) -> int:
         """Which of the parts ``name`` is."""
         return list(self._modules).index(name)

@@ -55,7 +55,7 @@ def trained(data: HeteroData, **options) -> TPGR:
     noise = torch.rand(vectors.shape, generator=torch.Generator().manual_seed(0))
     tree = ClusterTree(ClusterTree.build(vectors + 0.1 * noise, depth=2).paths, children=5)
     given = {"horizon": 6, "item_channels": 4, "state_channels": 5, "taste_channels": 3, "lr": 0.05, "tree": tree}
-    agent = TPGR(data, USERS, **(given | options))
+    agent = TPGR.from_data(data, USERS, **(given | options))
     world = Simulator(RatedFeedback(data), horizon=6)
     for seed in range(3):
         agent.learn(play(agent, world, seed=seed))
@@ -121,7 +121,7 @@ def test_new_items_hang_beside_items_like_them(tmp_path, options, kg: bool) -> N
     for raw in NEW:
         assert after[raw][0] == before[f"b{group_of(raw)}"][0]
     new, old = ([larger["item"].raw_id.index(raw) for raw in some] for some in (NEW, OLD))
-    if loaded.state.taste is not None:
+    if loaded.state.part("taste") is not None:
         theirs, ours = agent.state.taste.terms, loaded.state.taste.terms
         assert torch.equal(ours.loading[old], theirs.loading)
         known = torch.tensor([raw in OLD for raw in larger["item"].raw_id])
@@ -149,7 +149,7 @@ def tastes_of(items: Sequence[str], seed: int = 0) -> TasteTerms:
 def test_tastes_of_ones_own_are_kept_in_the_file(tmp_path) -> None:
     data, given = books(OLD), tastes_of(OLD)
     agent = trained(data, taste_channels=None, tastes=given)
-    assert agent.options["taste_channels"] == 2
+    assert agent.state.taste.channels == 2
     assert all(torch.equal(part, theirs) for part, theirs in zip(agent.state.taste.terms, given, strict=True))
     assert agent.data_digest not in {trained(data).data_digest,
                                      trained(data, taste_channels=2, tastes=tastes_of(OLD, 1)).data_digest}
@@ -159,8 +159,8 @@ def test_tastes_of_ones_own_are_kept_in_the_file(tmp_path) -> None:
     assert loaded.data_digest == agent.data_digest
     assert recommended(loaded, data) == recommended(agent, data)
     other = books(OLD[::-1])
-    moved = TPGR.load(path, other, USERS)
-    assert all(torch.equal(part, theirs) for part, theirs in zip(moved.state.taste, tastes_of(OLD[::-1]), strict=True))
+    moved, moved_tastes = TPGR.load(path, other, USERS), tastes_of(OLD[::-1])
+    assert all(torch.equal(part, theirs) for part, theirs in zip(moved.state.taste.terms, moved_tastes, strict=True))
     assert recommended(moved, other) == recommended(agent, data)
     with pytest.raises(ValueError, match="`tastes` must be left out, as the file has those"):
         TPGR.load(path, data, USERS, tastes=given)
@@ -170,7 +170,7 @@ def test_another_catalogue_may_come_with_tastes_of_its_own(tmp_path) -> None:
     path, larger = saved(trained(books(OLD), taste_channels=2), tmp_path), books([*NEW, *OLD])
     given = tastes_of([*NEW, *OLD], seed=7)
     loaded = TPGR.load(path, larger, USERS, tastes=given)
-    assert all(torch.equal(part, theirs) for part, theirs in zip(loaded.state.taste, given, strict=True))
+    assert all(torch.equal(part, theirs) for part, theirs in zip(loaded.state.taste.terms, given, strict=True))
     with pytest.raises(ValueError, match="`tastes` must be of 20 items, got 16"):
         TPGR.load(path, larger, USERS, tastes=tastes_of(OLD))
     with pytest.raises(ValueError, match="`tastes` must be left out, as the agent did not start from any"):
@@ -186,14 +186,14 @@ def test_another_catalogue_may_come_with_tastes_of_its_own(tmp_path) -> None:
 ])
 def test_tastes_that_do_not_fit_are_refused(options, text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        TPGR(books(OLD), USERS, **({"tastes": tastes_of(OLD)} | options))
+        TPGR.from_data(books(OLD), USERS, **({"tastes": tastes_of(OLD)} | options))
 
 
 def test_without_tastes_the_taste_state_is_of_the_ratings() -> None:
     data = books(OLD)
-    found, wanted = TPGR(data, USERS).state.taste, item_tastes(data, USERS, 12)
+    found, wanted = TPGR.from_data(data, USERS).state.taste.terms, item_tastes(data, USERS, 12)
     assert all(torch.equal(part, theirs) for part, theirs in zip(found, wanted, strict=True))
-    assert TPGR(data, USERS, preset="paper").state.taste is None
+    assert TPGR.from_data(data, USERS, preset="paper").state.part("taste") is None
 
 
 def test_new_items_without_a_kg_are_found_leaves_by_ratings(tmp_path) -> None:

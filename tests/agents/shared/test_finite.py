@@ -109,7 +109,8 @@ def test_finite_losses_do_not_hide_weights() -> None:
 
 
 @pytest.mark.parametrize("build", [
-    lambda v: KGQR(knowledge_graph(data()), embedding=v.repeat(4, 1)), lambda v: TPGR(data(), TRAIN, embedding=v),
+    lambda v: KGQR(knowledge_graph(data()), embedding=v.repeat(4, 1)),
+    lambda v: TPGR.from_data(data(), TRAIN, embedding=v),
     DQNR, DDPGR, DDPGKNN, LinearUCB, HLinearUCB])
 @pytest.mark.parametrize("scale", [1e30, 1e38])
 def test_vectors_whose_products_overflow_are_refused(build, scale: float) -> None:
@@ -122,7 +123,7 @@ def test_a_streak_that_overflows_is_refused(eta: float) -> None:
     with pytest.raises(ValueError, match="`eta` must be a finite number in"):
         world(eta=eta)
     with pytest.raises(ValueError, match="`eta` must be a finite number in"):
-        TPGR(data(), TRAIN, eta=eta)
+        TPGR.from_data(data(), TRAIN, eta=eta)
 
 
 def test_training_ends_with_an_error_where_rewards_are_too_large() -> None:

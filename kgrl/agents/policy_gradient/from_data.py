@@ -1,0 +1,70 @@
+"""What TPGR's constructor wants, made of a data set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from kgrl.agents.shared.warm_start import checked_start
+from kgrl.graph import knowledge_graph
+from kgrl.nn.state.taste import TasteTerms
+from kgrl.objects import a_data_set, of_class
+from kgrl.options import at_least, expected, ids
+from kgrl.pretrain.items import item_vectors
+from kgrl.pretrain.tastes import item_tastes
+from kgrl.tree.cluster_tree import ClusterTree
+
+TASTE_CHANNELS = 12
+"""Length of TPGR's taste state where nothing else is said."""
+
+
+def tpgr_parts(
+    data: HeteroData, users: Tensor, tree: ClusterTree | None, state: Any, embedding: Tensor | None,
+    tastes: TasteTerms | None, taste_channels: int | None, preset: str, item_channels: int, seed: int,
+) -> dict[str, Any]:
+    """Arguments of :class:`kgrl.agents.TPGR`; those of :meth:`kgrl.agents.TPGR.from_data`.
+
+    Raises:
+        ValueError: see there.
+    """
+    users = ids("users", users, a_data_set("data", data, "user")["user"].num_nodes)
+    items = int(a_data_set("data", data)["item"].num_nodes)
+    kg = knowledge_graph(data) if state == "kg" else None
+    tree = _tree(data, users, tree, items)
+    start, count = _tastes(tastes, taste_channels, items, preset)
+    if embedding is None and kg is None:
+        embedding = item_vectors(data, users, kind="mf", dim=item_channels, seed=seed)
+    if start is None and count:
+        start = item_tastes(data, users, dim=count)
+    return {"tree": tree, "embedding": embedding, "kg": kg, "ids": data["item"].get("raw_id"),
+            "state": "gru" if kg is not None else state, "tastes": start}
+
+
+def _tastes(
+    tastes: TasteTerms | None, taste_channels: int | None, items: int, preset: str
+) -> tuple[TasteTerms | None, int]:
+    """What the taste state goes by, where it is given, and its length.
+
+    Raises:
+        ValueError: tastes of another length than was asked for, of other items, that are none, or where there is no
+            taste state.
+    """
+    if tastes is None:
+        usual = 0 if preset == "paper" else TASTE_CHANNELS
+        return None, usual if taste_channels is None else at_least("taste_channels", taste_channels, 0)
+    if taste_channels is not None and at_least("taste_channels", taste_channels, 0) == 0:
+        raise ValueError(expected("tastes", "left out, as taste_channels=0 is no taste state", "some"))
+    return checked_start(tastes, taste_channels or 0, items)
+
+
+def _tree(data: HeteroData, users: Tensor, tree: ClusterTree | None, items: int) -> ClusterTree:
+    if tree is None:
+        attached = "cluster_path" in data["item"]
+        tree = ClusterTree.from_data(data) if attached else ClusterTree.build(
+            item_vectors(data, users, kind="rating"), method="pca", seed=0)
+    of_class("tree", tree, ClusterTree, "ClusterTree.build(vectors) makes one")
+    if len(tree) != items:
+        raise ValueError(expected("tree", f"over the data set's {items} items", len(tree)))
+    return tree

@@ -1,0 +1,42 @@
+"""A recurrent state by its name, its class or an instance of it."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from kgrl.agents.state.recurrent import LikedItems, RewardedItems
+from kgrl.agents.state.session_state import checked_state
+from kgrl.options import one_of, resolve
+
+STATES: dict[str, type[nn.Module]] = {"gru": LikedItems, "sru": RewardedItems}
+"""``"gru"``: KGQR's, the liked items; ``"sru"``: TPGR's, the items and how they were rewarded."""
+
+
+def named_state(name: str, state: Any) -> str | dict[str, str]:
+    """What an agent's options remember of its state: the name, or that it was made by hand."""
+    return one_of(name, state.lower(), STATES) if isinstance(state, str) else {"custom": repr(state)}
+
+
+def made_state(
+    name: str, state: Any, num_items: int, item_channels: int, channels: int, **options: Any
+) -> nn.Module:
+    """The state, checked.
+
+    Args:
+        name: what it is called in an error.
+        state: a name among :data:`STATES`; a class, called with the length of an item vector and ``channels``; or an
+            instance, see :class:`kgrl.agents.state.session_state.SessionState`.
+        num_items, item_channels: shape of the agent's item vectors.
+        channels: length of the state, where it is made here.
+        **options: for a state that is made here.
+
+    Raises:
+        TypeError: it is no session state.
+        ValueError: an unknown name, or one whose carry changes its shape.
+    """
+    if isinstance(state, str | type):
+        state = resolve(name, state, STATES, nn.Module, item_channels=item_channels, channels=channels, **options)
+    return cast(nn.Module, checked_state(name, state, torch.zeros(num_items, item_channels)))
