@@ -21,7 +21,7 @@ class Results:
     """The cells of one setting.
 
     Every cell of a setting must be of the same data, and of the options that the search chose and the training that
-    the method asks for; one that is not is named and refused, never averaged in.
+    the method asks for; one that is not is named and refused, never averaged in. A file is read once.
 
     Args:
         folder: of the cells.
@@ -37,6 +37,7 @@ class Results:
     ) -> None:
         self.folder, self.setting, self.tuned = Path(folder), setting, tuned
         self.data, self.training = data, training or {}
+        self._read_before: dict[str, list[Cell]] = {}
 
     def of(self, method: str | Method) -> list[Cell]:
         """The cells of a method, one a seed; [] where none has been run.
@@ -57,6 +58,8 @@ class Results:
     def _read(
         self, folder: str, options: Mapping[str, object], training: Mapping[str, Any], code: str | None = None
     ) -> list[Cell]:
+        if folder in self._read_before:
+            return self._read_before[folder]
         paths = list((self.folder / self.setting / folder).glob("seed-*.json"))
         for path in paths:
             if not re.fullmatch(r"seed-\d+\.json", path.name):
@@ -66,6 +69,7 @@ class Results:
             self.data = self.data or cell.data
             same_run(cell, options=options, training=training, data=self.data, code=code)
             same_agent(cell, next((other for other in cells if other.made.get("agent")), cell))
+        self._read_before[folder] = cells
         return cells
 
 
