@@ -11,6 +11,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent)]
 
+from kgrl_gallery import SmallArguments, named  # noqa: E402
+
 from kgrl.version import __version__  # noqa: E402
 
 project, author, release = "kgrl", "the kgrl authors", __version__
@@ -45,20 +47,10 @@ SMALL = {
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-class SmallArguments:
-    """What a script of the gallery is run with."""
-
-    def __call__(self, gallery: dict[str, Any], script: dict[str, Any]) -> list[str]:
-        return SMALL.get(Path(script["src_file"]).stem, [])
-
-    def __repr__(self) -> str:  # the same in every build, so that nothing is made again for nothing
-        return "SmallArguments"
-
-
 sphinx_gallery_conf = {
-    "examples_dirs": "../examples", "gallery_dirs": "generated/gallery", "reset_argv": SmallArguments(),
+    "examples_dirs": "../examples", "gallery_dirs": "generated/gallery", "reset_argv": SmallArguments(SMALL),
     "filename_pattern": rf"/({'|'.join(name for name in SMALL if name != 'kgqr')})\.py$",
-    "image_scrapers": (), "reset_modules": (), "download_all_examples": False, "show_memory": False,
-    "show_signature": False, "remove_config_comments": True, "min_reported_time": 3600, "plot_gallery": True,
+    "image_scrapers": (), "reset_modules": (named,), "download_all_examples": False, "show_memory": False,
+    "show_signature": False, "min_reported_time": 3600,
     "abort_on_example_error": True, "backreferences_dir": None, "write_computation_times": False,
 }

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
 
-OUTPUTS = Path(__file__).resolve().parents[1] / "outputs"
-DOCSTRING = re.compile(r"(?<=:\n\n\n)(?P<text>.*?)(?=\n\.\. GENERATED FROM PYTHON SOURCE LINES)", re.DOTALL)
+DOCS = Path(__file__).resolve().parents[1]
+EXAMPLES, OUTPUTS = DOCS.parent / "examples", DOCS / "outputs"
+DOCSTRING = re.compile(r"(?P<label>\.\. _sphx_glr_\w+\.py:\n\s*\n)(?P<text>.*?)(?=\n\.\. GENERATED FROM PYTHON SOURCE)", re.DOTALL)
 COMMANDS = re.compile(r"(?:^    .*\n?)+", re.MULTILINE)
+
+
+class SmallArguments:
+    """What the scripts of the gallery are run with.
+
+    Args:
+        of: script → arguments; another script has none.
+    """
+
+    def __init__(self, of: dict[str, list[str]]) -> None:
+        self.of = of
+
+    def __call__(self, gallery: dict[str, Any], script: dict[str, Any]) -> list[str]:
+        return self.of.get(Path(script["src_file"]).stem, [])
+
+    def __repr__(self) -> str:  # the same in every build, so that nothing is made again for nothing
+        return "SmallArguments"
+
+
+def named(gallery: dict[str, Any], script: str) -> None:
+    """Tells a script its own path, which sphinx-gallery does not; it looks for its data beside it."""
+    builtins.__file__ = str(EXAMPLES / Path(script).name)  # type: ignore[attr-defined]
 
 
 def as_rst(docstring: str) -> str:
@@ -33,7 +58,7 @@ def output_of(script: str) -> str:
 def mend(app: Sphinx, page: str, source: list[str]) -> None:
     """A page that sphinx-gallery made of a script."""
     if page.startswith("generated/gallery/") and ".. GENERATED FROM PYTHON SOURCE LINES" in source[0]:
-        text = DOCSTRING.sub(lambda found: as_rst(found["text"]), source[0], count=1)
+        text = DOCSTRING.sub(lambda found: found["label"] + as_rst(found["text"]), source[0], count=1)
         before, mark, after = text.partition("\n.. _sphx_glr_download_")
         source[0] = before + output_of(Path(page).name) + mark + after
 

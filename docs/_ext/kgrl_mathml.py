@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
@@ -9,13 +11,16 @@ from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
 
 LOG = logging.getLogger(__name__)
+KNOWN = {r"\dots": r"\ldots", r"\Bigl": r"\bigl", r"\Bigr": r"\bigr", r"\Big": r"\bigl", r"\big": r"\bigl"}
+"""What docutils does not know, by what it does."""
+MEANT = re.compile("|".join(rf"{re.escape(name)}(?![a-zA-Z])" for name in KNOWN))
 
 
 def write(self: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
     block = isinstance(node, nodes.math_block)
-    text = node.astext()
+    text = MEANT.sub(lambda found: KNOWN[found[0]], node.astext())
     if block and ("&" in text or r"\\" in text) and r"\begin" not in text:
-        text = rf"\begin{{align}}{text}\end{{align}}"
+        text = rf"\begin{{aligned}}{text}\end{{aligned}}"
     try:
         made = tex2mathml(text, as_block=block)
     except Exception as error:
