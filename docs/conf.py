@@ -6,7 +6,6 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent)]
@@ -45,7 +44,6 @@ SMALL = {
     "your_own_agent": ["--world", "synthetic/kgqr", "--data", f"{WORK.name}/data", "--cells", f"{WORK.name}/cells"],
 }
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples", "gallery_dirs": "generated/gallery", "reset_argv": SmallArguments(SMALL),

@@ -49,5 +49,6 @@ def write_pages(app: Sphinx) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    """Makes Sphinx call it."""
     app.connect("builder-inited", write_pages, priority=100)
     return {"parallel_read_safe": True}

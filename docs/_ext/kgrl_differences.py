@@ -30,6 +30,7 @@ def differences() -> Iterator[tuple[str, list[str]]]:
 
 
 def write_page(app: Sphinx) -> None:
+    """The page, before Sphinx looks for pages."""
     PAGE.parent.mkdir(exist_ok=True)
     lines = []
     for name, paragraphs in differences():
@@ -38,5 +39,6 @@ def write_page(app: Sphinx) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    """Makes Sphinx call it."""
     app.connect("builder-inited", write_page, priority=100)
     return {"parallel_read_safe": True}

@@ -11,7 +11,8 @@ from sphinx.application import Sphinx
 
 DOCS = Path(__file__).resolve().parents[1]
 EXAMPLES, OUTPUTS = DOCS.parent / "examples", DOCS / "outputs"
-DOCSTRING = re.compile(r"(?P<label>\.\. _sphx_glr_\w+\.py:\n\s*\n)(?P<text>.*?)(?=\n\.\. GENERATED FROM PYTHON SOURCE)", re.DOTALL)
+DOCSTRING = re.compile(r"(?P<label>\.\. _sphx_glr_\w+\.py:\n\s*\n)(?P<text>.*?)(?=\n\.\. GENERATED FROM PYTHON SOURCE)",
+                       re.DOTALL)
 COMMANDS = re.compile(r"(?:^    .*\n?)+", re.MULTILINE)
 
 
@@ -64,5 +65,6 @@ def mend(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    """Makes Sphinx call it."""
     app.connect("source-read", mend)
     return {"parallel_read_safe": True}

@@ -57,6 +57,7 @@ def mend_links(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    """Makes Sphinx call it."""
     app.connect("builder-inited", copy_pages, priority=100)
     app.connect("source-read", mend_links)
     return {"parallel_read_safe": True}
