@@ -104,7 +104,9 @@ def test_candidates_belong_to_their_sessions() -> None:
 
 def test_what_was_saved_serves_what_is_left() -> None:
     ran = after("how-to/serve.md")
-    assert not torch.isin(ran["kept"].recommend(ran["past"], k=20), ran["popular"][:10]).any()
+    shown = ran["kept"].recommend(ran["past"], k=int(ran["kg"].num_items))
+    assert (shown >= 0).sum() > 100
+    assert not torch.isin(shown, ran["popular"][:10]).any()
 
 
 def test_every_agent_has_a_page() -> None:

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from kgrl.experiments.cell import Cell
 from kgrl.experiments.method import METHODS, Method
 from kgrl.experiments.results import Results, user_means
 from kgrl.experiments.search import Tuned
