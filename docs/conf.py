@@ -10,7 +10,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent)]
 
-from kgrl_gallery import SmallArguments, named  # noqa: E402
+from kgrl_gallery import Order, SmallArguments, named  # noqa: E402
 
 from kgrl.version import __version__  # noqa: E402
 
@@ -27,6 +27,9 @@ html_title = "kgrl"
 html_theme_options = {"navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"], "show_nav_level": 2}
 html_math_renderer = "mathml"
 html_show_sourcelink = False
+html_static_path, html_css_files = ["_static"], ["kgrl.css"]
+html_sidebars = {page: [] for page in ("index", "quick-tour", "glossary", "datasets", "results/*", "bibliography",
+                                       "differences", "generated/*")}
 
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
@@ -39,15 +42,15 @@ suppress_warnings = ["config.cache"]
 # scripts that run in seconds, and how: on made data, with a small budget, in a folder that goes when the build ends
 WORK = tempfile.TemporaryDirectory(prefix="kgrl-docs-")
 SMALL = {
-    "kgqr": ["--dataset", "synthetic", "--interactions", "2048", "--data", f"{WORK.name}/data",
-             "--out", f"{WORK.name}/kgqr"],
+    "kgqr": ["--dataset", "synthetic", "--interactions", "2048", "--set", "gradient_steps=16",
+             "--data", f"{WORK.name}/data", "--out", f"{WORK.name}/kgqr"],
     "your_own_agent": ["--world", "synthetic/kgqr", "--data", f"{WORK.name}/data", "--cells", f"{WORK.name}/cells"],
 }
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples", "gallery_dirs": "generated/gallery", "reset_argv": SmallArguments(SMALL),
-    "filename_pattern": rf"/({'|'.join(name for name in SMALL if name != 'kgqr')})\.py$",
+    "filename_pattern": rf"/({'|'.join(SMALL)})\.py$", "within_subsection_order": Order,
     "image_scrapers": (), "reset_modules": (named,), "download_all_examples": False, "show_memory": False,
     "show_signature": False, "min_reported_time": 3600,
     "abort_on_example_error": True, "backreferences_dir": None, "write_computation_times": False,

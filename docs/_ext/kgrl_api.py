@@ -32,7 +32,8 @@ def page_of(room: str) -> str:
         value = getattr(module, name)
         lines += [name, "-" * len(name), ""]
         if inspect.isclass(value):
-            lines += [f".. autoclass:: {name}", "   :members:", f"   :inherited-members: {FOREIGN}", ""]
+            lines += [f".. autoclass:: {name}", "   :members:", f"   :inherited-members: {FOREIGN}",
+                      "   :exclude-members: extra_repr, load_state_dict, train", ""]
         else:
             lines += [f".. auto{'function' if callable(value) else 'data'}:: {name}", ""]
     return "\n".join(lines)

@@ -127,10 +127,15 @@ def page(args: argparse.Namespace, table: Table, setting: str, results: Results)
     if args.out:
         write_sheet(made, args.out / name)
         draw(table, results, args.out / f"{picture}.png")
-    if args.results and table.figure:
-        draw(table, results, args.results.parent / "figures" / f"{picture}.png")
-        made = replace(made, figure=f"figures/{picture}.png")
-    return f"{made.markdown()}\n"
+    if not (args.results and table.figure):
+        return f"{made.markdown()}\n"
+    folder = args.results.parent / "figures"
+    draw(table, results, folder / f"{picture}.png")
+    text = replace(made, figure=f"figures/{picture}.png").markdown()
+    if table.curves:
+        draw(replace(table, curves=()), results, folder / f"{picture}-all.png")
+        text += f"\n[The curves of all rows](figures/{picture}-all.png)\n"
+    return f"{text}\n"
 
 
 def draw(table: Table, results: Results, path: Path) -> None:
