@@ -29,6 +29,8 @@ def relinked(text: str, source: Path, page: Path) -> str:
         name = target.relative_to(ROOT).as_posix() if target.is_relative_to(ROOT) else ""
         if name in COPIED:
             return f"[{found['text']}]({os.path.relpath(DOCS / COPIED[name], page.parent)}.md)"
+        if target.suffix == ".png":  # becomes a download
+            return f"[{found['text']}]({os.path.relpath(target, page.parent)})"
         if not name or target.is_relative_to(DOCS):
             return found[0] if source == page else f"[{found['text']}]({os.path.relpath(target, page.parent)})"
         return found["text"] if name in found["text"] else f"{found['text']} (`{name}`)"
