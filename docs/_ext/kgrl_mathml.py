@@ -18,6 +18,7 @@ ElementTree.register_namespace("", NAMESPACE)
 KNOWN = {r"\dots": r"\ldots", r"\Big": r"\Bigl", r"\big": r"\bigl"}
 """What docutils does not know, by what it does."""
 MEANT = re.compile("|".join(rf"{re.escape(name)}(?![a-zA-Z])" for name in KNOWN))
+ACCENTS = ("~", "ˆ", "¯")
 ENTITY = re.compile(r"&(?!amp;|lt;|gt;|quot;|apos;|#)\w+;")
 """Of HTML, which XML does not have."""
 ROWS = re.compile(r"\n\s*\n")
@@ -34,9 +35,12 @@ def known(text: str, block: bool) -> str:
 def indexed(mathml: str) -> str:
     """With the index of an accented letter beside it; docutils puts it below, as if it were a limit."""
     root = ElementTree.fromstring(ENTITY.sub(lambda found: html.unescape(found[0]), mathml))
-    for node in root.iter(f"{{{NAMESPACE}}}munder"):
-        if node[0].tag == f"{{{NAMESPACE}}}mover":
+    for node in list(root.iter(f"{{{NAMESPACE}}}munderover")):
+        letter, index, accent = node
+        if accent.text in ACCENTS:
             node.tag = f"{{{NAMESPACE}}}msub"
+            node[:] = [ElementTree.Element(f"{{{NAMESPACE}}}mover", accent="true"), index]
+            node[0].extend([letter, accent])
     return ElementTree.tostring(root, encoding="unicode")
 
 
