@@ -57,7 +57,7 @@ OWN = ("kg", "embedding", "popular", "aggregator", "tastes", "seed", "candidates
 NEW = {"book-crossing": 0.0, "synthetic": 0.0}  # elsewhere a fifth of the items is new
 STARTS = ("none", "ratings", "kg")
 
-# chosen on validation users (README, "How the settings were chosen"); everything else is KGQR's default
+# chosen on validation users (docs/results/index.md, "How the settings were chosen"); everything else is KGQR's default
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("ml-100k", "heldout"): {
         "interactions": 30_720, "backfill": "popular:300", "num_candidates": None, "gamma": 0.0, "epsilon": 0.2,

@@ -126,7 +126,7 @@ def test_wheel_metadata(wheel: Path) -> None:
         "filelock", "lightning-fabric", "numpy", "pandas", "pykeen", "safetensors", "scikit-learn", "scipy", "torch",
         "torch-geometric", "tqdm",
     }  # fmt: skip
-    assert {"scatter", "faiss", "examples", "test", "dev"} == set(fields.get_all("Provides-Extra", []))
+    assert {"scatter", "faiss", "examples", "test", "docs", "dev"} == set(fields.get_all("Provides-Extra", []))
 
 
 def test_sdist_holds_the_tests_and_no_data(built: Path) -> None:
@@ -136,6 +136,8 @@ def test_sdist_holds_the_tests_and_no_data(built: Path) -> None:
     assert {"README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "Makefile", "constraints.txt", ".ci/run"} <= files
     assert {"kgrl/py.typed", "kgrl/datasets/tables/ml_100k_to_ml_1m.csv"} <= files
     assert {"tests/conftest.py", "tests/test_packaging.py"} <= files
+    assert {"docs/conf.py", "docs/index.md", "docs/agents/KGQR.md", "docs/refs.bib"} <= files
+    assert not [name for name in files if name.startswith(("docs/generated", "docs/_build"))]
     assert {name for name in files if name.startswith("data/")} <= {"data/README.md"}
     assert not [name for name in files if name.startswith((".venv", "runs/", "build/")) or "__pycache__" in name]
 
@@ -145,7 +147,8 @@ def test_everything_required_has_a_tested_version() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     tested = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     groups = PROJECT["optional-dependencies"]
-    required = [*PROJECT["dependencies"], *groups["examples"], *groups["test"], *groups["dev"]]
+    required = [*PROJECT["dependencies"], *groups["examples"], *groups["test"], *groups["docs"],
+                *groups["dev"]]
     for requirement in (line for line in required if not line.startswith("kgrl[")):
         name, bound = requirement.split(">=")
         assert numbers(tested[name]) >= numbers(bound), requirement

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import kgrl.experiments.methods
@@ -83,16 +84,21 @@ def main() -> None:
     args = options()
     tuned = Tuned(args.tuned)
     texts: dict[str, str] = dict.fromkeys((table.name for table in args.tables), "")
+
+    @cache
+    def results_of(setting: str) -> Results:
+        return Results(args.cells, setting, tuned, training=args.training)
+
     for table in args.tables:
         if table.pooled:
             for group, names in pooled(args.cells, table).items():
-                splits = [Results(args.cells, name, tuned, training=args.training) for name in names]
+                splits = [results_of(name) for name in names]
                 if any(results.of(method) for results in splits for method in table.rows.values()):
                     texts[table.name] += f"{written(args, table, group, pooled_sheet(table, group, splits))}\n"
             continue
         missing = []
         for setting in settings(args.cells, table):
-            results = Results(args.cells, setting, tuned, training=args.training)
+            results = results_of(setting)
             own = setting in asked(table)
             run = sum(bool(results.of(method)) for method in table.rows.values())
             if run > 0 and (own or run >= args.share * len(table.rows)):  # cells of other tables are not yet one of it
@@ -121,10 +127,15 @@ def page(args: argparse.Namespace, table: Table, setting: str, results: Results)
     if args.out:
         write_sheet(made, args.out / name)
         draw(table, results, args.out / f"{picture}.png")
-    if args.results and table.figure:
-        draw(table, results, args.results.parent / "figures" / f"{picture}.png")
-        made = replace(made, figure=f"figures/{picture}.png")
-    return f"{made.markdown()}\n"
+    if not (args.results and table.figure):
+        return f"{made.markdown()}\n"
+    folder = args.results.parent / "figures"
+    draw(table, results, folder / f"{picture}.png")
+    text = replace(made, figure=f"figures/{picture}.png").markdown()
+    if table.curves:
+        draw(replace(table, curves=()), results, folder / f"{picture}-all.png")
+        text += f"\n[The curves of all rows](figures/{picture}-all.png)\n"
+    return f"{text}\n"
 
 
 def draw(table: Table, results: Results, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``fill``: puts what was measured between the marks of a page, such as ``RESULTS.md``."""
+"""``filled`` and ``fill``: what was measured, between the marks of a page such as ``RESULTS.md``."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from kgrl.files import whole_file
 from kgrl.options import expected
 
 
-def fill(path: str | os.PathLike[str], parts: Mapping[str, str]) -> None:
-    """Replaces what stands between ``<!-- name -->`` and ``<!-- end name -->``; all else on the page stays.
+def filled(path: str | os.PathLike[str], parts: Mapping[str, str]) -> str:
+    """A page with ``parts`` between ``<!-- name -->`` and ``<!-- end name -->``; all else on it stays.
 
     Args:
         path: a Markdown file.
         parts: name → Markdown; one whose marks the page does not have is left out.
 
     Raises:
-        ValueError: a mark without its end; the page stays as it was.
+        ValueError: a mark without its end.
     """
     page = Path(path).read_text(encoding="utf-8")
     for name, part in parts.items():
@@ -30,6 +30,16 @@ def fill(path: str | os.PathLike[str], parts: Mapping[str, str]) -> None:
         if not closed:
             raise ValueError(expected(str(path), f"{end} behind {start}", "none"))
         page = f"{before}{start}\n{part.strip()}\n{end}{after}"
+    return page
+
+
+def fill(path: str | os.PathLike[str], parts: Mapping[str, str]) -> None:
+    """Writes what :func:`filled` gives into the page itself, whole or not at all.
+
+    Raises:
+        ValueError: a mark without its end; the page stays as it was.
+    """
+    page = filled(path, parts)
     with whole_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 

@@ -21,7 +21,8 @@ class Results:
     """The cells of one setting.
 
     Every cell of a setting must be of the same data, and of the options that the search chose and the training that
-    the method asks for; one that is not is named and refused, never averaged in.
+    the method asks for; one that is not is named and refused, never averaged in. A file is read again only where it
+    has changed.
 
     Args:
         folder: of the cells.
@@ -37,6 +38,7 @@ class Results:
     ) -> None:
         self.folder, self.setting, self.tuned = Path(folder), setting, tuned
         self.data, self.training = data, training or {}
+        self._known: dict[Path, tuple[tuple[int, int], Cell]] = {}
 
     def of(self, method: str | Method) -> list[Cell]:
         """The cells of a method, one a seed; [] where none has been run.
@@ -61,12 +63,18 @@ class Results:
         for path in paths:
             if not re.fullmatch(r"seed-\d+\.json", path.name):
                 raise ValueError(expected(str(path), "a cell's file, seed-NUMBER.json", path.name, "move it elsewhere"))
-        cells = [Cell.read(path) for path in sorted(paths, key=lambda path: int(path.stem.removeprefix("seed-")))]
+        cells = [self._cell(path) for path in sorted(paths, key=lambda path: int(path.stem.removeprefix("seed-")))]
         for cell in cells:
             self.data = self.data or cell.data
             same_run(cell, options=options, training=training, data=self.data, code=code)
             same_agent(cell, next((other for other in cells if other.made.get("agent")), cell))
         return cells
+
+    def _cell(self, path: Path) -> Cell:
+        now = path.stat().st_mtime_ns, path.stat().st_size
+        if path not in self._known or self._known[path][0] != now:
+            self._known[path] = now, Cell.read(path)
+        return self._known[path][1]
 
 
 def user_means(cells: list[Cell], metric: str) -> Tensor:

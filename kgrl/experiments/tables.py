@@ -32,7 +32,8 @@ class Table:
         rewards: levels of reward; given, it tells the interactions that they take rather than the scores.
         note: what is to be said below it.
         figure: what its figure is called where that belongs beside the table.
-        curves: labels of the rows that its figure of curves has; default: all.
+        curves: labels of the rows that its figure of curves has, those that matter; default: all. The others stand in
+            a second figure, an appendix.
         ordered: whether the rows are values of one quantity in its order, so that a line may join them.
         pooled: whether it has one sheet for several splits, see :func:`kgrl.experiments.pooled.pooled_sheet`.
     """
@@ -100,8 +101,7 @@ TABLES = {table.name: table for table in (
           paper={name: {0.1: rows} for name, rows in paper.KGQR_TABLE4.items()},
           note=_STEPS,
           figure="KGQR Figure 3: learning curves",
-          curves=("DDPG-R", "DDPG-KNN (k=N)", "DQN-R (paper's state)", "DQN-R", "KGQR (paper's state)", "KGQR-CS",
-                  "KGQR (random backfill)", "KGQR")),
+          curves=("DDPG-KNN (k=N)", "DQN-R (paper's state)", "DQN-R", "KGQR (paper's state)", "KGQR")),
     Table("kgqr-table6", "KGQR Tables 5 and 6: ablation",
           _itself("KGQR-KG", "KGQR-GCN-CS", "KGQR-CS", "KGQR"), ("reward", "precision"), "KGQR",
           paper=paper.KGQR_TABLE6, note="KGQR-KG: DQN-R with KGQR's options"),

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from kgrl.experiments.cell import Cell
 from kgrl.experiments.method import METHODS, Method
 from kgrl.experiments.results import Results, user_means
 from kgrl.experiments.search import Tuned
@@ -82,3 +83,15 @@ def test_a_file_that_is_no_cells_is_named(tmp_path, tuned):
     path.with_name("seed-0 (1).json").write_bytes(path.read_bytes())
     with pytest.raises(ValueError, match=r"seed-0 \(1\).json` must be a cell's file, seed-NUMBER.json"):
         Results(tmp_path, SETTING, tuned).of(method("A", training=TRAINING))
+
+
+def test_a_file_is_read_again_only_where_it_has_changed(tmp_path, tuned, monkeypatch):
+    read = []
+    monkeypatch.setattr(Cell, "read", lambda path, own=Cell.read: (read.append(path.name), own(path))[1])
+    results, asked = Results(tmp_path, SETTING, tuned), method("A", training=TRAINING)
+    made_cell("A", 0, [1.0] * 5).write(tmp_path)
+    made_cell("A", 1, [1.0] * 5).write(tmp_path)
+    results.of(asked)
+    made_cell("A", 1, [2.0] * 6).write(tmp_path)
+    assert [cell.scores["reward"] for cell in results.of(asked)] == [1.0, 2.0]
+    assert read == ["seed-0.json", "seed-1.json", "seed-1.json"]
