@@ -151,7 +151,7 @@ class TPGR(PolicyGradientAgent):
                 self.sharpness, self.spread = (nn.Parameter(torch.tensor(value)) for value in (float(sharpness), 1.0))
                 for parameter in (self.policy.weights[-1], self.policy.biases[-1]):
                     nn.init.zeros_(parameter)
-            self.memory = Recall(recurrent.channels, self.items.channels)
+            self.memory = Recall(self.state.parts[0].channels, self.items.channels)
         self._begin(lr, weight_decay, pretrain_lr)
 
     @classmethod

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from kgrl.objects import RATES as EDGES
-from kgrl.objects import a_rated_set
+from kgrl.objects import RATES, a_rated_set
 from kgrl.options import LARGEST, a_tensor, between, expected
 
 
@@ -42,10 +41,10 @@ def normalised_ratings(data: HeteroData) -> Ratings:
     Raises:
         ValueError: no ratings, no scale, or ratings outside the scale (NaN included).
     """
-    if not a_rated_set("data", data)[EDGES].edge_index.size(1):
+    if not a_rated_set("data", data)[RATES].edge_index.size(1):
         raise ValueError(expected("data", "a data set with at least one rating", "none"))
     low, high, threshold = data.rating_scale
-    rating, (users, items) = data[EDGES].rating, data[EDGES].edge_index
+    rating, (users, items) = data[RATES].rating, data[RATES].edge_index
     outside = ~((rating >= low) & (rating <= high))  # NaN is outside
     if outside.any():
         at = int(outside.nonzero()[0])

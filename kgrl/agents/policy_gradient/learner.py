@@ -118,7 +118,8 @@ class PolicyGradientAgent(Catalogued, Versioned):
         """
         generator = given_or_new(generator, self.device, self.options["seed"] + self.version)
         vectors = self.items()
-        states = states_over(self.state.part("recurrent"), vectors, sessions)[1 + sessions.begin :]
+        recurrent = self.state.parts[self.state.place("recurrent")]
+        states = states_over(recurrent, vectors, sessions)[1 + sessions.begin :]
         loss = self.memory(states, vectors, sessions, generator)
         self.pretrain_optimizer.zero_grad(set_to_none=True)
         loss.backward()
