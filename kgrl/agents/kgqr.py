@@ -186,7 +186,9 @@ class KGQR(OffPolicyAgent):
             ValueError: no such preset, or a KG of another data set.
         """
         found = suits(preset("KGQR", dataset, world), checked_graph(kg).get("source"))
-        return cls(kg, **(found.options | options))
+        agent = cls(kg, **(found.options | options))
+        agent.schedule = found.training
+        return agent
 
     # ------------------------------------------------------------------------------------------------------- acting
 

@@ -33,6 +33,8 @@ from kgrl.nn.policy.tree_policy import TreePolicy
 from kgrl.nn.state.taste import TasteTerms
 from kgrl.objects import of_class
 from kgrl.options import LARGEST, at_least, between, flag, one_of, single, sizes_of
+from kgrl.presets.preset import preset as settings_of
+from kgrl.presets.preset import suits
 from kgrl.raw_ids import RawIds
 from kgrl.seeding import fenced, given_or_new
 from kgrl.sessions import UNDEFINED, Sessions
@@ -181,6 +183,27 @@ class TPGR(PolicyGradientAgent):
                            one_of("preset", preset, PRESETS), at_least("item_channels", item_channels, 1),
                            at_least("seed", seed, 0))
         return cls(**parts, preset=preset, item_channels=item_channels, seed=seed, **options)
+
+    @classmethod
+    def from_preset(
+        cls, dataset: str, data: HeteroData, users: Tensor, *, world: str | None = None, **options: Any
+    ) -> TPGR:
+        """The agent with the settings that were found best on a data set, see :func:`kgrl.presets.preset`.
+
+        Args:
+            dataset: ``"ml-100k"``.
+            data: the data set.
+            users: ``[U]``, training users.
+            world: ``None``: the data set's first.
+            **options: of :meth:`from_data`, over those of the preset.
+
+        Raises:
+            ValueError: no such preset, or another data set.
+        """
+        found = suits(settings_of("TPGR", dataset, world), (data.get("provenance") or {}).get("name"))
+        agent = cls.from_data(data, users, **(found.options | options))
+        agent.schedule = found.training
+        return agent
 
     # ------------------------------------------------------------------------------------------------------- acting
 

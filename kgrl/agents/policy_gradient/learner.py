@@ -44,6 +44,9 @@ class PolicyGradientAgent(Catalogued, Versioned):
         memory: what the recurrent state is pre-trained with.
     """
 
+    schedule: Mapping[str, int] = {"interactions": 1_310_720, "evaluate_every": 131_072, "sessions": 2_048}
+    """What :func:`kgrl.fit` takes where it is not told: rollouts of many sessions, as a walk costs little."""
+
     items: ItemVectors
     state: JoinedState
     policy: TreePolicy
