@@ -64,8 +64,14 @@ def preset(agent: str, dataset: str, world: str | None = None) -> Preset:
     chosen = worlds[0] if world is None else one_of("world", world, worlds)
     file = resources.files("kgrl.presets") / f"{agent.lower()}_{dataset}_{chosen}.toml"
     read = tomllib.loads(file.read_text(encoding="utf-8"))
-    options = {name: tuple(value) if isinstance(value, list) else value for name, value in read["options"].items()}
-    return Preset(**(read | {"options": options}))
+    return Preset(**(read | {"options": {name: _plain(value) for name, value in read["options"].items()}}))
+
+
+def _plain(value: Any) -> Any:
+    """A value as Python has it: TOML knows no tuple and no ``None``."""
+    if isinstance(value, list):
+        return tuple(value)
+    return None if value == "none" else value
 
 
 def suits(given: Preset, came_from: str | None) -> Preset:
