@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kgrl.nn.state.status import STATUS, initial_status, next_status
+from kgrl.nn.state.sru import STATUS, initial_status, next_status
 
 # sign of the feedback, then: positive, negative, zero feedbacks, steps; and in a row, up to now: positive, negative,
 # zero, not negative, not positive
