@@ -118,7 +118,7 @@ class TPGR(PolicyGradientAgent):
         baseline = chosen["baseline"] if baseline is None else baseline
         standardise = chosen["standardise"] if standardise is None else standardise
         entropy = chosen["entropy"] if entropy is None else entropy
-        start, _ = checked_start(tastes, 0, self.num_items)
+        start, _ = checked_start(tastes, None, self.num_items)
         embedding = None if embedding is None else single("embedding", embedding)
         self.options: dict[str, Any] = {
             "state": named_state("state", state), "preset": preset,

@@ -230,7 +230,7 @@ def _resolved(
         raise ValueError(expected("in_channels", "one size, or a pair: of sources and of targets", in_channels))
     source, target = pair
     for size in (source, target):
-        if at_least("in_channels", size, -1) != -1:  # which is known at the first input
+        if isinstance(size, bool) or size != -1:  # which is known at the first input
             at_least("in_channels", size, 1)
     if kwargs and isinstance(aggregator, torch.nn.Module):
         raise ValueError(expected("aggregator_kwargs", "left out beside an instance", kwargs))
