@@ -27,8 +27,7 @@ from kgrl.agents.state.taste import KnownTaste
 from kgrl.candidates.fixed import checked_pool
 from kgrl.files import digest, restore
 from kgrl.graph import kg_digest
-from kgrl.nn.policy.item_scores import ItemScores
-from kgrl.nn.policy.tree_levels import Levels
+from kgrl.nn.policy.item_scores import ItemScores, Levels
 from kgrl.nn.policy.tree_policy import TreePolicy
 from kgrl.nn.state.taste import TasteTerms
 from kgrl.objects import of_class

@@ -324,7 +324,7 @@ def test_a_candidate_rule_of_ones_own(tmp_path, world):
 
 
 def test_an_aggregator_of_ones_own_is_asked_for_again(tmp_path):
-    from kgrl.nn.conv.aggregators import NeighborAggregator
+    from kgrl.nn.conv.aggregator import NeighborAggregator
 
     agent = parity_agent(aggregator=NeighborAggregator)
     agent.save(tmp_path / "agent.safetensors")

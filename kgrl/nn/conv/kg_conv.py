@@ -12,8 +12,7 @@ from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.nn.resolver import activation_resolver
 from torch_geometric.typing import Adj, OptTensor, PairTensor, Size
 
-from kgrl.nn.conv.aggregator import Aggregator
-from kgrl.nn.conv.aggregators import ConcatAggregator, MeanAggregator, NeighborAggregator
+from kgrl.nn.conv.aggregator import Aggregator, ConcatAggregator, MeanAggregator, NeighborAggregator
 from kgrl.nn.conv.attention import AttentionAggregator
 from kgrl.nn.conv.edges import checked_edges
 from kgrl.nn.conv.neighbours import neighbour_sum, plain_edges
