@@ -89,7 +89,7 @@ class KGQR(OffPolicyAgent):
             :class:`kgrl.agents.state.session_state.SessionState`.
         state_channels, hidden_channels: width of that state and of the head.
         streak_state: whether the head also sees c_p, c_n and the step; ``None``: yes (``"paper"``: no).
-        horizon: T of the sessions it is trained on; matters with ``streak_state`` alone.
+        horizon: T, by whose root the streak and the step are divided; matters with ``streak_state`` alone.
         taste_channels: length of the taste state, see :class:`kgrl.nn.TasteState`: exact inference from all feedback of
             the session, disliked items included. Its squared error joins the loss. 0 for none; ``None``: that of
             ``tastes``, or 8 (``"paper"``: 0).

@@ -60,7 +60,8 @@ def _vectors() -> torch.Tensor:
 
 
 def _off_policy(build: Callable[..., nn.Module], *given: Any, **options: Any) -> nn.Module:
-    small = {"state_channels": 5, "hidden_channels": 6, "gradient_steps": 2, "batch_size": 16, "horizon": HORIZON,
+    small = {"preset": "paper", "average": 0.1, "gamma": 0.5,
+             "state_channels": 5, "hidden_channels": 6, "gradient_steps": 2, "batch_size": 16, "horizon": HORIZON,
              "epsilon": 0.2}
     return build(*given, **(small | options))
 

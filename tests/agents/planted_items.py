@@ -55,5 +55,6 @@ WORLDS: dict[str, Callable[..., Simulator]] = {"predicted": predicted, "rated": 
 
 def make(name: str, **options: Any) -> VectorAgent:
     """A small agent of that name."""
-    given = {"state_channels": 8, "hidden_channels": 16, "gradient_steps": 3, "batch_size": 32, "seed": 1, "horizon": 6}
+    given = {"preset": "paper", "average": 0.1, "gamma": 0.5,
+             "state_channels": 8, "hidden_channels": 16, "gradient_steps": 3, "batch_size": 32, "seed": 1, "horizon": 6}
     return AGENTS[name](vectors(), **(given | options))

@@ -39,7 +39,8 @@ def test_is_kgqr_without_candidates_convolution_and_graph(options) -> None:
 
 def small_agent(**options) -> DQNR:
     start = torch.randn(3, 2, generator=torch.Generator().manual_seed(1))
-    given = {"state_channels": 2, "hidden_channels": 3, "gamma": 0.7, "lr": 0.01, "tau": 0.25, "average": 0.0,
+    given = {"preset": "paper",
+             "state_channels": 2, "hidden_channels": 3, "gamma": 0.7, "lr": 0.01, "tau": 0.25, "average": 0.0,
              "seed": 2}
     agent = DQNR(start, **(given | options))
     with torch.no_grad():  # the target must differ from the online head, or no test could tell them apart

@@ -34,7 +34,8 @@ def world() -> Simulator:
 
 def parity_agent(**options) -> KGQR:
     kg = knowledge_graph(torch.stack([torch.arange(20), 20 + torch.arange(20) % 2]), num_nodes=22, num_items=20)
-    given = {"dim": 4, "state_channels": 4, "hidden_channels": 4, "backfill": ("random", 3), "batch_size": 8,
+    given = {"preset": "paper", "average": 0.1, "gamma": 0.5,
+             "dim": 4, "state_channels": 4, "hidden_channels": 4, "backfill": ("random", 3), "batch_size": 8,
              "gradient_steps": 2}
     return KGQR(kg, **(given | options))
 

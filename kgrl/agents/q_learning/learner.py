@@ -21,7 +21,7 @@ from kgrl.agents.shared.versioned import Versioned
 from kgrl.agents.state.session_state import advance
 from kgrl.files import below
 from kgrl.nn.policy.dueling import DuelingHead
-from kgrl.options import at_least, between, expected, flag, one_of
+from kgrl.options import at_least, between, flag, one_of
 from kgrl.seeding import given_or_new
 from kgrl.sessions import Sessions
 
@@ -58,7 +58,7 @@ class OffPolicyAgent(Catalogued, Versioned):
         preset: one of :data:`PRESETS`: what ``streak_state``, ``taste_channels`` and ``average`` are where they are not
             given; ``"paper"`` has none of them.
         streak_state: whether the head also sees c_p, c_n and the step; ``None``: yes (``"paper"``: no).
-        horizon: T of the sessions it is trained on; matters with ``streak_state`` alone.
+        horizon: T, by whose root the streak and the step are divided; matters with ``streak_state`` alone.
         taste_channels: length of the taste state, see :class:`kgrl.nn.TasteState`, whose squared error joins the loss;
             0 for none; ``None``: 8 (``"paper"``: 0).
         gamma: discount γ in [0, 1]; of learning alone, the metrics are undiscounted.
@@ -177,12 +177,8 @@ class OffPolicyAgent(Catalogued, Versioned):
             ``gradient_steps``.
 
         Raises:
-            ValueError: the state has the streak in it, and the sessions are of another horizon than the agent was made
-                for; or a loss, Q-value or weight is not finite: the agent has diverged.
+            ValueError: a loss, Q-value or weight is not finite: the agent has diverged.
         """
-        if self.options["streak_state"] and sessions.horizon != self.options["horizon"]:
-            raise ValueError(expected("sessions", f"of horizon {self.options['horizon']}", sessions.horizon,
-                                      f"make the agent with horizon={sessions.horizon}"))
         generator = given_or_new(generator, self.device, self.options["seed"] + self.steps_taken)
         self.replay.add(sessions)
         if self.gradient_steps and self.network.head.silent:

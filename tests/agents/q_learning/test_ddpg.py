@@ -29,7 +29,8 @@ STATES = pytest.mark.parametrize("taste_channels", [0, 2])
 
 def small_agent(agent: type[DDPG], **options) -> DDPG:
     start = torch.randn(3, 2, generator=torch.Generator().manual_seed(1))
-    given = {"state_channels": 2, "hidden_channels": 3, "gamma": 0.7, "lr": 0.01, "actor_lr": 0.02, "tau": 0.25,
+    given = {"preset": "paper",
+             "state_channels": 2, "hidden_channels": 3, "gamma": 0.7, "lr": 0.01, "actor_lr": 0.02, "tau": 0.25,
              "average": 0.0, "seed": 2, **({"k": 1} if agent is DDPGKNN else {})}
     made = agent(start, **(given | options))
     generator = torch.Generator().manual_seed(4)

@@ -20,7 +20,8 @@ from kgrl.sessions import raw_items
 from tests.agents.growing import FACTS, FILMS, by_film, catalogue_kg, facts_of, history, played, shuffled_films
 
 OLD, NEW = FILMS[:18], FILMS[18:]
-SMALL: dict[str, Any] = {"dim": 6, "state_channels": 5, "hidden_channels": 8, "num_candidates": None, "horizon": 6,
+SMALL: dict[str, Any] = {"preset": "paper", "average": 0.1,
+                         "dim": 6, "state_channels": 5, "hidden_channels": 8, "num_candidates": None, "horizon": 6,
                          "backfill": ("popular", 24), "batch_size": 16, "gradient_steps": 4, "gamma": 0.5, "seed": 3}
 OPTIONS = [{}, {"target": "all"}, {"average": 0.0}, {"taste_channels": 2}, {"tastes": 2}, {"variant": "KGQR-CS"},
            {"variant": "KGQR-GCN-CS"}, {"variant": "KGQR-KG"}, {"aggregator": "gat", "streak_state": True}]

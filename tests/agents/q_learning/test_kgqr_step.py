@@ -24,7 +24,8 @@ def three_item_kg() -> Data:
 
 def small_agent(**options) -> KGQR:
     embedding = torch.randn(5, 2, generator=torch.Generator().manual_seed(1))
-    given = {"embedding": embedding, "dim": 2, "state_channels": 2, "hidden_channels": 3, "num_candidates": None,
+    given = {"preset": "paper",
+             "embedding": embedding, "dim": 2, "state_channels": 2, "hidden_channels": 3, "num_candidates": None,
              "backfill": None, "gamma": 0.7, "lr": 0.01, "tau": 0.25, "average": 0.0, "seed": 2}
     return KGQR(three_item_kg(), **(given | options))
 

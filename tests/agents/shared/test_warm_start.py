@@ -18,7 +18,8 @@ from kgrl.rollout import rollout
 from kgrl.train import fit
 from tests.agents.planted_items import ITEMS, USERS, predicted, vectors
 
-SMALL: dict[str, Any] = {"state_channels": 8, "hidden_channels": 16, "gradient_steps": 3, "batch_size": 32,
+SMALL: dict[str, Any] = {"preset": "paper", "average": 0.1, "gamma": 0.5,
+                         "state_channels": 8, "hidden_channels": 16, "gradient_steps": 3, "batch_size": 32,
                          "streak_state": True, "horizon": 6, "epsilon": 0.0, "seed": 1}
 KG = knowledge_graph(torch.stack([torch.arange(ITEMS), ITEMS + torch.arange(ITEMS) % 4]), num_nodes=ITEMS + 4,
                      num_items=ITEMS)
