@@ -11,8 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.index import index2ptr
 
-from kgrl.candidates.reasons import Step, reason
-from kgrl.candidates.roles import Role, role_of
+from kgrl.candidates.reasons import Role, Step, reason, role_of
 from kgrl.graph import checked_graph, distinct_pairs
 from kgrl.options import at_least, expected, ids
 

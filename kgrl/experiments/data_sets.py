@@ -7,9 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kgrl.datasets.book_crossing import BookCrossing
-from kgrl.datasets.movielens_1m import MovieLens1M
-from kgrl.datasets.movielens_10m import MovieLens10M
-from kgrl.datasets.movielens_20m import MovieLens20M
+from kgrl.datasets.movielens import MovieLens1M, MovieLens10M, MovieLens20M
 from kgrl.datasets.movielens_100k import MovieLens100K
 from kgrl.datasets.netflix import NetflixPrize
 from kgrl.datasets.synthetic import SyntheticKGRec

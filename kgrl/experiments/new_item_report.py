@@ -10,7 +10,7 @@ from torch_geometric.data import Data, HeteroData
 
 from kgrl.agents.kgqr import KGQR
 from kgrl.agents.linear_gaussian import LinearGaussian
-from kgrl.candidates.roles import relation_words
+from kgrl.candidates.reasons import relation_words
 from kgrl.datasets.names import node_names
 from kgrl.evaluate import Scores, evaluate, score
 from kgrl.experiments.report import reasons

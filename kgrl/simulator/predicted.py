@@ -16,9 +16,9 @@ from kgrl.objects import a_device, of_class, shaped
 from kgrl.options import a_seed, at_least, between, dense_vectors, expected, one_of, representable, single
 from kgrl.precision import full_precision
 from kgrl.seeding import generator_for
+from kgrl.simulator.bounds import SMALLEST, taste_share_of_some
 from kgrl.simulator.feedback import FeedbackModel
 from kgrl.simulator.ratings import Ratings, normalised_ratings
-from kgrl.simulator.taste_share import SMALLEST, taste_share_of_some
 
 WEIGHT_DECAYS = (1e-5, 1e-4, 1e-3)
 """What the held-out choice tries: below, 20 dimensions learn the noise by heart; above, no personal taste is left.

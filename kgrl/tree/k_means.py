@@ -10,8 +10,8 @@ import torch
 from scipy.sparse import csr_matrix
 from scipy.spatial.distance import cdist
 
+from kgrl.tree.levels import ROUNDING, order_with_ties
 from kgrl.tree.rows import Rows
-from kgrl.tree.ties import ROUNDING, order_with_ties
 
 Distances = Callable[[slice, np.ndarray], np.ndarray]
 

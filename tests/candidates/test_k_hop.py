@@ -16,7 +16,7 @@ from torch_geometric.utils import k_hop_subgraph
 
 from kgrl.candidates import KHopCandidates
 from kgrl.candidates.expansion import KHopWalk, chunk_sizes
-from kgrl.candidates.index import KHopLists, KHopMasks, tabulate
+from kgrl.candidates.k_hop_index import KHopLists, KHopMasks, tabulate
 from kgrl.graph import knowledge_graph, without_edges
 
 ITEMS = 6

@@ -6,6 +6,13 @@ import copy
 
 import pytest
 import torch
+from torch import Tensor
+
+from kgrl.agents import DDPGKNN, DDPGR
+from kgrl.agents.q_learning.ddpg import DDPG
+from kgrl.agents.q_learning.vector_agent import VectorAgent
+from kgrl.sessions import Sessions
+from tests.agents.planted_items import make, vectors
 from tests.agents.q_learning.test_kgqr_step import (
     STEPS,
     by_hand_expected,
@@ -14,13 +21,6 @@ from tests.agents.q_learning.test_kgqr_step import (
     by_hand_taste,
     transitions,
 )
-from torch import Tensor
-
-from kgrl.agents import DDPGKNN, DDPGR
-from kgrl.agents.q_learning.ddpg import DDPG
-from kgrl.agents.q_learning.vector_agent import VectorAgent
-from kgrl.sessions import Sessions
-from tests.agents.planted_items import make, vectors
 
 Weights = dict[str, Tensor]
 BOTH = pytest.mark.parametrize("agent", [DDPGR, DDPGKNN])
