@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kgrl.tree import ClusterTree, lanczos, pca
+from kgrl.tree import ClusterTree, pca
 from kgrl.tree.pca import leading_vectors
 
 RNG = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def test_goes_on_after_a_restart() -> None:
     calls: list[int] = []
     product = products(matrices)
     found = leading_vectors(lambda u: calls.append(1) or product(u), RNG.standard_normal((1, 400)), 401, NONE)
-    assert lanczos.BASIS < len(calls) <= lanczos.BASIS * lanczos.CYCLES
+    assert pca.BASIS < len(calls) <= pca.BASIS * pca.CYCLES
     np.testing.assert_allclose(aligned(found, matrices), 1, atol=1e-9)
 
 
@@ -58,7 +58,7 @@ def test_stops_as_soon_as_all_have_converged() -> None:
     calls: list[int] = []
     product = products(matrices)
     found = leading_vectors(lambda u: calls.append(1) or product(u), RNG.standard_normal((1, 300)), 301, NONE)
-    assert len(calls) == lanczos.CHECK_EVERY
+    assert len(calls) == pca.CHECK_EVERY
     np.testing.assert_allclose(aligned(found, matrices), 1, atol=1e-9)
 
 
@@ -88,7 +88,7 @@ def test_what_is_nothing_but_rounding_is_let_go() -> None:
     calls: list[int] = []
     product = products(noise)
     leading_vectors(lambda u: calls.append(1) or product(u), RNG.standard_normal((2, 200)), 201, np.full(2, 1e-24))
-    assert len(calls) == lanczos.CHECK_EVERY
+    assert len(calls) == pca.CHECK_EVERY
 
 
 def algorithm_4(vectors: np.ndarray, c: int) -> list[list[int]]:
