@@ -13,8 +13,8 @@ import torch
 
 from kgrl.experiments.data_sets import DATASETS
 from kgrl.experiments.method import METHODS
+from kgrl.experiments.result_tables import TABLES
 from kgrl.experiments.setting import Setting
-from kgrl.experiments.tables import TABLES
 from kgrl.rollout import rollout
 from kgrl.simulator import PredictedFeedback, Simulator
 

@@ -112,7 +112,7 @@ def _singular(words: str) -> str:
 
 
 @dataclass(frozen=True)
-class Step:
+class PathStep:
     """One edge of a path, as it is walked.
 
     Args:
@@ -126,7 +126,7 @@ class Step:
     node: int
 
 
-def reason(seed: int, steps: Sequence[Step], name: Callable[[int], str], role: Callable[[str], Role]) -> str:
+def reason(seed: int, steps: Sequence[PathStep], name: Callable[[int], str], role: Callable[[str], Role]) -> str:
     """The path in words, to be read after the candidate's name: "shares the director Joel Coen with Fargo".
 
     It is told from the candidate back to the seed. Two steps over a node that is the same to both sides are one clause.
@@ -153,7 +153,7 @@ def reason(seed: int, steps: Sequence[Step], name: Callable[[int], str], role: C
     return text
 
 
-def _same(to: Step, onward: Step, role: Callable[[str], Role]) -> bool:
+def _same(to: PathStep, onward: PathStep, role: Callable[[str], Role]) -> bool:
     """Whether the node between two steps is the same thing to both sides."""
     first, second = role(to.relation), role(onward.relation)
     if first.noun and second.noun:
@@ -173,7 +173,7 @@ def _shared(first: Role, last: Role, between: str, other: str) -> str:
     return f"{last.verb} the {f'{what} {between}, like' if between else f'same {what} as'} {other}"
 
 
-def _single(step: Step, role: Role, other: str) -> str:
+def _single(step: PathStep, role: Role, other: str) -> str:
     """What is said of the node that ``step`` leads to; ``other`` is where it comes from."""
     if not role.noun:
         return f"is linked to {other or 'an entity'} ({role.words})"

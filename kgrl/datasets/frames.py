@@ -9,9 +9,8 @@ import pandas as pd
 from torch_geometric.data import HeteroData
 
 from kgrl.datasets.assemble import Raw, Rules, assemble
-from kgrl.datasets.columns import Names, own_names
 from kgrl.datasets.ratings import Scale
-from kgrl.datasets.table import Table
+from kgrl.datasets.table import Names, Table, own_names
 
 COLUMNS = {
     "ratings": (["user", "item"], ["rating", "time"]),

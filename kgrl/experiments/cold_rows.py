@@ -20,10 +20,10 @@ from kgrl.experiments.cold_start import ColdStart
 from kgrl.experiments.setting import TASTE
 from kgrl.experiments.tf_idf import TfIdfProfile
 from kgrl.graph import knowledge_graph, shuffled
+from kgrl.objects import RATES
 from kgrl.pretrain.kg_tastes import kg_tastes
 from kgrl.pretrain.tastes import item_tastes
 from kgrl.seeding import generator_for
-from kgrl.simulator.ratings import EDGES
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ def plain_graph(data: HeteroData, labels: Mapping[Any, Sequence[str]]) -> Data:
 
 def half_known(split: ColdStart, seed: int = 0) -> HeteroData:
     """All ratings of old items, and of the new ones' a half, drawn at random."""
-    made, rates = copy.copy(split.everything), split.everything[EDGES]
+    made, rates = copy.copy(split.everything), split.everything[RATES]
     is_new = torch.zeros(split.logs.num_items, dtype=torch.bool).index_fill_(0, split.new, True)[rates.edge_index[1]]
     kept = ~is_new | (torch.rand(len(is_new), generator=generator_for("cpu", seed)) < 0.5)
-    made[EDGES].edge_index, made[EDGES].rating = rates.edge_index[:, kept], rates.rating[kept]
+    made[RATES].edge_index, made[RATES].rating = rates.edge_index[:, kept], rates.rating[kept]
     return made

@@ -12,10 +12,11 @@ from torch_geometric.data import HeteroData
 from torch_geometric.utils import lexsort
 
 from kgrl.experiments.canvas import canvas
-from kgrl.experiments.setting import Unserved
+from kgrl.experiments.data_sets import Unserved
+from kgrl.objects import RATES
 from kgrl.options import at_least, expected
+from kgrl.rating_scale import normalised_ratings
 from kgrl.seeding import generator_for
-from kgrl.simulator.ratings import EDGES, normalised_ratings
 
 COLORS = {"positive": "green", "negative": "red"}
 BINARY = (0, 1)
@@ -39,7 +40,7 @@ def kgqr_statistics(data: HeteroData) -> dict[str, int]:
     """
     ratings, linked = normalised_ratings(data), _linked_items(data)
     rated = torch.zeros_like(linked)
-    real = data[EDGES].rating > 0 if tuple(data.rating_scale[:2]) == BINARY else slice(None)
+    real = data[RATES].rating > 0 if tuple(data.rating_scale[:2]) == BINARY else slice(None)
     rated[ratings.items[real]] = True
     kinds = _kg_edge_types(data)
     return {
@@ -126,15 +127,15 @@ def consecutive_count_averages(
         ValueError: no ratings, or ``above`` outside the scale.
         Unserved: no time stamps.
     """
-    users, rating = normalised_ratings(data).users, data[EDGES].rating
+    users, rating = normalised_ratings(data).users, data[RATES].rating
     low, high, _ = data.rating_scale
-    if "time" not in data[EDGES]:
+    if "time" not in data[RATES]:
         raise Unserved(expected("data", "a data set with time stamps", _name(data),
                                 "TPGR's Figure 3 follows each user's ratings in time"))
     if not low <= above < high:
         raise ValueError(expected("above", f"a rating in [{low}, {high})", above, "it is on the data's raw scale"))
     at_least("longest", longest, 0)
-    when = data[EDGES].time
+    when = data[RATES].time
     if shuffled is not None:
         when = torch.randperm(len(when), generator=generator_for(when.device, shuffled), device=when.device)
     order = lexsort([when, users])  # stable: ties stay in the order of the file

@@ -16,6 +16,7 @@ from kgrl.factorization import Factors, training_epochs
 from kgrl.objects import a_rated_set
 from kgrl.options import at_least, between, expected, ids, one_of
 from kgrl.pretrain.vae import vae_vectors
+from kgrl.rating_scale import normalise
 
 
 class ItemFactors(NamedTuple):
@@ -102,8 +103,7 @@ def ratings_of(data: HeteroData, users: Tensor) -> tuple[Tensor, Tensor, Tensor]
     ratings = data["user", "rates", "item"]
     user, item = ratings.edge_index.to(users.device)
     low, high, _ = data.rating_scale
-    # in this order the middle of the scale is exactly 0, as in the simulator
-    value = (2 * ratings.rating.to(users.device, torch.float) - (low + high)) / (high - low)
+    value = normalise(ratings.rating.to(users.device), low, high)
     seen = position[user] >= 0
     return position[user][seen], item[seen], value[seen]
 

@@ -16,6 +16,7 @@ from kgrl.objects import a_rated_set
 from kgrl.options import expected, ids
 from kgrl.pretrain.item_features import ItemFeatures, item_features
 from kgrl.pretrain.items import rating_users, ratings_of
+from kgrl.rating_scale import normalise
 
 
 def relation_variances(features: ItemFeatures, values: csr_matrix, mean: np.ndarray) -> np.ndarray:
@@ -138,8 +139,7 @@ def _likes(data: HeteroData, users: Tensor, old: Tensor | None) -> tuple[csr_mat
     low, high, threshold = data.rating_scale
     rated = torch.zeros(data["item"].num_nodes, dtype=torch.bool)
     rated[item if old is None else old.cpu()] = True
-    bar = (2 * torch.tensor(threshold, dtype=torch.float) - (low + high)) / (high - low)  # as the ratings were
-    liked = value > bar
+    liked = value > normalise(threshold, low, high)
     pairs = torch.stack([row[liked], item[liked]]).unique(dim=1).numpy()
     likes = csr_matrix((np.ones(pairs.shape[1]), tuple(pairs)), shape=(len(users), len(rated)))
     return likes, rated.numpy()

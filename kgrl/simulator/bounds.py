@@ -105,7 +105,7 @@ class Bounds:
         return "\n".join([*rows, f"taste share {self.taste_share:.1%}"])
 
 
-class World(Protocol):
+class BoundsWorld(Protocol):
     """The part of a simulator that is needed here."""
 
     feedback: FeedbackModel
@@ -123,7 +123,7 @@ class World(Protocol):
 
 
 @torch.no_grad()
-def measure_bounds(world: World, users: Tensor, train_users: Tensor, popular: Tensor, seed: int = 0) -> Bounds:
+def measure_bounds(world: BoundsWorld, users: Tensor, train_users: Tensor, popular: Tensor, seed: int = 0) -> Bounds:
     """Plays every line of :class:`Bounds`; an empty ``popular`` leaves out the most liked list."""
     users, train_users = users.to(world.device), train_users.to(world.device)
     items = None if world.pool is None else world.pool.mixed(generator_for("cpu", seed))

@@ -7,12 +7,13 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 from torch_geometric.utils import lexsort
 
+from kgrl.objects import RATES
 from kgrl.options import a_tensor, at_least, expected, ids
+from kgrl.rating_scale import normalised_ratings
 from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
 from kgrl.simulator.feedback import FeedbackModel
 from kgrl.simulator.pool import Pool
-from kgrl.simulator.ratings import EDGES, normalised_ratings
 
 
 class Past(nn.Module):
@@ -70,8 +71,8 @@ class Past(nn.Module):
         wanted = torch.zeros(ratings.num_items, dtype=torch.bool, device=device).index_fill_(0, items.to(device), True)
         kept = wanted[ratings.items].nonzero().view(-1)
         chance = torch.rand(len(kept), generator=generator_for("cpu", seed)).to(device)
-        keys = [chance, ratings.users[kept]] if "time" not in data[EDGES] else [
-            chance, data[EDGES].time[kept], ratings.users[kept]]
+        keys = [chance, ratings.users[kept]] if "time" not in data[RATES] else [
+            chance, data[RATES].time[kept], ratings.users[kept]]
         kept = kept[lexsort(keys)]  # by user, then time, then chance
         user = ratings.users[kept]
         ends = torch.bincount(user, minlength=ratings.num_users).cumsum(0)

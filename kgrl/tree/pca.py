@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from scipy.sparse import csc_matrix
 
+from kgrl.tree.item_rows import ItemRows
 from kgrl.tree.levels import ROUNDING, order_with_ties
-from kgrl.tree.rows import Rows
 
 Operator = Callable[[np.ndarray], np.ndarray]  # [G, M] → [G, M], each of G matrices times one vector
 
@@ -81,7 +81,7 @@ CELLS = 1 << 26  # of doubles that one portion of nodes may take (512 MiB); a si
 
 
 def pca_digits(
-    rows: Rows, items: np.ndarray, sizes: np.ndarray, children: int, generator: torch.Generator
+    rows: ItemRows, items: np.ndarray, sizes: np.ndarray, children: int, generator: torch.Generator
 ) -> np.ndarray:
     """Splits every node along its first principal component.
 
@@ -124,7 +124,9 @@ def _centred(u: np.ndarray, filled: np.ndarray) -> np.ndarray:
     return np.where(filled, u - (u.sum(1) / filled.sum(1))[:, None], 0)
 
 
-def _portions(rows: Rows, items: np.ndarray, filled: np.ndarray) -> Iterator[tuple[slice, tuple[Operator, np.ndarray]]]:
+def _portions(
+    rows: ItemRows, items: np.ndarray, filled: np.ndarray
+) -> Iterator[tuple[slice, tuple[Operator, np.ndarray]]]:
     """Portions of the nodes, with each the product u ↦ XXᵀu and how long the vectors are."""
     if rows.is_sparse:
         yield slice(None), _sparse_gram(rows, items, filled)
@@ -137,14 +139,14 @@ def _portions(rows: Rows, items: np.ndarray, filled: np.ndarray) -> Iterator[tup
         yield part, _dense_gram(rows, below, filled[part])
 
 
-def _dense_gram(rows: Rows, items: np.ndarray, filled: np.ndarray) -> tuple[Operator, np.ndarray]:
+def _dense_gram(rows: ItemRows, items: np.ndarray, filled: np.ndarray) -> tuple[Operator, np.ndarray]:
     x = np.zeros((*filled.shape, rows.num_columns))
     x[filled] = rows.take(items)
     length = np.sqrt(np.einsum("gmf,gmf->gm", x, x))
     return lambda u: np.matmul(x, np.matmul(u[:, None], x).swapaxes(1, 2))[..., 0], length
 
 
-def _sparse_gram(rows: Rows, items: np.ndarray, filled: np.ndarray) -> tuple[Operator, np.ndarray]:
+def _sparse_gram(rows: ItemRows, items: np.ndarray, filled: np.ndarray) -> tuple[Operator, np.ndarray]:
     """One matrix with a block a node: its columns are the (column, node) pairs that occur, so all nodes go at once."""
     by_column = csc_matrix(rows.take(items))
     place = np.flatnonzero(filled).astype(np.int32 if filled.size < 2**31 else np.int64)

@@ -58,14 +58,14 @@ def implementations(kg: Data, **options: Any) -> list[KHopCandidates]:
     """The same rule walked, listed and masked."""
     walked = KHopCandidates(kg, table_limit=0, **options)
     masked, listed = KHopCandidates(kg, **options), KHopCandidates(kg, **options)
-    assert isinstance(walked.reach, KHopWalk)
+    assert isinstance(walked.index, KHopWalk)
     rows = [torch.arange(ITEMS).view(-1, 1), torch.empty(ITEMS, 0, dtype=torch.long)]
-    keys = walked.reach.union(rows[0], rows[1], rows[1])
-    stride = walked.reach.stride
+    keys = walked.index.union(rows[0], rows[1], rows[1])
+    stride = walked.index.stride
     mask = torch.zeros(stride, stride, dtype=torch.bool)
     mask.view(-1)[keys] = True
-    masked.reach = KHopMasks(mask)
-    listed.reach = KHopLists(ITEMS, torch.searchsorted(keys, torch.arange(stride) * stride), (keys % stride).int())
+    masked.index = KHopMasks(mask)
+    listed.index = KHopLists(ITEMS, torch.searchsorted(keys, torch.arange(stride) * stride), (keys % stride).int())
     return [walked, masked, listed, KHopCandidates(kg, **options)]
 
 

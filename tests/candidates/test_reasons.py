@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from torch_geometric.data import HeteroData
 
-from kgrl.candidates.reasons import Role, Step, reason, relation_words, role_of
+from kgrl.candidates.reasons import PathStep, Role, reason, relation_words, role_of
 from kgrl.datasets import from_frames
 
 
@@ -87,7 +87,7 @@ ROLES = {
 
 def say(*steps: tuple[str, bool, int], names: Mapping[int, str] = NAMES) -> str:
     """The path from Fargo, in words; the last step's node is the candidate."""
-    return reason(FARGO, [Step(*step) for step in steps], lambda node: names.get(node, ""), ROLES.__getitem__)
+    return reason(FARGO, [PathStep(*step) for step in steps], lambda node: names.get(node, ""), ROLES.__getitem__)
 
 
 TO, BACK = False, True

@@ -5,9 +5,9 @@ import warnings
 import pandas as pd
 import pytest
 
-from kgrl.datasets.columns import looks_like
 from kgrl.datasets.frames import from_frames
 from kgrl.datasets.recbole import from_recbole
+from kgrl.datasets.table import looks_like
 
 STARS = pd.DataFrame({"userId": [1, 1, 2], "movieId": [10, 20, 10], "stars": [5, 1, 1], "timestamp": [9, 8, 7]})
 NAMES = {"user": "userId", "item": "movieId", "rating": "stars", "time": "timestamp"}

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kgrl.datasets.table import Table, line_number, read_delimited, stacked
+from kgrl.datasets.delimited import line_number, read_delimited
+from kgrl.datasets.table import Table, stacked
 
 RATING = {"user": "id", "item": "id", "rating": "float"}
 
@@ -55,7 +56,7 @@ def test_negative_numbers_are_numbers(write):
 
 
 def test_leading_zero_on_a_block_border_is_seen(write, monkeypatch):
-    monkeypatch.setattr("kgrl.datasets.table.BLOCK", 1)
+    monkeypatch.setattr("kgrl.datasets.delimited.BLOCK", 1)
     frame = read_delimited(write({"r.txt": "7\t1\t1\n07\t1\t1\n"}) / "r.txt", RATING).frame
     assert frame["user"].tolist() == ["7", "07"]
 
@@ -75,7 +76,7 @@ def test_what_fits_nothing_is_kept_or_replaced(write):
 
 
 def test_many_chunks_make_one_frame(write, monkeypatch):
-    monkeypatch.setattr("kgrl.datasets.table.CHUNK", 2)
+    monkeypatch.setattr("kgrl.datasets.delimited.CHUNK", 2)
     text = "".join(f"u{row % 3}\ti{row}\t{row}\n" for row in range(7))
     frame = read_delimited(write({"r.txt": text}) / "r.txt", RATING).frame
     assert frame["user"].tolist() == [f"u{row % 3}" for row in range(7)]
@@ -171,7 +172,7 @@ def test_missing_column():
 @pytest.mark.parametrize("chunk", [3, 64, 1 << 18])
 def test_a_number_in_disguise_is_seen_wherever_it_lies(tmp_path, monkeypatch, chunk):
     """Also across the edges of the blocks that the file is read in."""
-    monkeypatch.setattr("kgrl.datasets.table.BLOCK", chunk)
+    monkeypatch.setattr("kgrl.datasets.delimited.BLOCK", chunk)
     path = tmp_path / "a.csv"
     for place in range(40):
         rows = [f"{number},7,0.5\n" for number in range(10, 50)]

@@ -1,4 +1,4 @@
-"""The logged ratings of a ``HeteroData``, checked and normalised to [−1, 1]."""
+"""The one scale that feedback is on: raw ratings, checked and normalised to [−1, 1]."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from kgrl.objects import RATES as EDGES
-from kgrl.objects import a_rated_set
+from kgrl.objects import RATES, a_rated_set
 from kgrl.options import LARGEST, a_tensor, between, expected
 
 
-class Ratings(NamedTuple):
+class NormalisedRatings(NamedTuple):
     """``users [R]``, ``items [R]``, ``values [R]`` in [−1, 1], and the data set's threshold on that scale."""
 
     users: Tensor
@@ -36,23 +35,23 @@ def normalise(raw: Tensor | float, low: float, high: float) -> Tensor:
     return (2 * raw - (low + high)) / (high - low)
 
 
-def normalised_ratings(data: HeteroData) -> Ratings:
+def normalised_ratings(data: HeteroData) -> NormalisedRatings:
     """Reads ``data['user', 'rates', 'item']`` by ``data.rating_scale = (low, high, threshold)``.
 
     Raises:
         ValueError: no ratings, no scale, or ratings outside the scale (NaN included).
     """
-    if not a_rated_set("data", data)[EDGES].edge_index.size(1):
+    if not a_rated_set("data", data)[RATES].edge_index.size(1):
         raise ValueError(expected("data", "a data set with at least one rating", "none"))
     low, high, threshold = data.rating_scale
-    rating, (users, items) = data[EDGES].rating, data[EDGES].edge_index
+    rating, (users, items) = data[RATES].rating, data[RATES].edge_index
     outside = ~((rating >= low) & (rating <= high))  # NaN is outside
     if outside.any():
         at = int(outside.nonzero()[0])
         raise ValueError(expected(
             f"rating[{at}]", f"in the scale [{low}, {high}]", float(rating[at]), f"user {users[at]}, item {items[at]}"
         ))
-    return Ratings(
+    return NormalisedRatings(
         users, items, normalise(rating, low, high), float(normalise(threshold, low, high)),
         data["user"].num_nodes, data["item"].num_nodes,
     )
