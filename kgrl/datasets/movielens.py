@@ -16,7 +16,7 @@ from kgrl.datasets.base import KGRecDataset
 from kgrl.datasets.delimited import UNDECODABLE, WHOLE_NUMBER, Kind, existing, read_delimited
 from kgrl.datasets.download import download, unzip
 from kgrl.datasets.kgcn import read_raw
-from kgrl.datasets.labels import name_by_labels
+from kgrl.datasets.names import name_by_labels
 from kgrl.datasets.ratings import Scale
 from kgrl.datasets.table import Table
 from kgrl.files import sha256
