@@ -38,6 +38,7 @@ from kgrl.experiments.script_run import own_folder, peak_gib, run_folder, tried
 from kgrl.files import whole_file
 from kgrl.graph import knowledge_graph, shuffled, without_edges
 from kgrl.options import expected
+from kgrl.presets import preset, preset_names
 from kgrl.pretrain import factor_tastes, pretrain_entities
 from kgrl.simulator import FeedbackModel, PlantedFeedback, PredictedFeedback, Simulator
 from kgrl.simulator.bounds import ALL_KNOWING, RANDOM
@@ -46,29 +47,11 @@ from kgrl.train import fit
 WITH_KG: dict[str, Callable[..., Any]] = {
     **{name: made for name, made in DATASETS.items() if name != "netflix"}, "ml-10m": partial(MovieLens10M, kg=True)}
 
-# what the paper's state lacks: the streaks that the reward depends on, and the feedback beside the liking
-BEYOND_THE_PAPER = {"streak_state": True, "taste_channels": 8}
-
 # what --set cannot give KGQR: what this script gives it, and what is no text
 OWN = ("kg", "embedding", "popular", "aggregator", "tastes", "seed", "candidates")
 
 NEW = {"book-crossing": 0.0, "synthetic": 0.0}  # elsewhere a fifth of the items is new
 STARTS = ("none", "ratings", "kg")
-
-# chosen on validation users (docs/results/index.md, "How the settings were chosen"); everything else is KGQR's default
-SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
-    ("ml-100k", "heldout"): {
-        "interactions": 30_720, "backfill": "popular:300", "num_candidates": None, "gamma": 0.0, "epsilon": 0.2,
-        "batch_size": 256, "gradient_steps": 32, "state_channels": 16, "hidden_channels": 32, **BEYOND_THE_PAPER},
-    ("book-crossing", "kgqr"): {
-        "interactions": 20_480, "backfill": "random:300", "gamma": 0.1, "epsilon": 0.03, **BEYOND_THE_PAPER},
-    ("book-crossing", "taste"): {
-        "interactions": 40_960, "backfill": "popular:300", "gamma": 0.0, "epsilon": 0.1, "batch_size": 256,
-        "gradient_steps": 32, **BEYOND_THE_PAPER},
-    ("synthetic", "planted"): {
-        "interactions": 20_480, "backfill": "popular:300", "gamma": 0.1, "lr": 1e-3, **BEYOND_THE_PAPER},
-}
-ELSEWHERE = {"interactions": 20_480, "backfill": "popular:300", **BEYOND_THE_PAPER}
 
 READING = """Each pick of the agent, the simulator's feedback (👍: liked), and how the KG leads to it from something
 that the user liked before: over the rarest entity that they have in common. This tells why the pick was a candidate;
@@ -95,7 +78,7 @@ def options() -> argparse.Namespace:
     add("--interactions", type=whole_from(32), help="items shown in training; default: what the data set needs")
     add("--backfill", help="popular:N or random:N items added to the candidates, or none")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="any other option of KGQR, e.g. gamma=0.8")
-    add("--sessions", type=whole_from(1), default=32, help="sessions a rollout")
+    add("--sessions", type=whole_from(1), help="sessions a rollout; default: what the data set needs")
     add("--seed", type=int, default=0, help="of the agent; the split and the world have seed 0")
     add("--out", type=Path, help="folder of the results; default: one below runs, named after the options")
     args = parser.parse_args()
@@ -110,20 +93,27 @@ def options() -> argparse.Namespace:
     if args.new >= 1:
         parser.error(expected("--new", "a share of the items, below 1", args.new, "0 holds none out"))
     args.start = args.start or ("kg" if args.new else "none")
-    chosen = SETTINGS.get((args.dataset, args.world), ELSEWHERE).copy()
-    interactions, backfill = chosen.pop("interactions"), chosen.pop("backfill")
-    if args.interactions is None:
-        args.interactions = interactions if args.start == "none" else interactions // 2  # a start saves half of the way
-    args.backfill = backfill if args.backfill is None else args.backfill
-    kind, _, count = args.backfill.partition(":")
-    if args.backfill != "none" and not (kind in ("popular", "random") and count.isdecimal() and int(count)):
-        parser.error(expected("--backfill", "popular:N or random:N with N of at least 1, or none", args.backfill))
-    given = agent_options(parser, args.set, KGQR, OWN)
+    chosen, args.training = settings(args.dataset, args.world)
+    if args.interactions is None:  # a start saves half of the way
+        args.interactions = args.training["interactions"] // (1 if args.start == "none" else 2)
+    if args.backfill is not None:
+        kind, _, count = args.backfill.partition(":")
+        if args.backfill != "none" and not (kind in ("popular", "random") and count.isdecimal() and int(count)):
+            parser.error(expected("--backfill", "popular:N or random:N with N of at least 1, or none", args.backfill))
+        chosen["backfill"] = None if kind == "none" else (kind, int(count))
     chosen |= {"lr": 1e-3} if args.start != "none" else {}  # higher ones forget the start
-    args.agent = chosen | {"backfill": None if kind == "none" else (kind, int(count))} | given
+    args.agent = chosen | agent_options(parser, args.set, KGQR, OWN)
     tried(parser, lambda data: KGQR(knowledge_graph(data), aggregator=args.aggregator, seed=args.seed, **args.agent,
                                     popular=popular_items(data, torch.arange(data["user"].num_nodes))))
     return args
+
+
+def settings(dataset: str, world: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What was found good there, of the agent and of its training; where there is no preset, the defaults."""
+    if ("kgqr", dataset, world) not in preset_names():
+        return {}, dict(KGQR.schedule)
+    found = preset("KGQR", dataset, world)
+    return dict(found.options), dict(found.training)
 
 
 def load(args: argparse.Namespace) -> HeteroData:
@@ -186,8 +176,9 @@ def run(args: argparse.Namespace) -> None:
 
     agent = KGQR(kg, embedding=embedding, popular=popular, aggregator=args.aggregator, tastes=tastes, seed=args.seed,
                  **args.agent).restrict(old)
-    curve = fit(agent, world, train, eval_users=valid, interactions=args.interactions, evaluate_every=1_024,
-                sessions=args.sessions, checkpoint=args.out, evaluate_first=tastes is not None, seed=args.seed,
+    curve = fit(agent, world, train, eval_users=valid, interactions=args.interactions,
+                evaluate_every=args.training["evaluate_every"], sessions=args.sessions or args.training["sessions"],
+                checkpoint=args.out, evaluate_first=tastes is not None, seed=args.seed,
                 watch=show)
     levels = {name: bounds.metrics(name)["reward"] for name in bounds.lines}    # of the same users as the curve
     levels["random candidate"] = evaluate(Random(agent.candidates), world, valid).reward

@@ -29,6 +29,9 @@ PRECISIONS = ("32-true", "bf16-mixed")
 """What networks may be computed in. ``"16-mixed"`` needs gradients scaled, which agents do not do; in ``"16-true"`` and
 the like, sessions themselves would be rounded."""
 
+SCHEDULE = {"interactions": 20_480, "evaluate_every": 1_024, "sessions": 32}
+"""What :func:`fit` takes where neither it nor the agent is told."""
+
 SMALLEST_TASTE_SHARE = 0.01
 """Below it there is nothing personal to learn."""
 EVALUATION_SEED = 20_000
@@ -37,8 +40,9 @@ EVALUATION_SEED = 20_000
 
 @alone_in_its("checkpoint")
 def fit(
-    agent: nn.Module, simulator: Any, users: Tensor, *, interactions: int, eval_users: Tensor | None = None,
-    evaluate_every: int = 1_024, sessions: int = 32, checkpoint: str | os.PathLike[str] | None = None,
+    agent: nn.Module, simulator: Any, users: Tensor, *, interactions: int | None = None,
+    eval_users: Tensor | None = None, evaluate_every: int | None = None, sessions: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     loggers: Any = None, watch: Callable[[Mapping[str, float]], None] | None = None,
     precision: str = "32-true", progress: bool | None = None, pretrain_interactions: int = 0,
     evaluate_first: bool = False, keep: str = "last", seed: int = 0,
@@ -54,13 +58,16 @@ def fit(
             by name for the curve (``"gradient_steps"`` are added up); on the simulator's device. Optional
             ``training_state`` (tensors by name) and ``load_training_state`` make an interrupted run go on exactly;
             ``options`` (a dictionary), ``data_digest`` (a text) and ``catalogue`` (with the items' raw ids in
-            ``item``), of what it was made with, keep it from going on with other ones.
+            ``item``), of what it was made with, keep it from going on with other ones; ``schedule`` (a dictionary) says
+            what ``interactions``, ``evaluate_every`` and ``sessions`` are where they are not given.
         simulator: the world, see :class:`kgrl.simulator.Simulator`.
         users: ``[U]``, training users.
-        interactions: items shown in training, all told; not exceeded (the last rollout may be smaller).
+        interactions: items shown in training, all told; not exceeded (the last rollout may be smaller); ``None``: what
+            the agent's ``schedule`` says, else 20,480.
         eval_users: whom the curve is measured on, all of them at each evaluation; ``None``: no evaluation.
-        evaluate_every: interactions between evaluations; at least one rollout lies between two.
-        sessions: sessions a rollout, at once.
+        evaluate_every: interactions between evaluations; at least one rollout lies between two; ``None``: what the
+            agent's ``schedule`` says, else 1,024.
+        sessions: sessions a rollout, at once; ``None``: what the agent's ``schedule`` says, else 32.
         checkpoint: a folder, written at the start, after every round that is evaluated and at the end; a run that finds
             one there goes on from it, and ends, on the CPU with the same number of threads, with the very numbers of an
             uninterrupted run.
@@ -95,9 +102,10 @@ def fit(
     """
     with_methods("agent", agent, "act", "learn", "modules")
     horizon = with_methods("simulator", simulator, "reset", "step").horizon
-    at_least("interactions", interactions, horizon)
-    at_least("evaluate_every", evaluate_every, 1)
-    at_least("sessions", sessions, 1)
+    usual = SCHEDULE | dict(getattr(agent, "schedule", {}))
+    interactions = at_least("interactions", usual["interactions"] if interactions is None else interactions, horizon)
+    every = at_least("evaluate_every", usual["evaluate_every"] if evaluate_every is None else evaluate_every, 1)
+    sessions = at_least("sessions", usual["sessions"] if sessions is None else sessions, 1)
     if at_least("pretrain_interactions", pretrain_interactions, 0) and not hasattr(agent, "pretrain"):
         raise ValueError(expected("pretrain_interactions", "0 for an agent without `pretrain`", pretrain_interactions))
     there = num_users(simulator)
@@ -113,7 +121,7 @@ def fit(
     fabric = Fabric(accelerator=simulator.device.type, devices=1, precision=cast(Any, precision), loggers=loggers)
     run = Run(generator_for(simulator.device, seed))
     folder = None if checkpoint is None else a_path("checkpoint", checkpoint)
-    identity = _identity(agent, simulator, users, eval_users, evaluate_every, sessions, precision,
+    identity = _identity(agent, simulator, users, eval_users, every, sessions, precision,
                          pretrain_interactions, keep, seed)
     if folder is not None and run.restore(folder, agent, identity):
         if run.interactions > interactions:
@@ -137,7 +145,7 @@ def fit(
                 turn = _turn(users, run.sessions, count, seed)
                 report = _round(agent, simulator, turn, run, run.interactions < pretrain_interactions)
             run.seconds += time.perf_counter() - started
-            due = run.interactions // evaluate_every > before // evaluate_every
+            due = run.interactions // every > before // every
             last = interactions - run.interactions < horizon
             if eval_users is not None and (due or last):
                 _evaluate(run, agent, simulator, eval_users, seed, fabric, keep, report)

@@ -20,8 +20,9 @@ SMALLER = {
         "from kgrl.datasets import MovieLens100K,": "from kgrl.datasets import SyntheticKGRec,",
         'MovieLens100K("data/ml-100k")': 'SyntheticKGRec("data/synthetic", num_users=60, num_items=240)',
         'model="TransE", dim=50, seed=0': 'model="TransE", dim=50, seed=0, epochs=2',
-        '"gradient_steps": 32': '"gradient_steps": 4',
-        "interactions=30_720, evaluate_every=1_024, sessions=32": "interactions=256, evaluate_every=256, sessions=8",
+        "agent = KGQR(kg, embedding=x, popular=popular, seed=0)":
+            "agent = KGQR(kg, embedding=x, popular=popular, gradient_steps=4, seed=0)",
+        'checkpoint="runs/tour"': 'interactions=256, evaluate_every=256, sessions=8, checkpoint="runs/tour"',
     },
     "docs/how-to/new-items.md": {
         "lr=1e-3, seed=0).restrict(old)": "lr=1e-3, gradient_steps=4, seed=0).restrict(old)",

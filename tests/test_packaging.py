@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -94,6 +95,22 @@ print(pathlib.Path(importlib.import_module("kgrl").__file__).resolve())
     used = Path(run(python, "-c", script, cwd=tmp_path).strip())
     assert python.parents[1].resolve() in used.parents
     assert ROOT not in used.parents
+
+
+def test_the_readme_runs_with_the_installed_wheel(python: Path, tmp_path: Path) -> None:
+    """Its blocks in an empty folder, on the small world of ``tests/pages.py``; nothing of the checkout is in reach."""
+    shutil.copy(ROOT / "tests" / "pages.py", tmp_path / "pages.py")
+    script = f"""
+import pathlib, sys
+sys.path.insert(0, {str(tmp_path)!r})
+import pages
+pages.ROOT = pathlib.Path({str(ROOT)!r})
+names = pages.run(pages.ROOT / "README.md", {{"__name__": "page"}}, pathlib.Path({str(tmp_path)!r}))
+print(sys.modules["kgrl"].__file__, names["scores"].reward)
+"""
+    used, reward = run(python, "-c", script, cwd=tmp_path).splitlines()[-1].split()
+    assert ROOT not in Path(used).resolve().parents
+    assert -2 < float(reward) < 3
 
 
 def test_version_is_said_once(python: Path, tmp_path: Path) -> None:

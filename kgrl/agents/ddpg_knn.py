@@ -13,6 +13,7 @@ from kgrl.agents.q_learning.outlook import Outlook
 from kgrl.agents.shared.nearest import FaissIndex, nearest
 from kgrl.agents.shared.picking import best, in_parts
 from kgrl.options import at_least, between, one_of
+from kgrl.raw_ids import RawIds
 from kgrl.sessions import UNDEFINED
 
 SEARCHES = ("exact", "faiss")
@@ -36,7 +37,7 @@ class DDPGKNN(DDPG):
         vectors: ``[N, d]``, the items' vectors.
         k: how many, an int; or a share of the items (of the pool, where there is one), a float in (0, 1], 1.0 for N.
         search: ``"exact"``, or ``"faiss"``, see :class:`kgrl.agents.shared.nearest.FaissIndex`.
-        **options: see :class:`kgrl.agents.q_learning.ddpg.DDPG`.
+        pool, ..., seed: see :class:`kgrl.agents.q_learning.ddpg.DDPG`.
 
     Raises:
         ImportError: ``search="faiss"`` without FAISS.
@@ -44,10 +45,24 @@ class DDPGKNN(DDPG):
         ValueError: vectors of another shape, or not finite, a pool that is none, or an option outside its range.
     """
 
-    def __init__(self, vectors: Tensor, *, k: int | float = 0.1, search: str = "exact", **options: Any) -> None:
+    def __init__(
+        self, vectors: Tensor, *, k: int | float = 0.1, search: str = "exact", pool: Tensor | None = None,
+        ids: RawIds | None = None, actor_lr: float | None = None, restraint: float = 0.3, noise: float = 0.1,
+        preset: str = "default", state_channels: int = 64, hidden_channels: int = 64,
+        streak_state: bool | None = None, horizon: int = 32, taste_channels: int | None = None, gamma: float = 0.1,
+        epsilon: float | tuple[float, float] = 0.1, lr: float = 3e-3, weight_decay: float = 0.0,
+        batch_size: int = 128, gradient_steps: int = 64, tau: float = 0.01, target: str = "head",
+        average: float | None = None, replay_size: int = 100_000, seed: int = 0,
+    ) -> None:
         k = between("k", k, 1e-12, 1) if isinstance(k, float) else at_least("k", k, 1)
         own = {"k": k, "search": one_of("search", search, SEARCHES)}
-        super().__init__(vectors, own=own, **options)
+        super().__init__(
+            vectors, own=own, pool=pool, ids=ids, actor_lr=actor_lr, restraint=restraint, noise=noise,
+            preset=preset, state_channels=state_channels, hidden_channels=hidden_channels,
+            streak_state=streak_state, horizon=horizon, taste_channels=taste_channels, gamma=gamma, epsilon=epsilon,
+            lr=lr, weight_decay=weight_decay, batch_size=batch_size, gradient_steps=gradient_steps, tau=tau,
+            target=target, average=average, replay_size=replay_size, seed=seed,
+        )
         self._index = FaissIndex() if search == "faiss" else None
 
     @property

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -43,7 +41,7 @@ class DQNR(VectorAgent):
         embedding_lr: learning rate of the vectors; ``None``: as everything else.
         tastes: of the items, what the taste state starts from, see :class:`kgrl.agents.KGQR`.
         ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), by which its file is checked when it is loaded.
-        **options: see :class:`kgrl.agents.q_learning.learner.OffPolicyAgent`.
+        preset, ..., seed: see :class:`kgrl.agents.q_learning.learner.OffPolicyAgent`.
 
     Raises:
         ValueError: vectors of another shape, or not finite, a pool or tastes that are none, ids of other items, or an
@@ -51,13 +49,23 @@ class DQNR(VectorAgent):
     """
 
     def __init__(
-        self, vectors: Tensor, *, pool: Tensor | None = None, embedding_lr: float | None = None,
-        tastes: TasteTerms | None = None, ids: RawIds | None = None, **options: Any,
+        self, vectors: Tensor, *, pool: Tensor | None = None, ids: RawIds | None = None,
+        embedding_lr: float | None = None, tastes: TasteTerms | None = None,
+        preset: str = "default", state_channels: int = 64, hidden_channels: int = 64,
+        streak_state: bool | None = None, horizon: int = 32, taste_channels: int | None = None, gamma: float = 0.1,
+        epsilon: float | tuple[float, float] = 0.1, lr: float = 3e-3, weight_decay: float = 0.0,
+        batch_size: int = 128, gradient_steps: int = 64, tau: float = 0.01, target: str = "head",
+        average: float | None = None, replay_size: int = 100_000, seed: int = 0,
     ) -> None:
         rate = None if embedding_lr is None else between("embedding_lr", embedding_lr, 1e-12, 1)
-        items = len(dense_vectors("vectors", vectors))
-        start, options["taste_channels"] = checked_start(tastes, options.get("taste_channels", 0), items)
-        super().__init__(vectors, pool, {"embedding_lr": rate}, ids, **options)
+        start, taste_channels = checked_start(tastes, taste_channels, len(dense_vectors("vectors", vectors)))
+        super().__init__(
+            vectors, pool, {"embedding_lr": rate}, ids, preset=preset,
+            state_channels=state_channels, hidden_channels=hidden_channels,
+            streak_state=streak_state, horizon=horizon, taste_channels=taste_channels, gamma=gamma, epsilon=epsilon,
+            lr=lr, weight_decay=weight_decay, batch_size=batch_size, gradient_steps=gradient_steps, tau=tau,
+            target=target, average=average, replay_size=replay_size, seed=seed,
+        )
         widths = ("state_channels", "hidden_channels", "streak_state", "taste_channels", "horizon")
         state = {name: self.options[name] for name in widths}
         with fenced(self.options["seed"]):

@@ -29,11 +29,16 @@ from kgrl.nn.conv.encoder import KGEncoder
 from kgrl.nn.state.taste import TasteTerms
 from kgrl.objects import of_class, with_methods
 from kgrl.options import at_least, between, dense_vectors, expected, ids, one_of, single
+from kgrl.presets.preset import preset, suits
 from kgrl.seeding import fenced, generator_for, given_or_new
 from kgrl.sessions import UNDEFINED, Sessions
 
 VARIANTS = ("KGQR", "KGQR-CS", "KGQR-GCN-CS", "KGQR-KG")
 """Table 5: the whole method; without candidate selection; and without convolution; and without any KG."""
+
+
+BACKFILL = 300
+"""Items that the candidates are filled up with, where nothing else is said."""
 
 
 class KGQR(OffPolicyAgent):
@@ -56,44 +61,58 @@ class KGQR(OffPolicyAgent):
     Paper is silent: on widths, rates, ε and τ. The target covers the dueling head alone, as :math:`\theta_{Q'}` does in
     the paper (``target="all"`` copies state network and embeddings, too).
 
-    Args:
+    ``preset="paper"`` is the paper's letter: its state, no backfill, no running average; with ``fit(sessions=1)`` and
+    ``gradient_steps=1`` one gradient step an episode, too. :meth:`from_preset` has what was found best on a data set.
+
+    Args, the graph:
         kg: the KG, from :func:`kgrl.graph.knowledge_graph`.
         embedding: ``[E, d]`` (without convolution ``[N, d]`` suffices), the embeddings to start from: TransE's, or for
             ``"KGQR-KG"`` the item vectors of matrix factorization; :func:`kgrl.raw_ids.aligned` puts those of your own
             in order. ``None``: uniform random, ``dim`` long.
-        popular: ``[N]``, items by popularity, for ``backfill=("popular", n)``.
+        popular: ``[N]``, items by popularity, from :func:`kgrl.datasets.popular_items`, for the backfill.
         variant: one of :data:`VARIANTS`, the ablations of Table 5.
         aggregator: of the convolution, see :class:`kgrl.nn.KGConv`; ``"relational"`` tells the KG's relations apart.
         aggregator_kwargs: what the aggregator's constructor gets besides, e.g. ``{"heads": 5}`` for ``"gat"``.
         hops: convolution layers, and steps from a liked item to a candidate.
-        num_candidates, backfill, max_degree: see :class:`kgrl.candidates.KHopCandidates`.
+        dim: length of i(G), and of ``embedding`` where none is given.
+
+    Args, the candidates:
+        num_candidates, max_degree: see :class:`kgrl.candidates.KHopCandidates`.
+        backfill: see there; ``"default"``: the 300 most popular, or 300 at random where ``popular`` is not given
+            (``"paper"``: none).
         candidates: :class:`kgrl.candidates.FixedCandidates` or a rule of your own instead, a module with
             ``select(seeds, exclude, generator)`` like that class.
-        dim: length of i(G), and of ``embedding`` where none is given.
+
+    Args, the state:
         state: what is remembered of the items shown: ``"gru"`` (the paper's: the liked ones, in order), ``"sru"``
             (TPGR's: all of them, and how they were rewarded), or a class or instance of your own, see
             :class:`kgrl.agents.state.session_state.SessionState`.
         state_channels, hidden_channels: width of that state and of the head.
-        streak_state: whether the head also sees c_p, c_n and the step; off as in the paper.
+        streak_state: whether the head also sees c_p, c_n and the step; ``None``: yes (``"paper"``: no).
         horizon: T of the sessions it is trained on; matters with ``streak_state`` alone.
         taste_channels: length of the taste state, see :class:`kgrl.nn.TasteState`: exact inference from all feedback of
-            the session, disliked items included; 0 for none, as in the paper. Its squared error joins the loss.
+            the session, disliked items included. Its squared error joins the loss. 0 for none; ``None``: that of
+            ``tastes``, or 8 (``"paper"``: 0).
         tastes: of the items, from :func:`kgrl.pretrain.factor_tastes`, :func:`kgrl.pretrain.item_tastes` or, for items
             that nobody has rated, too, :func:`kgrl.pretrain.kg_tastes`: what the taste state starts from, so that the
-            first decisions are as good as the training users' ratings make them; ``taste_channels`` is then their
-            length. The head says nothing at first, begins with what all items' rewards have in common (least squares on
-            the first sessions), and the running average remembers at least 100 gradient steps. ``None``, as in the
-            paper: everything starts from nothing.
+            first decisions are as good as the training users' ratings make them. The head says nothing at first, begins
+            with what all items' rewards have in common (least squares on the first sessions), and the running average
+            remembers at least 100 gradient steps. ``None``: everything starts from nothing.
+
+    Args, the learning:
+        preset: ``"default"`` or ``"paper"``: what ``backfill``, ``streak_state``, ``taste_channels`` and ``average``
+            are where they are not given.
         gamma: discount γ in [0, 1]; of learning alone, the metrics are undiscounted.
-        lr, weight_decay: of Adam; ``weight_decay`` is the L2 term.
-        embedding_lr: of the entity embeddings; ``None``: as everything else.
         epsilon: chance of a random candidate while exploring; (low, high): spread geometrically over the sessions of a
             rollout (Horgan et al., 2018, equation 1), so that some discover items and others see long streaks.
+        lr, weight_decay: of Adam; ``weight_decay`` is the L2 term.
+        embedding_lr: of the entity embeddings; ``None``: as everything else.
         batch_size: steps a gradient step is made of.
         gradient_steps: gradient steps after each rollout.
         tau: share of the online weights that moves into the target at each gradient step.
         target: ``"head"`` or ``"all"``, what the target has a copy of.
-        average: memory of the running average of the weights, as a share of the gradient steps made so far; 0 for none.
+        average: memory of the running average of the weights, as a share of the gradient steps made so far; 0 for none;
+            ``None``: 0.1 (``"paper"``: 0).
         replay_size: sessions the replay holds.
         seed: of the initial weights.
 
@@ -106,20 +125,23 @@ class KGQR(OffPolicyAgent):
     def __init__(
         self, kg: Data, *, embedding: Tensor | None = None, popular: Tensor | None = None, variant: str = "KGQR",
         aggregator: Any = "mean", aggregator_kwargs: Mapping[str, Any] | None = None, hops: int = 2,
-        state: Any = "gru", num_candidates: int | None = 1000,
-        backfill: tuple[str, int] | None = ("random", 300), max_degree: int | None = None,
-        candidates: nn.Module | None = None, dim: int = 50,
-        state_channels: int = 64, hidden_channels: int = 64, streak_state: bool = False, horizon: int = 32,
-        taste_channels: int = 0, tastes: TasteTerms | None = None, gamma: float = 0.5, lr: float = 3e-3,
-        embedding_lr: float | None = None, weight_decay: float = 0.0, epsilon: float | tuple[float, float] = 0.1,
-        batch_size: int = 128, gradient_steps: int = 64, tau: float = 0.01, target: str = "head",
-        average: float = 0.1, replay_size: int = 100_000, seed: int = 0,
+        dim: int = 50,
+        num_candidates: int | None = 1000, backfill: tuple[str, int] | str | None = "default",
+        max_degree: int | None = None, candidates: nn.Module | None = None,
+        state: Any = "gru", state_channels: int = 64, hidden_channels: int = 64, streak_state: bool | None = None,
+        horizon: int = 32, taste_channels: int | None = None, tastes: TasteTerms | None = None,
+        preset: str = "default", gamma: float = 0.1, epsilon: float | tuple[float, float] = 0.1, lr: float = 3e-3,
+        embedding_lr: float | None = None, weight_decay: float = 0.0, batch_size: int = 128, gradient_steps: int = 64,
+        tau: float = 0.01, target: str = "head", average: float | None = None, replay_size: int = 100_000,
+        seed: int = 0,
     ) -> None:
         popular = None if popular is None else ids("popular", popular, int(checked_graph(kg).num_items))
         start, taste_channels = checked_start(tastes, taste_channels, int(checked_graph(kg).num_items))
+        if backfill == "default":
+            backfill = None if preset == "paper" else ("random" if popular is None else "popular", BACKFILL)
         if candidates is not None:
-            of_class("candidates", candidates, nn.Module)
             with_methods("candidates", candidates, "select", hint="see kgrl.candidates.FixedCandidates")
+            of_class("candidates", candidates, nn.Module)
         kwargs = {} if aggregator_kwargs is None else of_class("aggregator_kwargs", aggregator_kwargs, Mapping)
         embedding = None if embedding is None else single("embedding", embedding)
         own = {
@@ -134,8 +156,9 @@ class KGQR(OffPolicyAgent):
             "embedding_lr": None if embedding_lr is None else between("embedding_lr", embedding_lr, 1e-12, 1),
         }
         super().__init__(
-            own, state_channels=state_channels, hidden_channels=hidden_channels, streak_state=streak_state,
-            horizon=horizon, taste_channels=taste_channels, gamma=gamma, lr=lr, weight_decay=weight_decay,
+            own, preset=preset, state_channels=state_channels, hidden_channels=hidden_channels,
+            streak_state=streak_state, horizon=horizon, taste_channels=taste_channels, gamma=gamma, lr=lr,
+            weight_decay=weight_decay,
             epsilon=epsilon, batch_size=batch_size, gradient_steps=gradient_steps, tau=tau, target=target,
             average=average, replay_size=replay_size, seed=seed,
         )
@@ -148,6 +171,24 @@ class KGQR(OffPolicyAgent):
             network = _network(kg, embedding, self.options, aggregator, state, start)
         self._begin(network, [network.items.embedding], embedding_lr)
         self.candidates: Any = _candidates(kg, popular, self.options) if candidates is None else candidates
+
+    @classmethod
+    def from_preset(cls, dataset: str, kg: Data, *, world: str | None = None, **options: Any) -> KGQR:
+        """The agent with the settings that were found best on a data set, see :func:`kgrl.presets.preset`.
+
+        Args:
+            dataset: ``"ml-100k"``, ``"book-crossing"`` or ``"synthetic"``.
+            kg: its KG.
+            world: ``None``: the data set's first.
+            **options: over those of the preset; ``popular`` wants to be among them.
+
+        Raises:
+            ValueError: no such preset, or a KG of another data set.
+        """
+        found = suits(preset("KGQR", dataset, world), checked_graph(kg).get("source"))
+        agent = cls(kg, **(found.options | options))
+        agent.schedule = found.training
+        return agent
 
     # ------------------------------------------------------------------------------------------------------- acting
 
@@ -174,17 +215,17 @@ class KGQR(OffPolicyAgent):
             generator: of the candidates' sample and of ε, on the sessions' device; default a new one with seed 0.
         """
         check_turn(sessions, explore, generator)
-        seen, explores = self._look(sessions), explore and any(self.epsilon)
+        seen, explores = self._look(sessions), explore and bool(self.epsilons)
         generator = given_or_new(generator, self.device)
         if isinstance(self.candidates, FixedCandidates):
             best = self._highest(seen, sessions.shown, 1).squeeze(1)
             if not explores:
                 return best
-            stray = self._strays(len(sessions), generator)
+            stray = self.epsilons.strays(len(sessions), self.device, generator)
             return torch.where(stray, self.candidates.draw(sessions.shown, generator), best)
         items, batch, values = self._values(seen, sessions, generator)
         if explores:
-            random = self._strays(len(sessions), generator)
+            random = self.epsilons.strays(len(sessions), self.device, generator)
             draws = torch.rand(len(values), generator=generator, device=values.device)
             values = torch.where(random[batch], draws, values)
         return _best(items, batch, values, len(sessions))

@@ -35,8 +35,8 @@ class Random(nn.Module):
             came = "neither" if candidates is None else "both"
             raise ValueError(expected("candidates", "given, or `num_items` instead, one of the two", came))
         if candidates is not None:
-            of_class("candidates", candidates, nn.Module)
             with_methods("candidates", candidates, "select", hint="see kgrl.candidates.FixedCandidates")
+            of_class("candidates", candidates, nn.Module)
         self.candidates = candidates
         self.num_items = None if num_items is None else at_least("num_items", num_items, 1)
         self.pool = None if num_items is None else FixedCandidates(num_items)

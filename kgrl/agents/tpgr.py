@@ -27,12 +27,13 @@ from kgrl.agents.state.taste import KnownTaste
 from kgrl.candidates.fixed import checked_pool
 from kgrl.files import digest, restore
 from kgrl.graph import kg_digest
-from kgrl.nn.policy.item_scores import ItemScores
-from kgrl.nn.policy.tree_levels import Levels
+from kgrl.nn.policy.item_scores import ItemScores, Levels
 from kgrl.nn.policy.tree_policy import TreePolicy
 from kgrl.nn.state.taste import TasteTerms
 from kgrl.objects import of_class
 from kgrl.options import LARGEST, at_least, between, flag, one_of, single, sizes_of
+from kgrl.presets.preset import preset as settings_of
+from kgrl.presets.preset import suits
 from kgrl.raw_ids import RawIds
 from kgrl.seeding import fenced, given_or_new
 from kgrl.sessions import UNDEFINED, Sessions
@@ -119,7 +120,7 @@ class TPGR(PolicyGradientAgent):
         baseline = chosen["baseline"] if baseline is None else baseline
         standardise = chosen["standardise"] if standardise is None else standardise
         entropy = chosen["entropy"] if entropy is None else entropy
-        start, _ = checked_start(tastes, 0, self.num_items)
+        start, _ = checked_start(tastes, None, self.num_items)
         embedding = None if embedding is None else single("embedding", embedding)
         self.options: dict[str, Any] = {
             "state": named_state("state", state), "preset": preset,
@@ -151,7 +152,7 @@ class TPGR(PolicyGradientAgent):
                 self.sharpness, self.spread = (nn.Parameter(torch.tensor(value)) for value in (float(sharpness), 1.0))
                 for parameter in (self.policy.weights[-1], self.policy.biases[-1]):
                     nn.init.zeros_(parameter)
-            self.memory = Recall(recurrent.channels, self.items.channels)
+            self.memory = Recall(self.state.parts[0].channels, self.items.channels)
         self._begin(lr, weight_decay, pretrain_lr)
 
     @classmethod
@@ -181,6 +182,27 @@ class TPGR(PolicyGradientAgent):
                            one_of("preset", preset, PRESETS), at_least("item_channels", item_channels, 1),
                            at_least("seed", seed, 0))
         return cls(**parts, preset=preset, item_channels=item_channels, seed=seed, **options)
+
+    @classmethod
+    def from_preset(
+        cls, dataset: str, data: HeteroData, users: Tensor, *, world: str | None = None, **options: Any
+    ) -> TPGR:
+        """The agent with the settings that were found best on a data set, see :func:`kgrl.presets.preset`.
+
+        Args:
+            dataset: ``"ml-100k"``.
+            data: the data set.
+            users: ``[U]``, training users.
+            world: ``None``: the data set's first.
+            **options: of :meth:`from_data`, over those of the preset.
+
+        Raises:
+            ValueError: no such preset, or another data set.
+        """
+        found = suits(settings_of("TPGR", dataset, world), (data.get("provenance") or {}).get("name"))
+        agent = cls.from_data(data, users, **(found.options | options))
+        agent.schedule = found.training
+        return agent
 
     # ------------------------------------------------------------------------------------------------------- acting
 

@@ -161,7 +161,7 @@ def _scan(path: Path, separator: str) -> _Scan:
             text = tail + block
             code = np.frombuffer(text, np.uint8)
             ends = code[:-2] == ord(separator[0])
-            separators += np.count_nonzero(ends)
+            separators += int(np.count_nonzero(ends))
             plain = plain and not any(sign in text for sign in signs)
             if plain:
                 ends |= code[:-2] == ord("\n")

@@ -116,7 +116,7 @@ def _lines(paths: Sequence[Path]) -> Iterator[tuple[Path, int, bytes]]:
     for path in paths:
         with open(path, "rb") as handle:
             for number, line in enumerate(handle, 1):
-                yield path, number, line.rstrip()  # a line that begins with a blank is not of the form
+                yield path, number, line.rstrip(b" \t\r\n")  # a line that begins with a blank is not of the form
 
 
 def _malformed(paths: Sequence[Path], reason: Exception) -> ValueError:

@@ -196,9 +196,10 @@ class Simulator(nn.Module):
         Returns:
             The share; NaN where a session shows all items there are.
         """
-        both = (ids(name, each, self.feedback.num_users).to(self.device)
-                for name, each in (("users", users), ("train_users", train_users)))
-        return taste_share_of_some(self.feedback, *both, self.horizon, None if self.pool is None else self.pool.items)
+        users, train_users = (ids(name, each, self.feedback.num_users).to(self.device)
+                              for name, each in (("users", users), ("train_users", train_users)))
+        items = None if self.pool is None else self.pool.items
+        return taste_share_of_some(self.feedback, users, train_users, self.horizon, items)
 
     @full_precision
     def bounds(self, users: Tensor, train_users: Tensor, popular: Tensor | None = None, seed: int = 0) -> Bounds:

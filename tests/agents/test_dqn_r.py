@@ -49,7 +49,7 @@ def small_agent(**options) -> DQNR:
 
 
 def by_hand_targets(agent: DQNR, weights: dict[str, Tensor]) -> Tensor:
-    vectors, target = list(weights["embedding"]), dict(agent.target.named_parameters())
+    vectors, target = list(weights["items.embedding"]), dict(agent.target.named_parameters())
     expected = []
     for step in STEPS:
         y = torch.tensor(step["reward"])
@@ -75,7 +75,7 @@ def test_one_gradient_step_is_the_hand_computed_one(taste_channels) -> None:
     weights = dict(copy.deepcopy(agent.network).named_parameters())
     losses = []
     for step, y in zip(STEPS, by_hand_targets(agent, weights), strict=True):
-        q, feedback = by_hand_values(weights, list(weights["embedding"]), step, "before", step["item"],
+        q, feedback = by_hand_values(weights, list(weights["items.embedding"]), step, "before", step["item"],
                                      head_of(weights))
         losses.append((q - y) ** 2 + ((feedback - step["feedback"]) ** 2 if taste_channels else 0))
     loss = sum(losses) / len(losses)
@@ -92,7 +92,7 @@ def test_a_pool_limits_what_may_follow() -> None:
     agent = small_agent(pool=torch.tensor([1, 0]))
     weights = dict(agent.network.named_parameters())
     target = dict(agent.target.named_parameters())
-    follows = by_hand_values(weights, list(weights["embedding"]), STEPS[3], "after", 0, target)[0].detach()
+    follows = by_hand_values(weights, list(weights["items.embedding"]), STEPS[3], "after", 0, target)[0].detach()
     found = agent._targets(agent.network.view(project=False), transitions(), None)
     torch.testing.assert_close(found, torch.tensor([0.9, -0.4, 0.3, 0.5]) + 0.7 * torch.stack([0 * follows] * 3 +
                                                                                               [follows]))

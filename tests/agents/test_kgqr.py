@@ -73,7 +73,7 @@ def test_exploring_picks_random_candidates_at_the_rate_epsilon(world):
 
 def test_epsilon_is_spread_over_the_sessions_of_a_rollout():
     agent = parity_agent(epsilon=(0.01, 0.64), average=0.0, backfill=("popular", 10), popular=torch.arange(20))
-    torch.testing.assert_close(agent._epsilons(4), torch.tensor([0.01, 0.04, 0.16, 0.64]))
+    torch.testing.assert_close(agent.epsilons(4, agent.device), torch.tensor([0.01, 0.04, 0.16, 0.64]))
     past, generator = Sessions.empty(torch.zeros(4, dtype=torch.long), 8), torch.Generator().manual_seed(0)
     best = agent.act(past)
     off = torch.stack([agent.act(past, True, generator) != best for _ in range(3_000)]).double().mean(0)
@@ -280,7 +280,7 @@ def test_another_graph_is_no_kg(made) -> None:
 
 
 def test_candidates_have_a_rule() -> None:
-    with pytest.raises(TypeError, match=r"`candidates` must be a module with `select\(seeds, exclude, generator\)`"):
+    with pytest.raises(TypeError, match=r"`candidates` must be an object with `select\(…\)`"):
         parity_agent(candidates=lambda seeds, exclude, generator: None)
 
 
@@ -324,7 +324,7 @@ def test_a_candidate_rule_of_ones_own(tmp_path, world):
 
 
 def test_an_aggregator_of_ones_own_is_asked_for_again(tmp_path):
-    from kgrl.nn.conv.aggregators import NeighborAggregator
+    from kgrl.nn.conv.aggregator import NeighborAggregator
 
     agent = parity_agent(aggregator=NeighborAggregator)
     agent.save(tmp_path / "agent.safetensors")

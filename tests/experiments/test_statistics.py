@@ -131,7 +131,7 @@ def test_a_random_order_is_another_order_of_the_same_ratings():
     (lambda: rated(DOZEN), {"above": 5.0}, "`above` must be a rating in [1.0, 5.0)"),
     (lambda: rated(DOZEN), {"above": 0.5}, "`above` must be a rating in [1.0, 5.0)"),
     (lambda: rated(DOZEN), {"longest": -1}, "`longest` must be at least 0"),
-    (lambda: HeteroData(rating_scale=SCALE), {}, "`edge_index` and `rating`"),
+    (lambda: HeteroData(rating_scale=SCALE), {}, "`data` must be a data set with nodes of the type"),
 ])
 def test_what_the_figure_cannot_be_made_of_is_refused(data, options, complaint):
     pattern = complaint if ".*" in complaint else re.escape(complaint)
@@ -190,7 +190,7 @@ def test_what_a_table_cannot_be_made_of_is_refused():
     with pytest.raises(ValueError, match="a data set with a KG.*KGQR's Table 2"):
         kgqr_statistics(rated(DOZEN))
     for count in (kgqr_statistics, tpgr_statistics):
-        with pytest.raises(ValueError, match="`edge_index` and `rating`"):
+        with pytest.raises(ValueError, match="`data` must be a data set with nodes of the type"):
             count(HeteroData(rating_scale=SCALE))
 
 

@@ -133,7 +133,7 @@ def test_the_order_of_users_and_the_cuts_follow_the_generator() -> None:
 
 
 def test_bad_input_is_named() -> None:
-    with pytest.raises(ValueError, match="`users` must be at least one (user )?id"):
+    with pytest.raises(ValueError, match=f"`users` must be ids from 0 to {USERS - 1}, got {USERS}"):
         LikedSequences.of(logs(), torch.tensor([USERS]))
     sequences = LikedSequences.of(logs(), TRAIN)
     with pytest.raises(ValueError, match="`width` must be at least 1, got 0"):

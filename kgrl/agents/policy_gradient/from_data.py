@@ -54,9 +54,8 @@ def _tastes(
     if tastes is None:
         usual = 0 if preset == "paper" else TASTE_CHANNELS
         return None, usual if taste_channels is None else at_least("taste_channels", taste_channels, 0)
-    if taste_channels is not None and at_least("taste_channels", taste_channels, 0) == 0:
-        raise ValueError(expected("tastes", "left out, as taste_channels=0 is no taste state", "some"))
-    return checked_start(tastes, taste_channels or 0, items)
+    start, length = checked_start(tastes, taste_channels, items)
+    return start, length or 0
 
 
 def _tree(data: HeteroData, users: Tensor, tree: ClusterTree | None, items: int) -> ClusterTree:

@@ -44,6 +44,9 @@ class PolicyGradientAgent(Catalogued, Versioned):
         memory: what the recurrent state is pre-trained with.
     """
 
+    schedule: Mapping[str, int] = {"interactions": 1_310_720, "evaluate_every": 131_072, "sessions": 2_048}
+    """What :func:`kgrl.fit` takes where it is not told: rollouts of many sessions, as a walk costs little."""
+
     items: ItemVectors
     state: JoinedState
     policy: TreePolicy
@@ -118,7 +121,8 @@ class PolicyGradientAgent(Catalogued, Versioned):
         """
         generator = given_or_new(generator, self.device, self.options["seed"] + self.version)
         vectors = self.items()
-        states = states_over(self.state.part("recurrent"), vectors, sessions)[1 + sessions.begin :]
+        recurrent = self.state.parts[self.state.place("recurrent")]
+        states = states_over(recurrent, vectors, sessions)[1 + sessions.begin :]
         loss = self.memory(states, vectors, sessions, generator)
         self.pretrain_optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -48,8 +48,8 @@ class DDPG(VectorAgent):
         restraint: λ ≥ 0.
         noise: standard deviation of the noise on the proto-action while exploring, in those of the vectors.
         ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), by which its file is checked when it is loaded.
-        **options: see :class:`kgrl.agents.q_learning.learner.OffPolicyAgent`; with ``target="head"`` the target is a
-            copy of actor and dueling head, with ``"all"`` of the state, too.
+        preset, ..., seed: see :class:`kgrl.agents.q_learning.learner.OffPolicyAgent`; with ``target="head"`` the target
+            is a copy of actor and dueling head, with ``"all"`` of the state, too.
 
     Raises:
         ValueError: vectors of another shape, or not finite, a pool that is none, ids of other items, or an option
@@ -62,13 +62,23 @@ class DDPG(VectorAgent):
 
     def __init__(
         self, vectors: Tensor, *, own: Mapping[str, Any] | None = None, pool: Tensor | None = None,
-        actor_lr: float | None = None, restraint: float = 0.3, noise: float = 0.1, ids: RawIds | None = None,
-        **options: Any,
+        ids: RawIds | None = None, actor_lr: float | None = None, restraint: float = 0.3, noise: float = 0.1,
+        preset: str = "default", state_channels: int = 64, hidden_channels: int = 64,
+        streak_state: bool | None = None, horizon: int = 32, taste_channels: int | None = None, gamma: float = 0.1,
+        epsilon: float | tuple[float, float] = 0.1, lr: float = 3e-3, weight_decay: float = 0.0,
+        batch_size: int = 128, gradient_steps: int = 64, tau: float = 0.01, target: str = "head",
+        average: float | None = None, replay_size: int = 100_000, seed: int = 0,
     ) -> None:
         checked = {"actor_lr": None if actor_lr is None else between("actor_lr", actor_lr, 0, 1),
                    "restraint": between("restraint", restraint, 0, float("inf")),
                    "noise": between("noise", noise, 0, float("inf"))}
-        super().__init__(vectors, pool, {**(own or {}), **checked}, ids, **options)
+        super().__init__(
+            vectors, pool, {**(own or {}), **checked}, ids, preset=preset,
+            state_channels=state_channels, hidden_channels=hidden_channels,
+            streak_state=streak_state, horizon=horizon, taste_channels=taste_channels, gamma=gamma, epsilon=epsilon,
+            lr=lr, weight_decay=weight_decay, batch_size=batch_size, gradient_steps=gradient_steps, tau=tau,
+            target=target, average=average, replay_size=replay_size, seed=seed,
+        )
         vectors = vectors.detach().float()
         reached = self.pool.of(vectors)
         widths = ("state_channels", "hidden_channels", "streak_state", "taste_channels", "horizon")

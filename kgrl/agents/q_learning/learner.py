@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
@@ -11,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kgrl.agents.q_learning.copies import frozen_copy, moved_towards
+from kgrl.agents.q_learning.exploration import Epsilons
 from kgrl.agents.q_learning.network import ItemView, QNetwork
 from kgrl.agents.q_learning.outlook import Outlook
 from kgrl.agents.q_learning.replay import EpisodeReplay, Transitions
@@ -25,6 +25,11 @@ from kgrl.options import at_least, between, expected, flag, one_of
 from kgrl.seeding import given_or_new
 from kgrl.sessions import Sessions
 
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {"streak_state": True, "taste_channels": 8, "average": 0.1},
+    "paper": {"streak_state": False, "taste_channels": 0, "average": 0.0},
+}
+"""What an option is by preset, where it is not given."""
 SETTLING = 8
 """Batches of replayed steps that what all items have in common is fitted to."""
 WARM_MEMORY = 100
@@ -50,10 +55,12 @@ class OffPolicyAgent(Catalogued, Versioned):
     Args:
         own: the subclass's own options, checked.
         state_channels, hidden_channels: width of the GRU and of the head.
-        streak_state: whether the head also sees c_p, c_n and the step; off as in the paper.
+        preset: one of :data:`PRESETS`: what ``streak_state``, ``taste_channels`` and ``average`` are where they are not
+            given; ``"paper"`` has none of them.
+        streak_state: whether the head also sees c_p, c_n and the step; ``None``: yes (``"paper"``: no).
         horizon: T of the sessions it is trained on; matters with ``streak_state`` alone.
-        taste_channels: length of the taste state, see :class:`kgrl.nn.TasteState`; 0 for none, as in the papers. Its
-            squared error joins the loss.
+        taste_channels: length of the taste state, see :class:`kgrl.nn.TasteState`, whose squared error joins the loss;
+            0 for none; ``None``: 8 (``"paper"``: 0).
         gamma: discount γ in [0, 1]; of learning alone, the metrics are undiscounted.
         lr, weight_decay: of Adam; ``weight_decay`` is the L2 term.
         epsilon: chance of a random item while exploring; (low, high): spread geometrically over the sessions of a
@@ -63,7 +70,7 @@ class OffPolicyAgent(Catalogued, Versioned):
         tau: share of the online weights that moves into the target at each gradient step.
         target: ``"head"``: the target's state is the online one; ``"all"``: the target has a copy of that, too.
         average: memory of the running average of the weights, as a share of the gradient steps made so far (and at
-            least 100 of them after a warm start); 0 for none.
+            least 100 of them after a warm start); 0 for none; ``None``: 0.1 (``"paper"``: 0).
         replay_size: sessions the replay holds.
         seed: of the initial weights.
 
@@ -74,6 +81,9 @@ class OffPolicyAgent(Catalogued, Versioned):
     REPORT: ClassVar[tuple[str, ...]] = ("loss", "q")
     """What a gradient step returns."""
 
+    schedule: Mapping[str, int] = {"interactions": 20_480, "evaluate_every": 1_024, "sessions": 32}
+    """What :func:`kgrl.fit` takes where it is not told."""
+
     network: QNetwork
     target: nn.Module
     averaged: QNetwork | None
@@ -82,28 +92,34 @@ class OffPolicyAgent(Catalogued, Versioned):
     data_digest: str
 
     def __init__(
-        self, own: Mapping[str, Any], *, state_channels: int = 64, hidden_channels: int = 64,
-        streak_state: bool = False, horizon: int = 32, taste_channels: int = 0, gamma: float = 0.5, lr: float = 3e-3,
-        weight_decay: float = 0.0, epsilon: float | Sequence[float] = 0.1, batch_size: int = 128,
-        gradient_steps: int = 64, tau: float = 0.01, target: str = "head", average: float = 0.1,
+        self, own: Mapping[str, Any], *, preset: str = "default", state_channels: int = 64, hidden_channels: int = 64,
+        streak_state: bool | None = None, horizon: int = 32, taste_channels: int | None = None, gamma: float = 0.1,
+        lr: float = 3e-3, weight_decay: float = 0.0, epsilon: float | Sequence[float] = 0.1, batch_size: int = 128,
+        gradient_steps: int = 64, tau: float = 0.01, target: str = "head", average: float | None = None,
         replay_size: int = 100_000, seed: int = 0,
     ) -> None:
         super().__init__()
+        chosen = PRESETS[one_of("preset", preset, PRESETS)]
+        streak_state = chosen["streak_state"] if streak_state is None else streak_state
+        taste_channels = chosen["taste_channels"] if taste_channels is None else taste_channels
+        average = chosen["average"] if average is None else average
+        self.epsilons = Epsilons(epsilon)
         self.options: dict[str, Any] = {
-            **own,
+            **own, "preset": preset,
             "state_channels": at_least("state_channels", state_channels, 1),
             "hidden_channels": at_least("hidden_channels", hidden_channels, 1),
             "streak_state": flag("streak_state", streak_state),
             "horizon": at_least("horizon", horizon, 1),
             "taste_channels": at_least("taste_channels", taste_channels, 0),
             "gamma": between("gamma", gamma, 0, 1), "lr": between("lr", lr, 0, 1),
-            "weight_decay": between("weight_decay", weight_decay, 0, 1), "epsilon": _checked_epsilon(epsilon),
+            "weight_decay": between("weight_decay", weight_decay, 0, 1),
+            "epsilon": [self.epsilons.low, self.epsilons.high],
             "batch_size": at_least("batch_size", batch_size, 1),
             "gradient_steps": at_least("gradient_steps", gradient_steps, 0), "tau": between("tau", tau, 0, 1),
             "target": one_of("target", target, ("head", "all")), "average": between("average", average, 0, 1),
             "replay_size": at_least("replay_size", replay_size, 1), "seed": at_least("seed", seed, 0),
         }
-        self.gamma, self.epsilon, self.tau, self.average = gamma, self.options["epsilon"], tau, average
+        self.gamma, self.tau, self.average = gamma, tau, average
         self.batch_size, self.gradient_steps = batch_size, gradient_steps
         self.replay = EpisodeReplay(replay_size)
         self.steps_taken = 0
@@ -117,8 +133,8 @@ class OffPolicyAgent(Catalogued, Versioned):
             lr: that rate; ``None``: as everything else.
         """
         self.network = network
-        self.target = _copy(self._followed())
-        self.averaged = _copy(network) if self.average else None
+        self.target = frozen_copy(self._followed())
+        self.averaged = frozen_copy(network) if self.average else None
         known = {id(parameter) for parameter in apart}
         rest = [p for p in network.parameters() if p.requires_grad and id(p) not in known]
         options = self.options
@@ -143,17 +159,6 @@ class OffPolicyAgent(Catalogued, Versioned):
         network = self.acting
         view = self.kept("view", network.view)
         return Outlook(network, network.head, view, advance(self, network.state, view.state, sessions))
-
-    def _strays(self, sessions: int, generator: torch.Generator | None) -> Tensor:
-        """``[sessions]``, whether each takes a random item at this step."""
-        return torch.rand(sessions, generator=generator, device=self.device) < self._epsilons(sessions)
-
-    def _epsilons(self, sessions: int) -> Tensor:
-        """``[sessions]``, each session's ε."""
-        low, high = self.epsilon
-        if low == high:
-            return torch.full((sessions,), low, device=self.device)
-        return torch.logspace(math.log10(low), math.log10(high), sessions, device=self.device)
 
     # ----------------------------------------------------------------------------------------------------- learning
 
@@ -197,9 +202,9 @@ class OffPolicyAgent(Catalogued, Versioned):
         view, rows = self.network.view(project=False), torch.arange(len(batch.items), device=self.device)
         state = self.network.states(view, batch.before)
         self.network.head.fit_common(state, batch.rewards - self.network.feedback(state, view, batch.items, rows))
-        _lerp(self.target, self._followed(), 1.0)
+        moved_towards(self.target, self._followed(), 1.0)
         if self.averaged is not None:
-            _lerp(self.averaged, self.network, 1.0)
+            moved_towards(self.averaged, self.network, 1.0)
 
     def _gradient_step(self, batch: Transitions, generator: torch.Generator | None) -> Tensor:
         network, rows = self.network, torch.arange(len(batch.items), device=self.device)
@@ -250,12 +255,12 @@ class OffPolicyAgent(Catalogued, Versioned):
         """Moves the target (equation 15) and the running average after a gradient step."""
         self.steps_taken += 1
         self.version += 1
-        _lerp(self.target, self._followed(), self.tau)
+        moved_towards(self.target, self._followed(), self.tau)
         if self.averaged is not None:
             # the memory grows with the run: short at first, as early weights should not linger, long when all is calm;
             # but what a warm start begins with is worth more than what the first few sessions teach
             least = WARM_MEMORY if self.network.warm else 0
-            _lerp(self.averaged, self.network, 1 / (1 + max(least, self.average * self.steps_taken)))
+            moved_towards(self.averaged, self.network, 1 / (1 + max(least, self.average * self.steps_taken)))
 
     # ------------------------------------------------------------------------------------------------ saving, moving
 
@@ -279,25 +284,3 @@ class OffPolicyAgent(Catalogued, Versioned):
         found = moved_along(self, [self.optimizer], lambda: super(OffPolicyAgent, self)._apply(*args, **kwargs))
         self.replay.to(self.device)
         return found
-
-
-def _checked_epsilon(epsilon: float | Sequence[float]) -> list[float]:
-    """``[low, high]``."""
-    pair = list(epsilon) if isinstance(epsilon, Sequence) else [epsilon, epsilon]
-    if len(pair) != 2:
-        raise ValueError(expected("epsilon", "a number or (low, high)", epsilon))
-    high = between("epsilon", pair[1], 0, 1)
-    return [between("epsilon", pair[0], 0 if pair[0] == high else 1e-6, high), high]
-
-
-def _copy(module: nn.Module) -> Any:
-    """A copy that does not learn; what does not learn in ``module`` either is shared, not copied."""
-    fixed: dict[int, Any] = {id(p): p for p in module.parameters() if not p.requires_grad}
-    return copy.deepcopy(module, fixed).requires_grad_(False)
-
-
-def _lerp(target: nn.Module, online: nn.Module, share: float) -> None:
-    """Moves every parameter of ``target`` the given share of the way to ``online``'s."""
-    pairs = zip(target.parameters(), online.parameters(), strict=True)
-    learned = [(theirs, own) for theirs, own in pairs if own.requires_grad]
-    torch._foreach_lerp_([theirs for theirs, _ in learned], [own for _, own in learned], share)

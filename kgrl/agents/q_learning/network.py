@@ -15,7 +15,8 @@ from kgrl.agents.state.session_state import carry_of
 from kgrl.agents.state.taste import LearnedTaste
 from kgrl.nn.conv.encoder import KGEncoder
 from kgrl.nn.policy.dueling import DuelingHead, ItemTerms
-from kgrl.nn.state.taste import TasteState, TasteTerms
+from kgrl.nn.state.taste import TasteTerms
+from kgrl.nn.state.taste_state import TasteState
 from kgrl.sessions import Sessions
 
 

@@ -71,9 +71,10 @@ class VectorAgent(OffPolicyAgent):
         generator = given_or_new(generator, self.device)
         gone = self.pool.places(sessions.shown)
         items = self.pool.items(self._ranked(self._look(sessions), gone, 1, generator if explore else None).squeeze(1))
-        if not explore or not any(self.epsilon):
+        if not explore or not self.epsilons:
             return items
-        return torch.where(self._strays(len(sessions), generator), self.pool.draw(sessions.shown, generator), items)
+        stray = self.epsilons.strays(len(sessions), self.device, generator)
+        return torch.where(stray, self.pool.draw(sessions.shown, generator), items)
 
     @torch.no_grad()
     def recommend(self, past: Sessions, k: int = 10) -> Tensor:

@@ -17,14 +17,15 @@ START = "network.state.taste.model.start_"
 
 
 def checked_start(
-    tastes: TasteTerms | None, taste_channels: int, num_items: int
-) -> tuple[TasteTerms | None, int]:
+    tastes: TasteTerms | None, taste_channels: int | None, num_items: int
+) -> tuple[TasteTerms | None, int | None]:
     """What the taste state starts from, and its length: that of the tastes, where there are any.
 
     Raises:
         ValueError: another length was asked for, tastes of other items, or tastes that are none.
     """
-    at_least("taste_channels", taste_channels, 0)
+    if taste_channels is not None:
+        at_least("taste_channels", taste_channels, 0)
     if tastes is None:
         return None, taste_channels
     of_class("tastes", tastes, TasteTerms, "kgrl.pretrain.item_tastes makes them")
@@ -32,7 +33,9 @@ def checked_start(
     items, length = start.loading.shape
     if items != num_items:
         raise ValueError(expected("tastes", f"of {num_items} items", items))
-    if taste_channels not in (0, length):
+    if taste_channels == 0:
+        raise ValueError(expected("tastes", "left out, as taste_channels=0 is no taste state", "some"))
+    if taste_channels not in (None, length):
         raise ValueError(expected("taste_channels", f"{length}, the length of `tastes`, or left out", taste_channels))
     return start, length
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kgrl.agents.state.session_state import Step
-from kgrl.nn.state.status import STATUS, initial_status, next_status
+from kgrl.nn.state.sru import STATUS, initial_status, next_status
 from kgrl.options import at_least
 from kgrl.sessions import Sessions
 

@@ -51,7 +51,7 @@ class JoinedState(nn.Module):
         return tuple(part.initial(num_sessions, own) for part, own in zip(self.parts, items, strict=True))
 
     def step(self, carry: tuple[Any, ...], items: tuple[Any, ...], step: Step) -> tuple[Any, ...]:
-        return tuple(part.step(*own, step) for part, *own in zip(self.parts, carry, items, strict=True))
+        return tuple(part.step(mine, own, step) for part, mine, own in zip(self.parts, carry, items, strict=True))
 
     def read(self, carry: tuple[Any, ...]) -> Tensor:
         return torch.cat([part.read(own) for part, own in zip(self.parts, carry, strict=True)], 1)

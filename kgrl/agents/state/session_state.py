@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -29,7 +29,8 @@ class Step(NamedTuple):
     @classmethod
     def of(cls, sessions: Sessions, column: int) -> Step:
         """What ``column`` holds."""
-        return cls(*(getattr(sessions, name)[:, column] for name in cls._fields[:-1]), column < sessions.begin)
+        seen = {name: getattr(sessions, name)[:, column] for name in cls._fields[:-1]}
+        return cls(**seen, past=column < sessions.begin)
 
 
 class Stepwise(Protocol):
@@ -177,18 +178,19 @@ def checked_state(name: str, state: Any, vectors: Tensor) -> SessionState:
     if lacking or not isinstance(state, torch.nn.Module):
         why = f"it has no {', '.join(lacking)}" if lacking else "it is no torch.nn.Module"
         raise TypeError(expected(name, "a session state, see kgrl.agents.state.session_state.SessionState", state, why))
+    found = cast(SessionState, state)  # all its parts are there
     zeros = vectors.new_zeros(2)
     step = Step(zeros.long(), zeros, zeros, zeros > 0, zeros.to(torch.int8))
-    items = state.items(vectors)
-    before = state.initial(2, items)
-    after = state.step(before, items, step)
+    items = found.items(vectors)
+    before = found.initial(2, items)
+    after = found.step(before, items, step)
     shapes = [(str(tree_structure(carry)), [list(part.shape) for part in tree_leaves(carry)])
               for carry in (before, after)]
     if shapes[0] != shapes[1]:
         raise ValueError(expected(name, "a state whose carry keeps its shape", f"{shapes[0]}, then {shapes[1]}"))
-    if (read := state.read(after)).shape != (2, state.channels):
-        raise ValueError(expected(name, f"a state that reads [2, {state.channels}] of two sessions", list(read.shape)))
-    return state
+    if (read := found.read(after)).shape != (2, found.channels):
+        raise ValueError(expected(name, f"a state that reads [2, {found.channels}] of two sessions", list(read.shape)))
+    return found
 
 
 def _where(condition: Tensor, values: Any, others: Any) -> Any:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from kgrl.agents.state.session_state import Step
-from kgrl.nn.state.taste import Belief, TasteState, TasteTerms
+from kgrl.nn.state.taste import Belief, TasteTerms
+from kgrl.nn.state.taste_state import TasteState
 from kgrl.sessions import Sessions
 
 

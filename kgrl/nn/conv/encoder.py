@@ -12,19 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.typing import Adj
-from torch_geometric.utils import coalesce
-from torch_geometric.utils.sparse import index2ptr
 
 from kgrl.nn.conv.aggregator import Aggregator
-from kgrl.nn.conv.edges import Remembered, checked_edges, node_ids
 from kgrl.nn.conv.kg_conv import AggregatorLike, KGConv, uses_edge_types
-from kgrl.nn.conv.neighbours import Rows, pairs, plain_edges
-from kgrl.nn.conv.plan import Graph, Hop, Plan, plan
-from kgrl.nn.conv.relational import checked_types, distinct_triples, relation_count
+from kgrl.nn.conv.neighbours import Rows
+from kgrl.nn.conv.plan import Graph, Hop, Plan, graph_of, plan, target_ids
+from kgrl.nn.conv.relational import relation_count
 from kgrl.objects import of_class
-from kgrl.options import a_table, a_tensor, at_least, expected
-
-_KNOWN = Remembered()  # graphs that were made of edges without types
+from kgrl.options import a_table, at_least, expected
 
 
 class KGEncoder(torch.nn.Module):
@@ -143,8 +138,8 @@ class KGEncoder(torch.nn.Module):
         Returns:
             The encoder itself.
         """
-        graph = self._graph(edge_index, at_least("num_nodes", num_nodes, 0), edge_type)
-        planned = plan(graph, _target_ids(targets, num_nodes), self.hops, self._whole)
+        graph = graph_of(edge_index, at_least("num_nodes", num_nodes, 0), edge_type, self._typed)
+        planned = plan(graph, target_ids(targets, num_nodes), self.hops, self._whole)
         self.num_nodes = num_nodes
         kept = {"graph_ptr": graph.rows.ptr, "graph_columns": graph.rows.columns, "graph_type": graph.edge_type,
                 "graph_norm": graph.edge_norm, "plan_nodes": planned.nodes, "plan_order": planned.order}
@@ -176,7 +171,7 @@ class KGEncoder(torch.nn.Module):
             IndexError: an edge's end or a target that is no node.
         """
         if edge_index is not None and targets is None:
-            hop = self._graph(edge_index, a_table("x", x).size(0), edge_type).whole
+            hop = graph_of(edge_index, a_table("x", x).size(0), edge_type, self._typed).whole
             for conv in self.convs:
                 x = conv(x, hop.edges, hop.edge_type, edge_norm=hop.edge_norm)
             return x
@@ -188,25 +183,12 @@ class KGEncoder(torch.nn.Module):
         part = self.convs[0].aggregator if self.hops else None
         return part if isinstance(part, Aggregator) and part.uses_edge_types else None
 
-    def _graph(self, edge_index: Adj, num_nodes: int, edge_type: Tensor | None) -> Graph:
-        """Who hears whom, with the relations and their norms where they are used."""
-        checked_edges(edge_index, num_nodes, num_nodes)
-        if (part := self._typed) is not None:
-            edges = plain_edges(edge_index)
-            edges, edge_type = distinct_triples(edges, checked_types(edge_type, edges.size(1)))
-            return Graph(Rows(index2ptr(edges[0], num_nodes), edges[1]), edge_type,
-                         part.edge_norm(edge_type, edges[0], num_nodes))
-        if (graph := _KNOWN.get(edge_index, num_nodes)) is None:
-            heads, tails = coalesce(pairs(edge_index).long(), num_nodes=num_nodes)
-            graph = _KNOWN.keep(Graph(Rows(index2ptr(heads, num_nodes), tails)), edge_index, num_nodes)
-        return graph
-
     def _planned_for(
         self, x: Tensor, edge_index: Adj | None, targets: Tensor | None, edge_type: Tensor | None
     ) -> Plan:
         a_table("x", x)
         if edge_index is not None:
-            graph = self._graph(edge_index, x.size(0), edge_type)
+            graph = graph_of(edge_index, x.size(0), edge_type, self._typed)
         elif self.num_nodes is None:
             raise ValueError("`edge_index` is needed where no graph is planned; give it, or call `plan` or `from_kg`")
         elif x.size(0) != self.num_nodes:
@@ -218,7 +200,7 @@ class KGEncoder(torch.nn.Module):
         else:
             graph = Graph(Rows(self.graph_ptr, self.graph_columns), self.graph_type, self.graph_norm)
         assert targets is not None
-        return plan(graph, _target_ids(targets, x.size(0)), self.hops, self._whole)
+        return plan(graph, target_ids(targets, x.size(0)), self.hops, self._whole)
 
     def _run(self, x: Tensor, planned: Plan) -> Tensor:
         out = x.index_select(0, planned.nodes)
@@ -245,15 +227,3 @@ def _checked_kg(kg: Data) -> Data:
                                   kg if isinstance(kg, Data) else type(kg).__name__,
                                   "`kgrl.graph.knowledge_graph` makes one"))
     return kg
-
-
-def _target_ids(targets: Tensor, num_nodes: int) -> Tensor:
-    """The checked ids of ``targets``, which may be a mask: taken for ids, its bools would be the nodes 0 and 1."""
-    if a_tensor("targets", targets).dtype == torch.bool:
-        if targets.shape != (num_nodes,):
-            raise ValueError(expected("targets", f"node ids [T] or a mask [{num_nodes}], one bool a node",
-                                      f"a mask {list(targets.shape)}"))
-        return targets.nonzero().view(-1)
-    if targets.dim() != 1 or targets.is_floating_point():
-        raise ValueError(expected("targets", "node ids [T], whole numbers", f"{targets.dtype} {list(targets.shape)}"))
-    return node_ids("targets", targets, num_nodes)

@@ -12,8 +12,7 @@ from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.nn.resolver import activation_resolver
 from torch_geometric.typing import Adj, OptTensor, PairTensor, Size
 
-from kgrl.nn.conv.aggregator import Aggregator
-from kgrl.nn.conv.aggregators import ConcatAggregator, MeanAggregator, NeighborAggregator
+from kgrl.nn.conv.aggregator import Aggregator, ConcatAggregator, MeanAggregator, NeighborAggregator
 from kgrl.nn.conv.attention import AttentionAggregator
 from kgrl.nn.conv.edges import checked_edges
 from kgrl.nn.conv.neighbours import neighbour_sum, plain_edges
@@ -231,7 +230,7 @@ def _resolved(
         raise ValueError(expected("in_channels", "one size, or a pair: of sources and of targets", in_channels))
     source, target = pair
     for size in (source, target):
-        if at_least("in_channels", size, -1) != -1:  # which is known at the first input
+        if isinstance(size, bool) or size != -1:  # which is known at the first input
             at_least("in_channels", size, 1)
     if kwargs and isinstance(aggregator, torch.nn.Module):
         raise ValueError(expected("aggregator_kwargs", "left out beside an instance", kwargs))

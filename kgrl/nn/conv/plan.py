@@ -1,4 +1,4 @@
-"""What a few targets can see of a graph in so many hops: which nodes, along which edges."""
+"""Who hears whom in a graph, and what a few targets can see of it in so many hops: which nodes, along which edges."""
 
 from __future__ import annotations
 
@@ -9,9 +9,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
+from torch_geometric.typing import Adj
+from torch_geometric.utils import coalesce
+from torch_geometric.utils.sparse import index2ptr
 
-from kgrl.nn.conv.edges import passed
-from kgrl.nn.conv.neighbours import Rows
+from kgrl.nn.conv.aggregator import Aggregator
+from kgrl.nn.conv.edges import Remembered, checked_edges, node_ids, passed
+from kgrl.nn.conv.neighbours import Rows, pairs, plain_edges
+from kgrl.nn.conv.relational import checked_types, distinct_triples
+from kgrl.options import a_tensor, expected
+
+_KNOWN = Remembered()  # graphs that were made of edges without types
 
 
 class Hop(NamedTuple):
@@ -43,6 +51,43 @@ class Graph:
         target = torch.arange(size, device=self.rows.ptr.device).repeat_interleave(self.rows.ptr.diff())
         edges = EdgeIndex(torch.stack([self.rows.columns, target]), sparse_size=(size, size), sort_order="col")
         return Hop(passed(edges, size, size), self.edge_type, self.edge_norm)
+
+
+def graph_of(edge_index: Adj, num_nodes: int, edge_type: Tensor | None, typed: Aggregator | None) -> Graph:
+    """Who hears whom, with the relations and their norms where they are used.
+
+    Args:
+        edge_index: ``[2, M]``, head → tail, or a sparse matrix.
+        num_nodes: ids are below it.
+        edge_type: ``[M]``, looked at where there is a ``typed``.
+        typed: the aggregator, if it uses edge types.
+
+    Raises:
+        IndexError: an edge's end is no node.
+        ValueError: edges of another shape, or ``edge_type`` does not fit them.
+    """
+    checked_edges(edge_index, num_nodes, num_nodes)
+    if typed is not None:
+        edges = plain_edges(edge_index)
+        edges, edge_type = distinct_triples(edges, checked_types(edge_type, edges.size(1)))
+        return Graph(Rows(index2ptr(edges[0], num_nodes), edges[1]), edge_type,
+                     typed.edge_norm(edge_type, edges[0], num_nodes))
+    if (graph := _KNOWN.get(edge_index, num_nodes)) is None:
+        heads, tails = coalesce(pairs(edge_index).long(), num_nodes=num_nodes)
+        graph = _KNOWN.keep(Graph(Rows(index2ptr(heads, num_nodes), tails)), edge_index, num_nodes)
+    return graph
+
+
+def target_ids(targets: Tensor, num_nodes: int) -> Tensor:
+    """The checked ids of ``targets``, which may be a mask: taken for ids, its bools would be the nodes 0 and 1."""
+    if a_tensor("targets", targets).dtype == torch.bool:
+        if targets.shape != (num_nodes,):
+            raise ValueError(expected("targets", f"node ids [T] or a mask [{num_nodes}], one bool a node",
+                                      f"a mask {list(targets.shape)}"))
+        return targets.nonzero().view(-1)
+    if targets.dim() != 1 or targets.is_floating_point():
+        raise ValueError(expected("targets", "node ids [T], whole numbers", f"{targets.dtype} {list(targets.shape)}"))
+    return node_ids("targets", targets, num_nodes)
 
 
 class Plan(NamedTuple):

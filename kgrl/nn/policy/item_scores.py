@@ -1,4 +1,4 @@
-"""``ItemScores``: what is known of every item, and what that says of a node above many."""
+"""``ItemScores``: what is known of every item, and what that adds to the networks of a tree's nodes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.amp import is_autocast_available
 
-from kgrl.nn.policy.node_index import NodeIndex, Tally
+from kgrl.nn.policy.gone import Tally
+from kgrl.nn.policy.node_index import NodeIndex
+
+Layers = list[list[tuple[Tensor, Tensor]]]
+"""Weights and biases of a level's nodes, stacked: each level's layers, from first to last."""
 
 
 class ItemScores(NamedTuple):
@@ -102,3 +107,41 @@ def node_score(first: Tensor, second: Tensor, below: Tensor, gone: Tally | None)
     mean = first / below
     spread = (second / below - mean * mean).clamp_(min=0).masked_fill_(below < 2, 0)  # one item has none
     return mean, spread.sqrt_()
+
+
+class Levels(NamedTuple):
+    """What a parameter version and the scores say of all sessions alike; see :meth:`kgrl.nn.TreePolicy.prepare`.
+
+    Attributes:
+        layers: of every level.
+        scores: of the items, where there are any.
+        leaf: ``[nodes, k + 1, c]``, the items' own scores, below the nodes of the last level, where its networks could
+            not take them in.
+        moments: of every level but the last.
+    """
+
+    layers: Layers
+    scores: ItemScores | None
+    leaf: Tensor | None
+    moments: list[Moments]
+
+    @classmethod
+    def of(cls, index: NodeIndex, layers: Layers, scores: ItemScores | None, merge: bool) -> Levels:
+        """Takes ``scores`` in.
+
+        Args:
+            index: of the tree.
+            layers: of every level.
+            scores: of the items.
+            merge: whether networks of one layer take the leaves' scores into their weights.
+        """
+        if scores is None:
+            return cls(layers, None, None, [])
+        own = index.sums(scores.rows)[-1]  # of one item, the sum is its score
+        moments = level_moments(index, scores)
+        if not merge or len(layers[-1]) > 1:
+            return cls(layers, scores, own, moments)
+        weight, bias = layers[-1][0]
+        own = own * scores.sharpness
+        last = [(weight + F.pad(own[:, :-1], (0, 0, weight.size(1) - own.size(1) + 1, 0)), bias + own[:, -1])]
+        return cls([*layers[:-1], last], scores, None, moments)

@@ -11,15 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Parameter
 
+from kgrl.nn.policy.gone import Gone, GoneBefore
 from kgrl.nn.policy.grouped import Grouping, layer_of, linear
-from kgrl.nn.policy.item_scores import ItemScores, exactly, node_score, pairs
-from kgrl.nn.policy.node_index import Gone, GoneBefore, NodeIndex
-from kgrl.nn.policy.tree_levels import Levels
+from kgrl.nn.policy.item_scores import ItemScores, Levels, exactly, node_score, pairs
+from kgrl.nn.policy.node_index import NodeIndex
 from kgrl.objects import of_class, shaped
 from kgrl.options import at_least, expected, ids, sizes_of
 from kgrl.tree.cluster_tree import ClusterTree
-
-Past = Gone | GoneBefore | None
 
 
 class NodeNetworks(torch.nn.Module):
@@ -71,7 +69,7 @@ class NodeNetworks(torch.nn.Module):
         """The networks with ``scores`` taken in, which any method takes in their place: made once for many calls.
 
         Args:
-            scores: see :class:`ItemScores`.
+            scores: see :class:`kgrl.nn.ItemScores`.
             merge: whether one layer a node takes the leaves' scores into its weights: faster, but a walk does not know
                 the scores by themselves then, and their gradient reaches the state.
         """
@@ -114,21 +112,18 @@ class NodeNetworks(torch.nn.Module):
         with exactly(states):
             return torch.bmm(levels.scores.seen(states), F.embedding(items.clamp(min=0), levels.scores.rows).mT)
 
-    def _node(self, level: int, node: Tensor, state: Tensor, gone: Tensor | None, levels: Levels) -> Tensor:
-        """``[R, c]``, log-probabilities of the children of each row's ``node`` (counted from the left on its level)."""
-        past = None if gone is None else self._gone(state, gone, levels)
-        grouping = self._grouping(level, node)
-        met = self._meet(level, node, grouping, state, past, levels, anywhere=True)
-        return self._logits(level, grouping, state, met, levels).log_softmax(1)
+    def _none_left(self, gone: Tensor) -> Tensor:
+        """``[R, 1]``, whether all items are ``gone [R, L]``."""
+        return (self.index.left(gone) >= 0).sum(1, keepdim=True) >= self.index.num_left
 
     def _grouping(self, level: int, node: Tensor) -> Grouping | None:
         return Grouping(node, self.num_children**level) if level else None
 
     def _meet(
-        self, level: int, node: Tensor, grouping: Grouping | None, state: Tensor, past: Past, levels: Levels,
-        anywhere: bool = False,
+        self, level: int, node: Tensor, grouping: Grouping | None, state: Tensor,
+        past: Gone | GoneBefore | None, levels: Levels, anywhere: bool = False,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """(left, mean, deviation), see :class:`Choice`; of a node below which nothing is left, all children count.
+        """(left, mean, deviation), see :class:`kgrl.nn.Choice`; all children of a node with nothing left count.
 
         Args:
             anywhere: whether ``node`` may be one without items: a wide search comes by such.

@@ -1,4 +1,4 @@
-"""``SRU``: the simple recurrent unit, all of whose matrix products are made before the recurrence."""
+"""What TPGR's state is made of: the simple recurrent unit, and the user status, nine numbers that sum a session up."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from torch.nn import Parameter
 from kgrl.objects import shaped
 from kgrl.options import at_least
 
+STATUS = 9
+"""How many numbers the user status has: positive, negative, zero feedbacks, steps; and how many in a row, up
+to now, were positive, negative, zero, not negative, not positive."""
+
 
 class SRUCarry(NamedTuple):
     """What a step hands to the next: ``cell [B, h]``, and ``output [B, h]``, the hidden vector."""
@@ -22,7 +26,7 @@ class SRUCarry(NamedTuple):
 
 
 class SRU(torch.nn.Module):
-    r"""A recurrent unit whose recurrence is element by element.
+    r"""A recurrent unit whose recurrence is element by element; all its matrix products are made before.
 
     From the `"Simple Recurrent Units for Highly Parallelizable Recurrence" <https://arxiv.org/abs/1709.02755>`_ paper
     (first version, equations 3 to 7; Lei and Zhang, 2017), as TPGR uses it:
@@ -92,3 +96,23 @@ class SRU(torch.nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.state_channels}"
+
+
+def initial_status(num_sessions: int, device: torch.device | str | None = None) -> Tensor:
+    """``[num_sessions, 9]``, before the first step."""
+    return torch.zeros(num_sessions, STATUS, device=device)
+
+
+def next_status(status: Tensor, sign: Tensor) -> Tensor:
+    """The status one step later (TPGR, Figure 2; which nine, the paper leaves to the authors' code).
+
+    Args:
+        status: ``[B, 9]``, counts.
+        sign: ``[B]``, whether the last feedback was positive (1), negative (−1) or neither (0).
+    """
+    up, down = sign > 0, sign < 0
+    always = torch.ones_like(up)
+    flags = torch.stack([up, down, ~(up | down), always, up, down, ~(up | down), ~down, ~up], 1)
+    # a total is kept and grows where its flag is up; a run also ends where it is not
+    grown = status + flags
+    return torch.cat([grown[:, :4], grown[:, 4:] * flags[:, 4:]], 1)

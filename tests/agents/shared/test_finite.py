@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from kgrl.agents import DDPGKNN, DDPGR, DQNR, KGQR, TPGR, HLinearUCB, LinearUCB
+from kgrl.agents.q_learning.exploration import Epsilons
 from kgrl.agents.q_learning.learner import OffPolicyAgent
 from kgrl.agents.shared.finite import finite_report
 from kgrl.graph import knowledge_graph
@@ -42,7 +43,7 @@ def spoil(agent: nn.Module, value: float) -> nn.Module:
 def test_values_that_are_no_numbers_are_an_error_in_a_rollout_and_out_of_it(name: str, explore: bool) -> None:
     agent = spoil(AGENTS[name](), torch.nan)
     if hasattr(agent, "epsilon"):
-        agent.epsilon = [0.0, 0.0]
+        agent.epsilons = Epsilons(0.0)
     with pytest.raises(ValueError, match=VALUES + "; session 0 .*diverged"):
         rollout(agent, world(), TRAIN, explore, torch.Generator().manual_seed(0))
     for k in (1, 3):
@@ -76,7 +77,7 @@ def test_values_of_minus_infinity_are_no_end_of_the_items(name: str, kept: int) 
     if getattr(agent, "k", None) == 1:
         pytest.skip("the nearest item is shown whatever its value")
     if hasattr(agent, "epsilon"):
-        agent.epsilon = [0.0, 0.0]
+        agent.epsilons = Epsilons(0.0)
     with pytest.raises(ValueError, match=VALUES + "; session 0 .*diverged"):
         rollout(agent, world(), TRAIN)
     for k in (1, 3):

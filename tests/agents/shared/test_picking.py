@@ -75,5 +75,5 @@ def test_unknown_items_are_refused() -> None:
     assert of_known_items(past, 5) is past
     with pytest.raises(ValueError, match="`past.items` must be item ids below 4, got 4"):
         of_known_items(past, 4)
-    with pytest.raises(TypeError, match="`past` must be Sessions, got 'list'; Sessions.from_history makes them"):
+    with pytest.raises(TypeError, match="`past` must be a Sessions, got 'list'; Sessions.from_history makes them"):
         of_known_items([[0, 4], [2]], 5)  # type: ignore[arg-type]

@@ -70,7 +70,7 @@ def test_weights_of_another_tree_are_refused() -> None:
 def test_items_gone_that_are_none_or_of_other_states_are_refused() -> None:
     policy, state = make(2, 4, 9).policy, states(3)
     for shape in ((1, 1), (2, 1), (3,)):
-        with pytest.raises(ValueError, match=r"`gone` must be a row of item ids a state, \[3, L\], got"):
+        with pytest.raises(ValueError, match=r"`gone` must be a LongTensor \[3, …\], got"):
             policy.sample(state, torch.full(shape, 3))
     for item in (9, -2):
         with pytest.raises(ValueError, match=r"`gone` must be item ids below 9, or -1 for none, got"):

@@ -213,7 +213,7 @@ def test_reset_repr_and_options() -> None:
 def test_classes_that_are_none_are_refused(depth: int) -> None:
     policy = make(depth, 10, 9).policy
     for items, message in (([3, -1], "items in .0, 9., got -1"), ([9, 0], "items in .0, 9., got 9"),
-                           ([1], "one for each state, got .1.")):
+                           ([1], r"`items` must be a LongTensor \[2\], got")):
         with pytest.raises(ValueError, match=message):
             policy.log_prob(states(2), torch.tensor(items))
     assert policy.log_prob(states(0), torch.empty(0, dtype=torch.long)).shape == (0,)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical
 
-from kgrl.nn.policy.choice import draw, log_prob_and_entropy
+from kgrl.nn.policy.tree_walk import draw, log_prob_and_entropy
 
 
 def some_logits(rows: int = 50, children: int = 7) -> tuple[Tensor, Tensor]:
