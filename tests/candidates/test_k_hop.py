@@ -135,8 +135,8 @@ def test_large_batches_are_cut_into_chunks_without_a_trace(device: torch.device)
     for table_limit in (0, 200_000, 2_500):  # walk; mask or lists; lists
         candidates = KHopCandidates(kg, size=None, popular=torch.arange(100), backfill=("popular", 7),
                                     table_limit=table_limit)
-        candidates.reach.budget = 40
-        assert len(candidates.reach.chunks(seeds, 7)) > 5
+        candidates.index.budget = 40
+        assert len(candidates.index.chunks(seeds, 7)) > 5
         found = candidates.select(seeds, exclude)
         assert torch.equal(found[0], torch.cat(singles))
         assert torch.equal(found[1], batch)
@@ -155,11 +155,11 @@ def test_a_table_is_walked_in_chunks_without_a_trace(limit: int) -> None:
 
 def test_the_kind_of_table_follows_density_and_limit() -> None:
     sparse, dense = random_kg(400, 200, 100), random_kg(150, 100, 2_000)
-    assert isinstance(KHopCandidates(sparse).reach, KHopLists)
-    assert isinstance(KHopCandidates(dense).reach, KHopMasks)
-    assert isinstance(KHopCandidates(sparse, table_limit=1_000).reach, KHopLists)  # no room for a matrix
-    assert isinstance(KHopCandidates(dense, table_limit=2_000).reach, KHopWalk)
-    assert isinstance(KHopCandidates(sparse, table_limit=0).reach, KHopWalk)
+    assert isinstance(KHopCandidates(sparse).index, KHopLists)
+    assert isinstance(KHopCandidates(dense).index, KHopMasks)
+    assert isinstance(KHopCandidates(sparse, table_limit=1_000).index, KHopLists)  # no room for a matrix
+    assert isinstance(KHopCandidates(dense, table_limit=2_000).index, KHopWalk)
+    assert isinstance(KHopCandidates(sparse, table_limit=0).index, KHopWalk)
 
 
 @pytest.mark.parametrize("kind", ["popular", "random", "fill"])
