@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from kgrl.experiments.memory import peak_gib
+from kgrl.experiments.script_run import peak_gib
 from kgrl.files import whole_file
 from kgrl.nn import ItemScores, TreePolicy
 from kgrl.simulator import RatedFeedback

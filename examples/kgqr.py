@@ -32,11 +32,9 @@ from kgrl.datasets import MovieLens10M, as_released, node_names, popular_items, 
 from kgrl.evaluate import METRICS, Scores, evaluate, score
 from kgrl.experiments.arguments import agent_options, check_source, number_from, whole_from, world_name
 from kgrl.experiments.data_sets import DATASETS
-from kgrl.experiments.memory import peak_gib
 from kgrl.experiments.new_item_report import new_item_picks, new_item_scores, prior_of, priors_with_controls
 from kgrl.experiments.report import held, plot_curve, score_table, session_pages, share_of_way
-from kgrl.experiments.run_folder import own_folder, run_folder
-from kgrl.experiments.trial import tried
+from kgrl.experiments.script_run import own_folder, peak_gib, run_folder, tried
 from kgrl.files import whole_file
 from kgrl.graph import knowledge_graph, shuffled, without_edges
 from kgrl.options import expected

@@ -34,10 +34,8 @@ from kgrl.datasets import (
 )
 from kgrl.evaluate import METRICS, evaluate, score
 from kgrl.experiments.arguments import agent_options, number_from, whole_from
-from kgrl.experiments.memory import peak_gib
 from kgrl.experiments.report import plot_curve, rated_pairs, score_table, session_pages, tree_page
-from kgrl.experiments.run_folder import own_folder, run_folder
-from kgrl.experiments.trial import tried
+from kgrl.experiments.script_run import own_folder, peak_gib, run_folder, tried
 from kgrl.files import whole_file
 from kgrl.graph import knowledge_graph
 from kgrl.pretrain import item_vectors, pretrain_entities

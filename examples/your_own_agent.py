@@ -20,11 +20,11 @@ import kgrl.experiments.methods  # noqa: F401 (makes the papers' methods known)
 from kgrl.experiments.arguments import check_source, world_name
 from kgrl.experiments.method import Method, method_of, register
 from kgrl.experiments.render import sheet
+from kgrl.experiments.result_tables import table_of
 from kgrl.experiments.results import Results
 from kgrl.experiments.runner import run_bounds, run_cell
 from kgrl.experiments.search import Tuned
 from kgrl.experiments.setting import Setting
-from kgrl.experiments.tables import table_of
 from kgrl.sessions import Sessions
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from kgrl.files import below, load_tensors, save_tensors
+from kgrl.files import below, digest, load_tensors, save_tensors
 from kgrl.options import expected
+from kgrl.raw_ids import as_tensor
 from kgrl.temporary import remove_leftovers
 
 KIND = "kgrl training run"
@@ -116,3 +118,39 @@ def _differing(saved: Mapping[str, Any], given: Mapping[str, Any], of: str = "")
         elif before != now:
             lines.append(f"  {of}{name}: checkpoint {before!r}, now {now!r}")
     return lines
+
+
+def run_identity(
+    agent: nn.Module, simulator: nn.Module, users: Tensor, eval_users: Tensor | None, *options: Any
+) -> dict[str, Any]:
+    """What a run's numbers depend on; a checkpoint made under anything else is refused.
+
+    Args:
+        agent, simulator, users, eval_users: see :func:`kgrl.train.fit`.
+        *options: ``evaluate_every``, ``sessions``, ``precision``, ``pretrain_interactions``, ``keep`` and ``seed``.
+
+    Returns:
+        Values that JSON knows, by what a person calls them.
+    """
+    catalogue = getattr(agent, "catalogue", None)
+    names = ("evaluate_every", "sessions", "precision", "pretrain_interactions", "keep", "seed")
+    return {
+        "agent": type(agent).__name__,
+        "agent options": json.loads(json.dumps(getattr(agent, "options", None), default=repr)),
+        "agent data": getattr(agent, "data_digest", None),
+        "agent items": None if catalogue is None else digest(as_tensor(catalogue.item)),
+        "world": digest(*_settings(simulator)),
+        "training users": digest(users),
+        "evaluation users": None if eval_users is None else digest(eval_users),
+    } | dict(zip(names, options, strict=True))
+
+
+def _settings(world: nn.Module) -> list[Any]:
+    """What is saved of a world, every part's class, and its public attributes that are tensors or plain values."""
+    found: list[Any] = [part for pair in sorted(world.state_dict().items()) for part in pair]
+    for path, part in world.named_modules():
+        found += [path, type(part).__qualname__]
+        for name, value in sorted(vars(part).items()):
+            if isinstance(value, Tensor | str | int | float) and name != "training" and not name.startswith("_"):
+                found += [name, value]
+    return found

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kgrl.objects import of_class, with_methods
 from kgrl.options import at_least, expected, ids, one_of
-from kgrl.rollout import World, num_users, rollout
+from kgrl.rollout import RolloutWorld, num_users, rollout
 from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
 from kgrl.significance import ALTERNATIVES, paired_wilcoxon
@@ -39,7 +39,7 @@ class Scores:
     sessions: Sessions = field(repr=False)
 
 
-class EvaluationWorld(World, Protocol):
+class EvaluationWorld(RolloutWorld, Protocol):
     """What :func:`evaluate` needs of a simulator."""
 
     @property

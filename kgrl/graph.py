@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,13 +11,11 @@ from torch_geometric.data import Data, HeteroData
 from torch_geometric.utils import lexsort
 
 from kgrl.files import digest
+from kgrl.graph_parts import hetero_parts, plain_parts, with_own_numbers
 from kgrl.objects import of_class
-from kgrl.options import a_tensor, at_least, did_you_mean, expected, flag
-from kgrl.raw_ids import RawIds, checked_ids, joined, missing_ids
+from kgrl.options import expected, flag
+from kgrl.raw_ids import RawIds, checked_ids
 from kgrl.seeding import generator_for
-
-REVERSE = "rev_"
-"""How PyG's ``ToUndirected`` begins the name of a reversed relation."""
 
 
 def knowledge_graph(
@@ -81,10 +78,9 @@ def knowledge_graph(
                  "relation_names": relation_names, "item_id": item_id, "entity_id": entity_id}
         if extra := [name for name, value in given.items() if value is not None]:
             raise ValueError(f"`{extra[0]}` belongs to bare tensors; a HeteroData brings its own, leave it out")
-        parts = _hetero_parts(data)
+        parts = hetero_parts(data)
     elif isinstance(data, (Data, Tensor)):
-        parts = _plain_parts(data, edge_type, num_items, num_nodes, relation_names)
-        parts |= _plain_ids(data, item_id, entity_id)
+        parts = plain_parts(data, edge_type, num_items, num_nodes, relation_names, item_id, entity_id)
     else:
         raise TypeError(expected("data", "a HeteroData, a Data or a LongTensor [2, M]", type(data).__name__))
     return _assemble(**parts, inverse=inverse)
@@ -100,27 +96,7 @@ def checked_graph(kg: Data) -> Data:
         raise ValueError(expected("kg", "a graph that `kgrl.graph.knowledge_graph` made",
                                   kg if isinstance(kg, Data) else type(kg).__name__, "knowledge_graph(data), or "
                                   "knowledge_graph(data, num_items=N) where the data does not say N, makes one"))
-    return _whole(kg)
-
-
-def _whole(kg: Data) -> Data:
-    """``kg``, if its nodes still have the numbers it was made with.
-
-    ``kg.subgraph`` and PyG's loaders give them others, and leave ``num_items`` alone. What was not made here does not
-    tell its numbers; that is taken for what it says.
-
-    Raises:
-        ValueError: they have not.
-    """
-    if "inverse" in kg and "n_id" in kg:
-        own = torch.arange(kg.num_nodes, device=kg.n_id.device)
-        if not torch.equal(kg.n_id, own) or int(kg.num_items) > kg.num_nodes:
-            came = f"{int(kg.num_nodes):,} nodes, which were {kg.n_id[:3].tolist()}, …"
-            raise ValueError(expected("kg", "a graph whose nodes have the numbers it was made with", came,
-                                      "they were taken out or put in another order (kg.subgraph), so `num_items` no "
-                                      "longer tells the items; knowledge_graph(kg.edge_index, edge_type=…, "
-                                      "num_items=…) makes a graph of these"))
-    return kg
+    return with_own_numbers(kg)
 
 
 def _having(kg: Data, *names: str) -> Data:
@@ -233,112 +209,3 @@ def _distinct(edge_index: Tensor, edge_type: Tensor) -> tuple[Tensor, Tensor]:
     new[1:] = (rows[:, 1:] != rows[:, :-1]).any(dim=0)
     rows = rows[:, new]
     return rows[:2].contiguous(), rows[2].contiguous()
-
-
-def _hetero_parts(data: HeteroData) -> dict[str, Any]:
-    """What ``_assemble`` needs, out of the data sets' ``HeteroData``."""
-    if "item" not in data.node_types:
-        raise ValueError(expected("data", "a HeteroData with the node type 'item'", data.node_types))
-    num_items = at_least("data['item'].num_nodes", _count(data, "item"), 0)
-    num_entities = _count(data, "entity") if "entity" in data.node_types else 0
-    sizes, offsets = {"item": num_items, "entity": num_entities}, {"item": 0, "entity": num_items}
-    used = [kind for kind in data.edge_types if "user" not in (kind[0], kind[2])]
-    if not used:
-        raise ValueError(expected("data", "a HeteroData with edge types between items and entities", data.edge_types,
-                                  f"this data set has no KG; knowledge_graph(torch.empty(2, 0, dtype=torch.long), "
-                                  f"num_items={num_items}) is one without edges"))
-    names = list(data["relation_names"]) if "relation_names" in data else list(dict.fromkeys(kind[1] for kind in used))
-    ids = {name: position for position, name in enumerate(names)}
-    pairs, types = [], []
-    for source, relation, target in used:
-        kind = (source, relation, target)
-        if source not in sizes or target not in sizes:
-            raise ValueError(expected(f"edge type {kind}", "between 'item' and 'entity'", kind))
-        if relation not in ids:
-            if relation.removeprefix(REVERSE) in ids:
-                continue
-            hint = did_you_mean(relation, names)
-            raise ValueError(expected(f"the relation of edge type {kind}", "in data.relation_names", relation, hint))
-        edges = _checked_edges(data[kind].edge_index, (sizes[source], sizes[target]), f"data[{kind}].edge_index")
-        pairs.append(edges + edges.new_tensor([[offsets[source]], [offsets[target]]]))
-        types.append(edges.new_full((edges.size(1),), ids[relation]))
-    return {"edge_index": torch.cat(pairs, dim=1), "edge_type": torch.cat(types), "num_items": num_items,
-            "num_nodes": num_items + num_entities, "relation_names": names, **_hetero_ids(data, sizes)}
-
-
-def _hetero_ids(data: HeteroData, sizes: dict[str, int]) -> dict[str, RawIds]:
-    """The raw ids of items and of all nodes, where the data set has them."""
-    item_id = data["item"].get("raw_id")
-    others = data["entity"].get("raw_id") if sizes["entity"] else missing_ids(0, data["item"].get("entity_id", []))
-    if item_id is None or others is None:
-        return {}
-    own = data["item"].get("entity_id", missing_ids(sizes["item"], others))
-    return {"item_id": item_id, "entity_id": joined(own, others)}
-
-
-def _count(data: HeteroData, kind: str) -> int:
-    count = data[kind].num_nodes
-    if count is None:
-        raise ValueError(expected(f"data[{kind!r}].num_nodes", "the number of nodes", None))
-    return int(count)
-
-
-def _plain_parts(
-    data: Data | Tensor, edge_type: Tensor | None, num_items: int | None, num_nodes: int | None,
-    relation_names: Sequence[str] | None,
-) -> dict[str, Any]:
-    """What ``_assemble`` needs, out of a hand-made ``Data`` or bare tensors; arguments go before attributes."""
-    edge_index: Any = data
-    if isinstance(data, Data):
-        stored = _whole(data).to_dict() if num_items is None else data.to_dict()
-        edge_index = stored.get("edge_index")
-        edge_type = stored.get("edge_type") if edge_type is None else edge_type
-        num_items = stored.get("num_items") if num_items is None else num_items
-        num_nodes = stored.get("num_nodes") if num_nodes is None else num_nodes
-        relation_names = stored.get("relation_names") if relation_names is None else relation_names
-        if stored.get("inverse") and edge_type is not None:  # it came from here
-            forward = edge_type < stored["num_relations"]
-            edge_index, edge_type = edge_index[:, forward], edge_type[forward]
-    if num_items is None:
-        raise ValueError(expected("num_items", "the number of items (nodes 0 … num_items − 1)", None))
-    num_items = at_least("num_items", num_items, 0)
-    if num_nodes is not None and at_least("num_nodes", num_nodes, 0) < num_items:
-        raise ValueError(expected("num_nodes", f"at least num_items = {num_items} (items are nodes)", num_nodes))
-    edge_index = _checked_edges(edge_index, (num_nodes, num_nodes), "edge_index")
-    if num_nodes is None:
-        num_nodes = max(num_items, int(edge_index.max()) + 1 if edge_index.numel() else 0)
-    edge_type = edge_index.new_zeros(edge_index.size(1)) if edge_type is None else edge_type
-    if a_tensor("edge_type", edge_type).dtype != torch.long or edge_type.shape != edge_index.shape[1:]:
-        raise ValueError(expected("edge_type", f"a LongTensor of the {edge_index.size(1)} edges' relations",
-                                  f"{edge_type.dtype} {tuple(edge_type.shape)}"))
-    low, high = (int(edge_type.min()), int(edge_type.max())) if len(edge_type) else (0, -1)
-    if relation_names is None:
-        relation_names = [str(relation) for relation in range(high + 1)]
-    if not isinstance(relation_names, list | tuple) or not all(isinstance(name, str) for name in relation_names):
-        raise TypeError(expected("relation_names", "a list of texts", relation_names))
-    names = list(relation_names)
-    if low < 0 or high >= len(names):
-        raise ValueError(expected("edge_type", f"relation ids in [0, {len(names)})", low if low < 0 else high))
-    return {"edge_index": edge_index, "edge_type": edge_type, "num_items": num_items, "num_nodes": int(num_nodes),
-            "relation_names": names}
-
-
-def _plain_ids(data: Data | Tensor, item_id: RawIds | None, entity_id: RawIds | None) -> dict[str, Any]:
-    """The raw ids given, or else those of a hand-made ``Data``."""
-    stored = data.to_dict() if isinstance(data, Data) else {}
-    return {"item_id": stored.get("item_id") if item_id is None else item_id,
-            "entity_id": stored.get("entity_id") if entity_id is None else entity_id}
-
-
-def _checked_edges(edge_index: Any, sizes: tuple[int | None, int | None], name: str) -> Tensor:
-    """``edge_index`` as a plain LongTensor ``[2, M]`` whose ids lie within ``sizes``."""
-    if not isinstance(edge_index, Tensor) or edge_index.dim() != 2 or edge_index.size(0) != 2:
-        got = tuple(edge_index.shape) if isinstance(edge_index, Tensor) else type(edge_index).__name__
-        raise ValueError(expected(name, "a LongTensor [2, M], heads above tails", got))
-    if edge_index.dtype != torch.long:
-        raise ValueError(expected(name, "of dtype torch.int64", edge_index.dtype))
-    for ids, size, end in zip(edge_index, sizes, ("head", "tail"), strict=True):
-        if ids.numel() and (int(ids.min()) < 0 or (size is not None and int(ids.max()) >= size)):
-            wrong = int(ids.min()) if int(ids.min()) < 0 else int(ids.max())
-            raise ValueError(expected(f"{name} ({end})", f"ids in [0, {'…' if size is None else size})", wrong))
-    return edge_index

@@ -47,7 +47,7 @@ def one_of(name: str, value: str, choices: Iterable[str]) -> str:
     return value
 
 
-def _whole(name: str, value: Any) -> int:
+def whole_number(name: str, value: Any) -> int:
     """``value``, a whole number of Python's, NumPy's or PyTorch's, as an ``int``."""
     try:
         if not isinstance(value, bool | type):
@@ -64,24 +64,11 @@ def at_least(name: str, value: int, low: int) -> int:
         TypeError: it is not a whole number.
         ValueError: it is below ``low``, or no number of 64 bits.
     """
-    value = _whole(name, value)
+    value = whole_number(name, value)
     if value < low:
         raise ValueError(expected(name, f"at least {low}", value))
     if value > WIDEST:
         raise ValueError(expected(name, f"at most {WIDEST}, the largest number of 64 bits", value))
-    return int(value)
-
-
-def a_seed(name: str, value: int) -> int:
-    """``value`` if a ``torch.Generator`` can start from it: a whole number of 64 bits.
-
-    Raises:
-        TypeError: it is not a whole number.
-        ValueError: it is too large.
-    """
-    value = _whole(name, value)
-    if not -WIDEST <= int(value) <= 2 * WIDEST:
-        raise ValueError(expected(name, "a whole number of 64 bits", value))
     return int(value)
 
 

@@ -14,7 +14,7 @@ from kgrl.seeding import given_or_new
 from kgrl.sessions import Sessions
 
 
-class World(Protocol):
+class RolloutWorld(Protocol):
     """What :func:`rollout` needs of a simulator."""
 
     horizon: int
@@ -25,7 +25,8 @@ class World(Protocol):
 
 
 def rollout(
-    agent: nn.Module, simulator: World, users: Tensor, explore: bool = False, generator: torch.Generator | None = None
+    agent: nn.Module, simulator: RolloutWorld, users: Tensor, explore: bool = False,
+    generator: torch.Generator | None = None,
 ) -> Sessions:
     """One session of every user: T batched steps, without gradients and with the agent in evaluation mode.
 

@@ -44,7 +44,7 @@ def sums(*parts: bytes | memoryview) -> str:
     return total.hexdigest()
 
 
-def sha256(*parts: bytes | memoryview) -> str:
+def sha256_of_parts(*parts: bytes | memoryview) -> str:
     """The digest that earlier versions wrote."""
     total = hashlib.sha256()
     for part in parts:
@@ -52,7 +52,7 @@ def sha256(*parts: bytes | memoryview) -> str:
     return total.hexdigest()
 
 
-DIGESTS = {SEAL: sums, "sha256": sha256}
+DIGESTS = {SEAL: sums, "sha256": sha256_of_parts}
 """By their names in headers and trailers: those that are read; the first is written."""
 
 

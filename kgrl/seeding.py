@@ -10,7 +10,20 @@ import numpy as np
 import torch
 
 from kgrl.objects import a_device, a_generator
-from kgrl.options import a_seed
+from kgrl.options import WIDEST, expected, whole_number
+
+
+def a_seed(name: str, value: int) -> int:
+    """``value`` if a ``torch.Generator`` can start from it: a whole number of 64 bits.
+
+    Raises:
+        TypeError: it is not a whole number.
+        ValueError: it is too large.
+    """
+    value = whole_number(name, value)
+    if not -WIDEST <= int(value) <= 2 * WIDEST:
+        raise ValueError(expected(name, "a whole number of 64 bits", value))
+    return int(value)
 
 
 @contextmanager

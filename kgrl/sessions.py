@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -10,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kgrl.histories import padded_history, plain, raw_ids_of_items
 from kgrl.objects import of_class, shaped
 from kgrl.options import LARGEST, a_tensor, at_least, between, expected, ids
-from kgrl.raw_ids import RawIds, are_numbers, places
+from kgrl.raw_ids import RawIds
 
 UNDEFINED = -2
 """Stands for an item where an agent's values are not finite: it has nothing to say, and a simulator refuses it."""
@@ -66,16 +66,11 @@ class Sessions:
         shape, device = (len(users), begin + horizon), users.device
         zeros = torch.zeros(shape, device=device)
         return cls(
-            users=users,
-            items=torch.full(shape, -1, device=device),
-            feedback=zeros,
-            rewards=zeros.clone(),
+            users=users, items=torch.full(shape, -1, device=device), feedback=zeros, rewards=zeros.clone(),
             positive=torch.zeros(shape, dtype=torch.bool, device=device),
             streak=torch.zeros(shape, dtype=torch.int8, device=device),
             log_prob=torch.full(shape, torch.nan, device=device),
-            length=torch.zeros(len(users), dtype=torch.long, device=device),
-            step=begin,
-            begin=begin,
+            length=torch.zeros(len(users), dtype=torch.long, device=device), step=begin, begin=begin,
         )
 
     @classmethod
@@ -102,35 +97,15 @@ class Sessions:
             ValueError: not one list a user, lists that do not match, items that are no whole numbers from 0 or (with
                 ``ids``) an unknown raw id, feedback outside [−1, 1], or an item shown twice.
         """
-        for name, rows in (("items", items), ("feedback", feedback)):
-            rows = _plain(rows)
-            if not isinstance(rows, Sequence) or isinstance(rows, str | bytes):
-                raise TypeError(expected(name, "a list of lists, one a user", type(rows).__name__))
         threshold = between("threshold", threshold, -LARGEST, LARGEST)
-        items, feedback = _plain(items), _plain(feedback)
-        if len(items) != len(feedback):
-            raise ValueError(expected("feedback", f"one list for each of the {len(items)} users", len(feedback)))
-        items = items if ids is None else _numbers_of(items, _checked_raw_ids(ids))
-        every = [_item_numbers(f"items[{row}]", shown) for row, shown in enumerate(items)]
-        sessions = cls.empty(torch.full((len(every),), -1), max(map(len, every), default=0))
-        for row, (shown, answers) in enumerate(zip(every, feedback, strict=True)):
-            received = _one_list(f"feedback[{row}]", answers)
-            if len(shown) != len(received):
-                raise ValueError(expected(f"feedback[{row}]", f"one number for each of {len(shown)} items", received))
-            if len(set(shown)) != len(shown) or any(item < 0 for item in shown):
-                raise ValueError(expected(f"items[{row}]", "distinct item ids of at least 0", shown))
-            if not all(hasattr(value, "__float__") and -1 <= value <= 1 for value in received):  # refuses NaN, too
-                raise ValueError(expected(f"feedback[{row}]", "numbers in [-1, 1]", received))
-            end = len(shown)
-            sessions.items[row, :end] = torch.tensor(shown, dtype=torch.long)
-            sessions.feedback[row, :end] = torch.tensor(received, dtype=torch.float)
-            sessions.length[row] = end
-        sessions.rewards.copy_(sessions.feedback)
-        taken = sessions.items >= 0
-        sessions.positive = taken & (sessions.feedback > threshold)
-        sessions.streak = torch.where(sessions.positive, 1, -1).mul(taken).to(torch.int8)
-        sessions.step = sessions.horizon
-        return sessions
+        shown, received, length = padded_history(items, feedback, ids)
+        taken = shown >= 0
+        positive = taken & (received > threshold)
+        return cls(
+            users=torch.full_like(length, -1), items=shown, feedback=received, rewards=received.clone(),
+            positive=positive, streak=torch.where(positive, 1, -1).mul(taken).to(torch.int8),
+            log_prob=torch.full_like(received, torch.nan), length=length, step=shown.size(1),
+        )
 
     def __len__(self) -> int:
         return len(self.users)
@@ -212,16 +187,11 @@ class Sessions:
         steps = torch.as_tensor(step, device=self.device)
         taken = torch.arange(self.items.size(1), device=self.device) < steps.unsqueeze(-1)
         return Sessions(
-            users=self.users,
-            items=self.items.masked_fill(~taken, -1),
-            feedback=self.feedback * taken,
-            rewards=self.rewards * taken,
-            positive=self.positive & taken,
-            streak=self.streak * taken,
+            users=self.users, items=self.items.masked_fill(~taken, -1), feedback=self.feedback * taken,
+            rewards=self.rewards * taken, positive=self.positive & taken, streak=self.streak * taken,
             log_prob=self.log_prob.masked_fill(~taken, torch.nan),
             length=self.length.clamp(max=(steps - self.begin).clamp(min=0)),
-            step=min(step, self.step) if isinstance(step, int) else self.step,
-            begin=self.begin,
+            step=min(step, self.step) if isinstance(step, int) else self.step, begin=self.begin,
         )
 
     def rows(self, index: Tensor) -> Sessions:
@@ -272,54 +242,7 @@ def raw_items(items: Tensor, ids: RawIds) -> list[list[Any]]:
         ValueError: an item number beyond the ids.
     """
     shaped("items", items, None, None, whole=True)
-    _checked_raw_ids(ids)
+    raw_ids_of_items(ids)
     if items.numel() and int(items.max()) >= len(ids):
         raise ValueError(expected("ids", "a raw id for each item", f"{len(ids)} of them, and item {int(items.max())}"))
-    return [[_plain(ids[item]) for item in row if item >= 0] for row in items.tolist()]
-
-
-def _checked_raw_ids(ids: RawIds) -> RawIds:
-    """``ids``, if raw ids are kept so."""
-    tensor = isinstance(ids, Tensor) and ids.dim() == 1 and ids.dtype == torch.long
-    if not tensor and (not isinstance(ids, Sequence) or isinstance(ids, str | bytes)):
-        raise TypeError(expected("ids", "a list or a LongTensor [N] of raw ids", type(ids).__name__))
-    return ids
-
-
-def _numbers_of(items: Sequence[Sequence[Any]], ids: RawIds) -> list[list[int]]:
-    """The item numbers of raw ids, one list per user.
-
-    Raises:
-        ValueError: an unknown raw id.
-    """
-    rows = [_one_list(f"items[{row}]", shown) for row, shown in enumerate(items)]
-    wanted = [raw for row in rows for raw in row]
-    numbers = places(wanted, ids).tolist()
-    if -1 in numbers:
-        kind = "whole numbers" if are_numbers(ids) else "text"
-        raise ValueError(expected("items", "raw ids among `ids`", wanted[numbers.index(-1)],
-                                  f"`ids` are {kind}; leave out items that the data set does not have"))
-    found = iter(numbers)
-    return [[next(found) for _ in row] for row in rows]
-
-
-def _one_list(name: str, row: object) -> list[Any]:
-    """One user's row, be it a list, a tensor or an array, as a list of plain values."""
-    row = _plain(row)
-    if not isinstance(row, Sequence) or isinstance(row, (str, bytes)):
-        raise ValueError(expected(name, "one user's list", row, "give a list of lists, for one user [[...]]"))
-    return [_plain(value) for value in row]
-
-
-def _item_numbers(name: str, row: object) -> list[int]:
-    """One user's items; of any integer type, but nothing that would have to be rounded or looked up."""
-    values = _one_list(name, row)
-    if not all(hasattr(value, "__index__") and not isinstance(value, bool) for value in values):
-        raise ValueError(expected(name, "whole numbers", values, "items are numbers from 0; for raw ids give "
-                                  'ids=data["item"].raw_id, too'))
-    return [operator.index(value) for value in values]
-
-
-def _plain(value: Any) -> Any:
-    """What a tensor, an array or a scalar of theirs holds, in Python's own types."""
-    return value.tolist() if hasattr(value, "tolist") else value
+    return [[plain(ids[item]) for item in row if item >= 0] for row in items.tolist()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
@@ -15,13 +14,11 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from kgrl.checkpoint import Run
+from kgrl.checkpoint import Run, run_identity
 from kgrl.evaluate import METRICS, evaluate
-from kgrl.files import digest
 from kgrl.locks import alone_in_its
 from kgrl.objects import a_path, with_methods
 from kgrl.options import at_least, expected, flag, ids, one_of
-from kgrl.raw_ids import as_tensor
 from kgrl.rollout import num_users, rollout
 from kgrl.seeding import generator_for
 
@@ -121,8 +118,8 @@ def fit(
     fabric = Fabric(accelerator=simulator.device.type, devices=1, precision=cast(Any, precision), loggers=loggers)
     run = Run(generator_for(simulator.device, seed))
     folder = None if checkpoint is None else a_path("checkpoint", checkpoint)
-    identity = _identity(agent, simulator, users, eval_users, every, sessions, precision,
-                         pretrain_interactions, keep, seed)
+    identity = run_identity(agent, simulator, users, eval_users, every, sessions, precision,
+                            pretrain_interactions, keep, seed)
     if folder is not None and run.restore(folder, agent, identity):
         if run.interactions > interactions:
             raise ValueError(expected("interactions", f"at least {run.interactions}, as many as the checkpoint in "
@@ -228,31 +225,3 @@ def _turn(users: Tensor, position: int, count: int, seed: int) -> Tensor:
         parts.append(users[taken.to(users.device)])
         position, count = position + len(taken), count - len(taken)
     return torch.cat(parts)
-
-
-def _settings(world: nn.Module) -> list[Any]:
-    """What is saved of a world, every part's class, and its public attributes that are tensors or plain values."""
-    found: list[Any] = [part for pair in sorted(world.state_dict().items()) for part in pair]
-    for path, part in world.named_modules():
-        found += [path, type(part).__qualname__]
-        for name, value in sorted(vars(part).items()):
-            if isinstance(value, Tensor | str | int | float) and name != "training" and not name.startswith("_"):
-                found += [name, value]
-    return found
-
-
-def _identity(
-    agent: nn.Module, simulator: nn.Module, users: Tensor, eval_users: Tensor | None, *options: Any
-) -> dict[str, Any]:
-    """What a run's numbers depend on; a checkpoint made under anything else is refused."""
-    catalogue = getattr(agent, "catalogue", None)
-    names = ("evaluate_every", "sessions", "precision", "pretrain_interactions", "keep", "seed")
-    return {
-        "agent": type(agent).__name__,
-        "agent options": json.loads(json.dumps(getattr(agent, "options", None), default=repr)),
-        "agent data": getattr(agent, "data_digest", None),
-        "agent items": None if catalogue is None else digest(as_tensor(catalogue.item)),
-        "world": digest(*_settings(simulator)),
-        "training users": digest(users),
-        "evaluation users": None if eval_users is None else digest(eval_users),
-    } | dict(zip(names, options, strict=True))

@@ -13,7 +13,7 @@ from torch import Tensor
 from kgrl.agents import KGQR, TPGR, FixedList
 from kgrl.checkpoint import FILE, KIND, Run
 from kgrl.experiments.cell import Cell
-from kgrl.experiments.trial import few_data
+from kgrl.experiments.script_run import few_data
 from kgrl.files import load_tensors, save_tensors
 from kgrl.graph import knowledge_graph
 from kgrl.pretrain.entities import KIND as VECTORS

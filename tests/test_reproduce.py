@@ -13,8 +13,8 @@ import torch
 
 from kgrl.experiments.data_sets import DATASETS
 from kgrl.experiments.method import METHODS
+from kgrl.experiments.result_tables import TABLES
 from kgrl.experiments.setting import Setting
-from kgrl.experiments.tables import TABLES
 from kgrl.rollout import rollout
 from kgrl.simulator import PredictedFeedback, Simulator
 
@@ -223,7 +223,7 @@ def test_other_budgets_and_what_a_data_set_lacks(script, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="'interactions': 2048"):
         script(*render)
     assert "- interactions of training: 2,048\n" in script(*render, "--interactions", 2_048)
-    monkeypatch.setattr(Setting, "has_kg", False)
+    monkeypatch.setattr("kgrl.experiments.setting.has", lambda data, what: what != "kg")
     said = script("reproduce/run", "kgqr-table6", *where[:-5], "--methods", "KGQR", "KGQR-CS", "--seeds", 0)
     assert "kgqr-table6: the row KGQR needs a knowledge graph, and synthetic has none" in said
     assert "KGQR, seed" not in said

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from kgrl.seeding import fenced, generator_for
+from kgrl.seeding import a_seed, fenced, generator_for
 
 
 def draw() -> tuple[float, float, float]:
@@ -90,3 +90,20 @@ def test_generator_for_is_seeded_and_on_the_device(device: torch.device) -> None
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("seed", [0, -1, 2**63, 2**64 - 2, -(2**63) + 1, np.int32(7), torch.tensor(7)])
+def test_a_seed_is_what_a_generator_starts_from(seed: int) -> None:
+    assert a_seed("seed", seed) == int(seed)
+    torch.Generator().manual_seed(a_seed("seed", seed))
+
+
+@pytest.mark.parametrize("seed", [True, 1.0, "1", None])
+def test_what_is_no_whole_number_is_no_seed(seed: object) -> None:
+    with pytest.raises(TypeError, match="`seed` must be a whole number"):
+        a_seed("seed", seed)
+
+
+def test_a_seed_beyond_64_bits() -> None:
+    with pytest.raises(ValueError, match="`seed` must be a whole number of 64 bits, got"):
+        a_seed("seed", 2**64)

@@ -25,8 +25,8 @@ NAMED = 0.95
 ROOMS = ("datasets", "graph", "pretrain", "nn", "candidates", "tree", "simulator", "sessions", "agents", "train",
          "evaluate")
 HELD = {"LinkAudit", "ItemFactors", "ItemFeatures", "LinkScores", "Belief", "Choice", "ItemScores", "ItemTerms",
-        "SRUCarry", "SparseTasteTerms", "Walk", "Path", "Role", "Step", "Bounds", "Reaction", "Aggregator", "Scores",
-        "Comparison", "EvaluationWorld"}
+        "SRUCarry", "SparseTasteTerms", "Walk", "Path", "PathStep", "Role", "Bounds", "Reaction", "Aggregator",
+        "Scores", "Comparison", "EvaluationWorld"}
 """What kgrl makes and hands out, and what one derives from."""
 
 

@@ -19,9 +19,8 @@ from pathlib import Path
 from torch_geometric.data import HeteroData
 
 from kgrl.experiments.arguments import check_source, own_file, whole_from
-from kgrl.experiments.data_sets import DATASETS
+from kgrl.experiments.data_sets import DATASETS, Unserved
 from kgrl.experiments.page import fill, folder_beside, link
-from kgrl.experiments.setting import Unserved
 from kgrl.experiments.sheet import Sheet, write_sheet
 from kgrl.experiments.statistics import (
     CountAverages,

@@ -25,11 +25,11 @@ from kgrl.experiments.method import methods_in
 from kgrl.experiments.page import fill
 from kgrl.experiments.pooled import group_of, pooled_sheet
 from kgrl.experiments.render import sheet
+from kgrl.experiments.result_tables import TABLES, ResultTable, table_of
 from kgrl.experiments.results import Results
 from kgrl.experiments.search import Tuned
 from kgrl.experiments.setting import eta_folder
 from kgrl.experiments.sheet import MISSING, Sheet, write_sheet
-from kgrl.experiments.tables import TABLES, Table, table_of
 
 HERE = Path(__file__).resolve().parent
 
@@ -54,12 +54,12 @@ def options() -> argparse.Namespace:
     return args
 
 
-def asked(table: Table) -> list[str]:
+def asked(table: ResultTable) -> list[str]:
     """The table's own settings."""
     return [f"{world}/{eta_folder(eta)}" for world in table.worlds for eta in table.etas]
 
 
-def settings(cells: Path, table: Table) -> Iterator[str]:
+def settings(cells: Path, table: ResultTable) -> Iterator[str]:
     """The table's own settings, then the others in which any method has been run in a world of its kind."""
     yield from (own := asked(table))
     kinds = {world.split("/")[1] == "logged" for world in table.worlds}
@@ -68,7 +68,7 @@ def settings(cells: Path, table: Table) -> Iterator[str]:
     yield from sorted(name for name in plain - set(own) if (name.split("/")[1] == "logged") in kinds)
 
 
-def pooled(cells: Path, table: Table) -> dict[str, list[str]]:
+def pooled(cells: Path, table: ResultTable) -> dict[str, list[str]]:
     """The groups of settings that a pooled table has a sheet of, its own first; those of other data sets likewise."""
     there = {folder.relative_to(cells).as_posix() for folder in cells.glob("*/*/eta-*")}
     own, kinds = asked(table), {group_of(name).partition("/")[2] for name in asked(table)}
@@ -113,14 +113,14 @@ def main() -> None:
         print("".join(texts.values()))
 
 
-def written(args: argparse.Namespace, table: Table, group: str, made: Sheet) -> str:
+def written(args: argparse.Namespace, table: ResultTable, group: str, made: Sheet) -> str:
     """A pooled sheet as Markdown, and as files where they are asked for."""
     if args.out:
         write_sheet(made, args.out / f"{table.name}-{group.replace('/', '-')}")
     return made.markdown()
 
 
-def page(args: argparse.Namespace, table: Table, setting: str, results: Results) -> str:
+def page(args: argparse.Namespace, table: ResultTable, setting: str, results: Results) -> str:
     """A table in one setting as Markdown, its figure beside it; files where they are asked for."""
     made = sheet(table, results)
     name, picture = (f"{each}-{setting.replace('/', '-')}" for each in (table.name, table.picture))
@@ -138,7 +138,7 @@ def page(args: argparse.Namespace, table: Table, setting: str, results: Results)
     return f"{text}\n"
 
 
-def draw(table: Table, results: Results, path: Path) -> None:
+def draw(table: ResultTable, results: Results, path: Path) -> None:
     (plot_curves if table.rewards else plot_rows)(table, results, path)
 
 

@@ -28,11 +28,12 @@ from kgrl.experiments.arguments import (
     whole_from,
     world_name,
 )
+from kgrl.experiments.data_sets import Unserved
 from kgrl.experiments.method import METHODS, Method, methods_in
+from kgrl.experiments.result_tables import TABLES, table_of
 from kgrl.experiments.runner import run_bounds, run_cell
 from kgrl.experiments.search import Tuned, world_of
-from kgrl.experiments.setting import Setting, Unserved
-from kgrl.experiments.tables import TABLES, table_of
+from kgrl.experiments.setting import Setting
 
 HERE = Path(__file__).resolve().parent
 

@@ -15,9 +15,10 @@ from pathlib import Path
 import kgrl.experiments.methods
 import kgrl.experiments.new_item_methods  # noqa: F401 (both make methods known)
 from kgrl.experiments.arguments import add_places, check_source, methods_named, number_from, whole_from, world_name
+from kgrl.experiments.data_sets import Unserved
 from kgrl.experiments.method import METHODS, methods_in
 from kgrl.experiments.search import Tuned, search
-from kgrl.experiments.setting import Setting, Unserved
+from kgrl.experiments.setting import Setting
 
 HERE = Path(__file__).resolve().parent
 

@@ -17,7 +17,7 @@ from kgrl.candidates.fixed import checked_pool
 from kgrl.files import load_tensors
 from kgrl.objects import of_class
 from kgrl.options import at_least, expected
-from kgrl.pretrain.rankings import item_ranking
+from kgrl.pretrain.items import item_ranking
 from kgrl.raw_ids import RawIds
 from kgrl.sessions import Sessions
 

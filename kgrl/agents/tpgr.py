@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data, HeteroData
 
 from kgrl.agents.policy_gradient.from_data import tpgr_parts
-from kgrl.agents.policy_gradient.learner import PolicyGradientAgent
+from kgrl.agents.policy_gradient.policy_gradient_agent import PolicyGradientAgent
 from kgrl.agents.policy_gradient.recall import Recall
 from kgrl.agents.policy_gradient.rollout_cache import RolloutCache
 from kgrl.agents.policy_gradient.tpgr_file import TASTES, LoadedTPGR
@@ -23,7 +23,7 @@ from kgrl.agents.state.counts import UserStatus
 from kgrl.agents.state.joined import JoinedState
 from kgrl.agents.state.named import made_state, named_state
 from kgrl.agents.state.session_state import advance, carry_of
-from kgrl.agents.state.taste import KnownTaste
+from kgrl.agents.state.session_taste import KnownTaste
 from kgrl.candidates.fixed import checked_pool
 from kgrl.files import digest, restore
 from kgrl.graph import kg_digest

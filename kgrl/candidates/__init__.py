@@ -3,7 +3,6 @@
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.candidates.paths import Path
-from kgrl.candidates.reasons import Step
-from kgrl.candidates.roles import Role, relation_words
+from kgrl.candidates.reasons import PathStep, Role, relation_words
 
-__all__ = ["FixedCandidates", "KHopCandidates", "Path", "Role", "Step", "relation_words"]
+__all__ = ["FixedCandidates", "KHopCandidates", "Path", "PathStep", "Role", "relation_words"]

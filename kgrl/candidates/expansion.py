@@ -38,7 +38,7 @@ def chunk_sizes(cost: Tensor, budget: int, most: int) -> list[int]:
     return run.unique_consecutive(return_counts=True)[1].tolist()
 
 
-class Reach(nn.Module):
+class KHopIndex(nn.Module):
     """What a batch of sessions can reach, as sorted keys ``row · stride + item``.
 
     Args:
@@ -84,7 +84,7 @@ class Reach(nn.Module):
         return keys[(keys & 1 == 1) & (before < keys - 1)].long() >> 1
 
 
-class KHopWalk(Reach):
+class KHopWalk(KHopIndex):
     r"""Equation 9, :math:`E^l = \{t \mid (h, r, t) \in G, h \in E^{l-1}\}`, walked for many sessions at once.
 
     Args:

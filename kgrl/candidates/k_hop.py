@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from kgrl.candidates.draws import random_cells, random_subsets, sample_rows
-from kgrl.candidates.expansion import KHopWalk, Reach
+from kgrl.candidates.expansion import KHopIndex, KHopWalk
 from kgrl.candidates.fixed import check_rows, checked_pool
-from kgrl.candidates.index import tabulate
+from kgrl.candidates.k_hop_index import tabulate
 from kgrl.candidates.paths import Path, PathFinder
 from kgrl.options import at_least, expected, ids, one_of
 from kgrl.seeding import given_or_new
@@ -59,7 +59,7 @@ class KHopCandidates(nn.Module):
     """
 
     ranking: Tensor
-    reach: Reach
+    index: KHopIndex
     _allowed: Tensor | None
     _outside: Tensor | None
 
@@ -84,7 +84,7 @@ class KHopCandidates(nn.Module):
         self.register_buffer("ranking", ranking, persistent=False)
         self.register_buffer("_allowed", None, persistent=False)
         self.register_buffer("_outside", None, persistent=False)
-        self.reach = tabulate(walk, at_least("table_limit", table_limit, 0)) or walk
+        self.index = tabulate(walk, at_least("table_limit", table_limit, 0)) or walk
         self._kg = kg
         self._paths: PathFinder | None = None
 
@@ -99,9 +99,9 @@ class KHopCandidates(nn.Module):
         """
         outside = None
         if items is not None:
-            device = self.reach.cost.device
+            device = self.index.cost.device
             items = checked_pool("items", items, self.num_items).to(device)
-            outside = torch.ones(self.reach.stride, dtype=torch.bool, device=device).index_fill_(0, items, False)
+            outside = torch.ones(self.index.stride, dtype=torch.bool, device=device).index_fill_(0, items, False)
         self._allowed, self._outside = items, outside
         return self
 
@@ -131,10 +131,10 @@ class KHopCandidates(nn.Module):
         check_rows(seeds, exclude, self.num_items)
         generator = given_or_new(generator, seeds.device)
         gone = torch.cat([seeds, exclude], dim=1)
-        stride, start, parts = self.reach.stride, 0, [seeds.new_empty(0)]
-        for rows in self.reach.chunks(seeds, 0 if self.backfill is None else self.backfill[1]):
+        stride, start, parts = self.index.stride, 0, [seeds.new_empty(0)]
+        for rows in self.index.chunks(seeds, 0 if self.backfill is None else self.backfill[1]):
             chunk = slice(start, start + rows)
-            keys = self.reach.union(seeds[chunk], self._backfill(rows, generator, seeds.device), gone[chunk])
+            keys = self.index.union(seeds[chunk], self._backfill(rows, generator, seeds.device), gone[chunk])
             if self._outside is not None:
                 keys = keys[~self._outside[keys % stride]]
             parts.append(self._finish(keys, gone[chunk], generator) + start * stride)
@@ -172,11 +172,11 @@ class KHopCandidates(nn.Module):
         """Fills sessions up, backfills those left with nothing, then cuts every session to ``size``."""
         if self.backfill is not None and self.backfill[0] == "fill":
             keys = self._fill(keys, gone, generator)
-        batch = keys // self.reach.stride
+        batch = keys // self.index.stride
         counts = torch.bincount(batch, minlength=len(gone))
         if self.backfill is not None and bool((counts == 0).any()):
             keys = torch.cat([keys, self._spare((counts == 0).nonzero().view(-1), gone, generator)]).sort().values
-            batch = keys // self.reach.stride
+            batch = keys // self.index.stride
             counts = torch.bincount(batch, minlength=len(gone))
         if self.size is None or bool((counts <= self.size).all()):
             return keys
@@ -185,7 +185,7 @@ class KHopCandidates(nn.Module):
     def _fill(self, keys: Tensor, gone: Tensor, generator: torch.Generator) -> Tensor:
         """``keys``, and random items beside them that fill each session up to n candidates."""
         assert self.backfill is not None
-        stride, parts = self.reach.stride, []
+        stride, parts = self.index.stride, []
         for some in self._portions(torch.arange(len(gone), device=gone.device)):
             start = int(some[0]) * stride
             low, high = torch.searchsorted(keys, keys.new_tensor([start, start + len(some) * stride])).tolist()
@@ -209,16 +209,16 @@ class KHopCandidates(nn.Module):
                 item = self.ranking[rank]
             else:
                 row, item = random_cells(left, torch.full_like(some, count), generator).nonzero().unbind(1)
-            parts.append(some[row] * self.reach.stride + item)
+            parts.append(some[row] * self.index.stride + item)
         return torch.cat(parts)
 
     def _portions(self, rows: Tensor) -> tuple[Tensor, ...]:
         """``rows``, so many at a time that a mask of their items is not too large."""
-        return rows.split(max(1, _CELLS // self.reach.stride))
+        return rows.split(max(1, _CELLS // self.index.stride))
 
     def _left(self, gone: Tensor) -> Tensor:
         """``[R, N + 1]``, which items may be had and are not ``gone [R, L]``; the last column, padding's, never is."""
-        left = torch.ones(len(gone), self.reach.stride, dtype=torch.bool, device=gone.device)
+        left = torch.ones(len(gone), self.index.stride, dtype=torch.bool, device=gone.device)
         left.scatter_(1, gone.where(gone >= 0, self.num_items), False)
         left[:, self.num_items] = False
         return left if self._outside is None else left.masked_fill_(self._outside, False)

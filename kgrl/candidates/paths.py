@@ -11,8 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.index import index2ptr
 
-from kgrl.candidates.reasons import Step, reason
-from kgrl.candidates.roles import Role, role_of
+from kgrl.candidates.reasons import PathStep, Role, reason, role_of
 from kgrl.graph import checked_graph, distinct_pairs
 from kgrl.options import at_least, expected, ids
 
@@ -28,7 +27,7 @@ class Path:
     """
 
     seed: int
-    steps: tuple[Step, ...]
+    steps: tuple[PathStep, ...]
     degree: int
 
     def describe(self, name: Callable[[int], str] = str, relation: Callable[[str], Role] = role_of) -> str:
@@ -122,7 +121,7 @@ class PathFinder:
             nodes.append(int(onward[toll.argmin()]))
         return Path(seed, self._steps(nodes), degree)
 
-    def _steps(self, nodes: list[int]) -> tuple[Step, ...]:
+    def _steps(self, nodes: list[int]) -> tuple[PathStep, ...]:
         """Chooses the relation of each edge along ``nodes``."""
         types = [self._types(head, tail) for head, tail in pairwise(nodes)]
         chosen: list[int] = []
@@ -132,7 +131,7 @@ class PathFinder:
                 mirrors |= {self._mirror(kind) for kind in types[position + 1]}
             chosen.append(min(here, key=lambda kind: (kind not in mirrors, kind)))
         return tuple(
-            Step(self.names[kind % self.num_relations], kind >= self.num_relations, node)
+            PathStep(self.names[kind % self.num_relations], kind >= self.num_relations, node)
             for kind, node in zip(chosen, nodes[1:], strict=True)
         )
 

@@ -1,16 +1,12 @@
 """Raw files → validated ``HeteroData``: the only place that touches files, raw ids and downloads."""
 
-from kgrl.datasets.audit import audit_links
+from kgrl.datasets.audit import LinkAudit, audit_links
 from kgrl.datasets.book_crossing import BookCrossing
 from kgrl.datasets.frames import from_frames
 from kgrl.datasets.kgcn import from_kgcn
-from kgrl.datasets.labels import names_from_labels
-from kgrl.datasets.link_audit import LinkAudit
-from kgrl.datasets.movielens_1m import MovieLens1M
-from kgrl.datasets.movielens_10m import MovieLens10M
-from kgrl.datasets.movielens_20m import MovieLens20M
+from kgrl.datasets.movielens import MovieLens1M, MovieLens10M, MovieLens20M
 from kgrl.datasets.movielens_100k import MovieLens100K
-from kgrl.datasets.names import node_names
+from kgrl.datasets.names import names_from_labels, node_names
 from kgrl.datasets.netflix import NetflixPrize
 from kgrl.datasets.recbole import from_recbole
 from kgrl.datasets.released import as_released

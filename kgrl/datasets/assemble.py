@@ -15,7 +15,6 @@ from torch_geometric.data import HeteroData
 from kgrl.datasets.ids import Ids, of_one_type
 from kgrl.datasets.links import Links, link_items
 from kgrl.datasets.names import add_names
-from kgrl.datasets.negatives import with_sampled_negatives
 from kgrl.datasets.ratings import (
     BINARY,
     Ratings,
@@ -24,6 +23,7 @@ from kgrl.datasets.ratings import (
     checked_scale,
     rating_column,
     warn_if_nothing_to_learn,
+    with_sampled_negatives,
 )
 from kgrl.datasets.relations import relation_keys, typed_edges
 from kgrl.datasets.table import Table

@@ -13,10 +13,11 @@ from torch_geometric.data import HeteroData
 
 from kgrl.datasets.assemble import Rules, assemble
 from kgrl.datasets.base import KGRecDataset
+from kgrl.datasets.delimited import UNDECODABLE, WHOLE_NUMBER, existing, line_number
 from kgrl.datasets.download import download
 from kgrl.datasets.kgcn import FINAL_RATINGS, FINAL_TRIPLES, LINKS, TRIPLES, read_processed, read_raw
 from kgrl.datasets.ratings import BINARY
-from kgrl.datasets.table import UNDECODABLE, WHOLE_NUMBER, Table, existing, line_number
+from kgrl.datasets.table import Table
 
 RATINGS = "BX-Book-Ratings.csv"
 ROW = rf'^"(?P<user>{WHOLE_NUMBER})";"(?P<item>.*)";"(?P<rating>[0-9]{{1,3}})"$'

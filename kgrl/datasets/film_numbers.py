@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kgrl.datasets.movielens import read_films
-from kgrl.datasets.movielens_1m import MovieLens1M
+from kgrl.datasets.movielens import MovieLens1M, read_films
 from kgrl.datasets.recbole import add_title, read_atomic
 
 TABLE = files("kgrl.datasets") / "tables" / "ml_100k_to_ml_1m.csv"

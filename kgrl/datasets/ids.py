@@ -82,7 +82,7 @@ def same_type(columns: Sequence[pd.Series]) -> list[pd.Series]:
     """Ids of one kind, from several files: whole numbers if all of them are, else text.
 
     Args:
-        columns: as :func:`kgrl.datasets.table.read_delimited` reads ids: whole numbers or categories of text.
+        columns: as :func:`kgrl.datasets.delimited.read_delimited` reads ids: whole numbers or categories of text.
     """
     whole = [pd.api.types.is_integer_dtype(column.dtype) for column in columns]
     if all(whole):

@@ -11,11 +11,11 @@ import pandas as pd
 from torch_geometric.data import HeteroData
 
 from kgrl.datasets.assemble import Raw, Rules, assemble
-from kgrl.datasets.columns import looks_like
+from kgrl.datasets.delimited import UNDECODABLE, Kind, existing, read_delimited
+from kgrl.datasets.frames import warn_of_left_out_items
 from kgrl.datasets.ids import same_type
 from kgrl.datasets.ratings import BINARY, Scale
-from kgrl.datasets.table import UNDECODABLE, Kind, Table, existing, read_delimited, stacked
-from kgrl.datasets.taken_for import warn_of_left_out_items
+from kgrl.datasets.table import Table, looks_like, stacked
 from kgrl.files import sha256
 from kgrl.objects import a_path, of_class
 from kgrl.options import LARGEST, between, expected

@@ -15,7 +15,7 @@ from kgrl.datasets.assemble import Raw, Rules, assemble
 from kgrl.datasets.base import KGRecDataset
 from kgrl.datasets.download import download_wheel, unzip
 from kgrl.datasets.film_numbers import TABLE, film_numbers
-from kgrl.datasets.labels import name_by_labels
+from kgrl.datasets.names import name_by_labels
 from kgrl.datasets.recbole import read_recbole
 from kgrl.datasets.table import Table
 from kgrl.files import sha256

@@ -15,7 +15,8 @@ from torch_geometric.data import HeteroData
 
 from kgrl.datasets.assemble import Raw, Rules, assemble
 from kgrl.datasets.base import KGRecDataset
-from kgrl.datasets.table import WHOLE_NUMBER, Table, existing
+from kgrl.datasets.delimited import WHOLE_NUMBER, existing
+from kgrl.datasets.table import Table
 from kgrl.files import sha256
 
 TITLES = "movie_titles.csv"

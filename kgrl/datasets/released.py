@@ -1,19 +1,65 @@
-"""``as_released``: a data set as it was on the day that its new items came out."""
+"""``as_released``: a data set as it was on the day that its new items came out, without what comes after release."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 from torch_geometric.data.storage import EdgeStorage
 
-from kgrl.datasets.late_relations import late_relations
 from kgrl.datasets.relations import EdgeType
 from kgrl.objects import a_data_set
-from kgrl.options import expected, flag, ids, one_of
+from kgrl.options import did_you_mean, expected, flag, ids, one_of
+
+LATE_RELATIONS: dict[str, tuple[str, ...]] = {
+    "Freebase, films": (  # as MovieLens100K names them
+        "film_film_award_nomination", "film_film_award_won", "film_film_prequel", "film_film_sequel",
+    ),
+}
+"""Known relations that come after release, by KG. A film is nominated, wins and is continued because people liked it,
+and *prequel* is the inverse of *sequel*."""
+
+
+def late_relations(data: HeteroData, late: Sequence[str] | None = None) -> list[str]:
+    """The relations of ``data`` that come after release, by name.
+
+    Args:
+        data: a data set.
+        late: names, or parts of names, e.g. ``["award"]``. ``None``: ``data.late_relations`` where the data set has
+            it, else those of its relations that :data:`LATE_RELATIONS` knows, which may be none.
+
+    Returns:
+        Names among the relations of ``data``, in their order.
+
+    Raises:
+        TypeError: ``late`` is one text, not several.
+        ValueError: an entry of ``late`` that is in no relation's name.
+    """
+    names = _relations(data)
+    if late is None:
+        known = {name for group in LATE_RELATIONS.values() for name in group}
+        late = data.late_relations if "late_relations" in data else [name for name in names if name in known]
+    if isinstance(late, str):
+        raise TypeError(expected("late", "a list of names", late, f"say late=[{late!r}]"))
+    if not isinstance(late, Collection):
+        raise TypeError(expected("late", "a list of names", late))
+    for part in late:
+        if not isinstance(part, str):
+            raise TypeError(expected("late", "a list of names", part))
+        if not any(part in name for name in names):
+            raise ValueError(expected("late", "relations of the data, or parts of their names", part,
+                                      did_you_mean(part, names) if names else "the data has no KG"))
+    return [name for name in names if any(part in name for part in late)]
+
+
+def _relations(data: HeteroData) -> list[str]:
+    """The names of the KG's relations, in order."""
+    kinds = [kind for kind in data.edge_types if "user" not in (kind[0], kind[2])]
+    return list(dict.fromkeys(relation for _, relation, _ in kinds))
+
 
 TREE = ("cluster_path", "cluster_children")
 """What :meth:`kgrl.tree.ClusterTree.attach` writes."""
@@ -36,7 +82,7 @@ def as_released(
         data: a data set; it stays as it is, and tensors that do not change are shared with it.
         new: ``[K]``, the new items, or a mask of them, see :func:`kgrl.datasets.split_items`.
         known_at: ``"release"``: without what comes after it; ``"ever"``: all edges are kept.
-        late: which relations come after release; see :func:`kgrl.datasets.late_relations.late_relations`.
+        late: which relations come after release; see :func:`kgrl.datasets.released.late_relations`.
         evenly: whether ``known_at="release"`` takes their edges from all items, or from the new ones alone.
 
     Returns:

@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from kgrl.datasets.years import UNKNOWN, release_years
 from kgrl.objects import a_data_set, a_rated_set
 from kgrl.options import between, expected, ids, one_of
 from kgrl.seeding import generator_for
+
+UNKNOWN = -1
+
+
+def release_years(data: HeteroData) -> Tensor:
+    """``[N]``, int64: ``data["item"].year`` where the data set has it, else the years that its titles end in.
+
+    "Toy Story (1995)" came out in 1995. An item whose year is not known has −1.
+
+    Raises:
+        ValueError: years of another shape or type, or a data set with neither years nor titles.
+    """
+    store = data["item"]
+    if "year" in store:
+        year = store.year
+        if not isinstance(year, Tensor) or year.shape != (store.num_nodes,) or year.dtype != torch.long:
+            came = f"{year.dtype} {list(year.shape)}" if isinstance(year, Tensor) else type(year).__name__
+            what = f"a LongTensor [{store.num_nodes}], {UNKNOWN} where unknown"
+            raise ValueError(expected('data["item"].year', what, came))
+        return year
+    if "title" not in store:
+        raise ValueError(expected("data", 'one with data["item"].year, or with titles that have the year',
+                                  list(store.keys()), f'set data["item"].year, a LongTensor [N], {UNKNOWN}: unknown'))
+    # the last one counts: "2001: A Space Odyssey (1968)", "Dracula (1931) (V)"
+    found = pd.Series(list(store.title), dtype=object).str.extract(r"^.*\((\d{4})\)", expand=False)
+    return torch.from_numpy(pd.to_numeric(found).fillna(UNKNOWN).to_numpy("int64", copy=True))
 
 
 def split_users(
@@ -56,7 +82,7 @@ def split_items(data: HeteroData, new: float = 0.2, seed: int = 0, by: str = "ra
         new: share of the items that are new.
         seed: of the split.
         by: ``"random"``; or ``"time"``: the items that came out last are new, by
-            :func:`kgrl.datasets.years.release_years`. Of one year, chance decides; an item of unknown year is old.
+            :func:`kgrl.datasets.splits.release_years`. Of one year, chance decides; an item of unknown year is old.
 
     Returns:
         (old, new): sorted LongTensors of item ids, disjoint, every item in one of them.

@@ -14,8 +14,7 @@ from torch_geometric.data import HeteroData
 
 from kgrl.datasets.assemble import Raw, Rules, assemble
 from kgrl.datasets.base import KGRecDataset
-from kgrl.datasets.negatives import draw_distinct
-from kgrl.datasets.ratings import BINARY
+from kgrl.datasets.ratings import BINARY, draw_distinct
 from kgrl.datasets.table import Table
 from kgrl.options import at_least, between, expected
 

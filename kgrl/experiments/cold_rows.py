@@ -15,8 +15,7 @@ from kgrl.agents.fixed_list import FixedList
 from kgrl.agents.kg_profile import KGProfile
 from kgrl.agents.linear_gaussian import LinearGaussian
 from kgrl.agents.random import Random
-from kgrl.datasets.splits import popular_items
-from kgrl.datasets.years import UNKNOWN, release_years
+from kgrl.datasets.splits import UNKNOWN, popular_items, release_years
 from kgrl.experiments.cold_start import ColdStart
 from kgrl.experiments.setting import TASTE
 from kgrl.experiments.tf_idf import TfIdfProfile

@@ -1,4 +1,4 @@
-"""The data sets that tables know by name."""
+"""The data sets that tables know by name, and what one may lack."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from torch_geometric.data import HeteroData
+
 from kgrl.datasets.book_crossing import BookCrossing
-from kgrl.datasets.movielens_1m import MovieLens1M
-from kgrl.datasets.movielens_10m import MovieLens10M
-from kgrl.datasets.movielens_20m import MovieLens20M
+from kgrl.datasets.movielens import MovieLens1M, MovieLens10M, MovieLens20M
 from kgrl.datasets.movielens_100k import MovieLens100K
 from kgrl.datasets.netflix import NetflixPrize
 from kgrl.datasets.synthetic import SyntheticKGRec
-from kgrl.options import expected
+from kgrl.objects import RATES
+from kgrl.options import expected, one_of
 
 
 def _synthetic(root: str | os.PathLike[str], source: str | os.PathLike[str] | None = None) -> SyntheticKGRec:
@@ -28,3 +29,16 @@ DATASETS: dict[str, Callable[..., Any]] = {
     "ml-20m": MovieLens20M, "netflix": NetflixPrize, "synthetic": _synthetic,
 }
 """Each is called with a folder of its own and ``source``, the folder of the raw files, or ``None``."""
+NEEDS = {"time": "time stamps", "kg": "a knowledge graph", "tastes": "planted tastes"}
+"""What a table or a method may need of a data set, as the text calls it that says it is missing."""
+
+
+class Unserved(ValueError):
+    """A data set lacks what a table or a method needs."""
+
+
+def has(data: HeteroData, what: str) -> bool:
+    """Whether a data set has ``what``, one of :data:`NEEDS`."""
+    if one_of("what", what, NEEDS) == "kg":
+        return any("user" not in kind for kind in data.edge_types)
+    return "taste" in data["user"] if what == "tastes" else "time" in data[RATES]

@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from kgrl.experiments.decider import HIDDEN, STATE, Decider, best_item, bootstrapped, few_rows, highest, network
+from kgrl.experiments.decider import HIDDEN, STATE, Decider, bootstrapped, few_rows, highest, highest_item, network
 from kgrl.options import at_least
 
 ITEM, NOISE = 8, 0.1
@@ -36,7 +36,7 @@ class RankingDecider(Decider):
 
     @torch.no_grad()
     def decide(self, state: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return best_item(lambda some, action: action @ self.items[some].T, len(self.items),
+        return highest_item(lambda some, action: action @ self.items[some].T, len(self.items),
                          self._action(state, generator))
 
     def _action(self, state: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -88,10 +88,11 @@ class NearestDecider(RankingDecider):
             return torch.from_numpy(self.tree.query(action.cpu().numpy())[1]).to(action.device)
         half, number = self.items.square().sum(1) / -2, len(self.items)  # nearest: the highest w·e − e·e/2
         if self.neighbours == 1:
-            return best_item(lambda some, near: torch.addmm(half[some], near, self.items[some].T), number, action)
+            return highest_item(lambda some, near: torch.addmm(half[some], near, self.items[some].T), number, action)
         asked, terms = self.critic.from_state(state).unsqueeze(1), self.critic.from_item(self.items)
         if self.neighbours == number:
-            return best_item(lambda some, asked: self.critic.pairs(asked, terms[some]), number, asked, width=HIDDEN[0])
+            return highest_item(lambda some, asked: self.critic.pairs(asked, terms[some]), number, asked,
+                                width=HIDDEN[0])
         parts = few_rows(max(number, self.neighbours * HIDDEN[0]), action, asked)
         return torch.cat([self._best_near(near, some, half, terms) for near, some in parts])
 

@@ -60,7 +60,7 @@ def highest(scores: Tensor) -> Tensor:
     return scores.argmax(1)
 
 
-def best_item(score: Callable[..., Tensor], num_items: int, *tensors: Tensor, width: int = 1) -> Tensor:
+def highest_item(score: Callable[..., Tensor], num_items: int, *tensors: Tensor, width: int = 1) -> Tensor:
     """``[B]``, the item of the highest score; what it is made of passes through a cache in blocks.
 
     Args:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from kgrl.agents.policy_gradient.returns import returns
 from kgrl.experiments.ddpg_deciders import ITEM, NearestDecider, RankingDecider
-from kgrl.experiments.decider import GAMMA, HIDDEN, STATE, Decider, best_item, bootstrapped, network
+from kgrl.experiments.decider import GAMMA, HIDDEN, STATE, Decider, bootstrapped, highest_item, network
 from kgrl.nn.policy.tree_policy import TreePolicy
 from kgrl.options import at_least, one_of
 from kgrl.seeding import fenced
@@ -45,7 +45,8 @@ class DQNDecider(Decider):
     @torch.no_grad()
     def decide(self, state: Tensor, generator: torch.Generator | None = None) -> Tensor:
         weight, bias = self.last.weight, self.last.bias
-        best = best_item(lambda some, hidden: F.linear(hidden, weight[some], bias[some]), len(bias), self.body(state))
+        best = highest_item(lambda some, hidden: F.linear(hidden, weight[some], bias[some]), len(bias),
+                            self.body(state))
         if generator is None:
             return best
         chance = torch.rand(len(best), generator=generator, device=best.device)

@@ -10,14 +10,14 @@ from typing import Any
 
 from kgrl.experiments.canvas import canvas
 from kgrl.experiments.cell import Cell
+from kgrl.experiments.result_tables import METRIC_NAMES, ResultTable
 from kgrl.experiments.results import Results
-from kgrl.experiments.tables import METRIC_NAMES, Table
 
 COLOURS = [f"tab:{name}" for name in ("blue", "orange", "green", "red", "purple", "brown", "pink", "gray", "olive",
                                       "cyan")]
 
 
-def plot_curves(table: Table, results: Results, path: str | os.PathLike[str]) -> None:
+def plot_curves(table: ResultTable, results: Results, path: str | os.PathLike[str]) -> None:
     """Reward against interactions, every row of ``table.curves`` that has been run: mean and span of the seeds.
 
     KGQR's Figure 3. On the validation users of the curves, the bounds on the same users as flat lines.
@@ -36,7 +36,7 @@ def plot_curves(table: Table, results: Results, path: str | os.PathLike[str]) ->
         axes.set(xlabel="interactions with training users", ylabel="mean reward a step")
 
 
-def plot_rows(table: Table, results: Results, path: str | os.PathLike[str]) -> None:
+def plot_rows(table: ResultTable, results: Results, path: str | os.PathLike[str]) -> None:
     """A table's metrics against its rows, in their order, a panel each: Figures 4 of both papers.
 
     Where training takes time, the seconds a thousand interactions take are a panel, too.
@@ -52,7 +52,7 @@ def plot_rows(table: Table, results: Results, path: str | os.PathLike[str]) -> N
             _points(axes, name, values, "-" if table.ordered else "none")
 
 
-def _title(table: Table, results: Results) -> str:
+def _title(table: ResultTable, results: Results) -> str:
     return f"{table.figure or table.title}\n{results.setting}"
 
 

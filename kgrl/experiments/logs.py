@@ -9,9 +9,9 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.datasets.ratings import BINARY
+from kgrl.rating_scale import normalised_ratings
 from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
-from kgrl.simulator.ratings import normalised_ratings
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from typing import Any
 
 from torch import nn
 
-from kgrl.experiments.setting import NEEDS, Setting
+from kgrl.experiments.data_sets import NEEDS
+from kgrl.experiments.setting import Setting
 from kgrl.files import digest, sha256
 from kgrl.options import expected, one_of
 
@@ -37,7 +38,7 @@ class Method:
         grid: option settings that the hyper-parameter search tries; the first is what runs without a search.
         training: arguments of :func:`kgrl.train.fit` (``interactions``, ``sessions``, ``evaluate_every``); empty for a
             method that does not learn from interactions.
-        needs: what a data set must have: names of :data:`kgrl.experiments.setting.NEEDS`.
+        needs: what a data set must have: names of :data:`kgrl.experiments.data_sets.NEEDS`.
         tuned_as: the method whose search result it takes: itself unless given. Variants differ in what they are named
             for and in nothing else.
         in_paper: what the paper calls it, so that its figures stand beside the row: the same unless given.

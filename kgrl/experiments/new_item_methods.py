@@ -32,7 +32,7 @@ OPTIONS: dict[str, Any] = {
     "hidden_channels": 32, "weight_decay": 1e-4, "taste_channels": TASTE}
 
 
-def kgqr(control: str, prior: bool = False, own: bool = True, **fixed: Any) -> Callable[..., nn.Module]:
+def new_item_kgqr(control: str, prior: bool = False, own: bool = True, **fixed: Any) -> Callable[..., nn.Module]:
     """KGQR on a KG or its control; ``prior``: from what the training users' ratings tell of items through that KG."""
 
     def made(setting: Setting, seed: int, **options: Any) -> nn.Module:
@@ -63,16 +63,17 @@ for control, name in NAMES.items():
     if control != "none":  # without a KG all new items are alike to a prior: what it picks is Random's
         register(Method(f"KG prior{name}", partial(prior_alone, control), needs=("kg",)))
         register(Method(f"Fixed list by KG{name}", partial(list_by_kg, control), needs=("kg",)))
-    register(Method(f"KGQR, new items{name}", kgqr(control), training=TRAINING, needs=("kg",)))
-    register(Method(f"KGQR with prior{name}", kgqr(control, prior=True), training=TRAINING, needs=("kg",)))
-    register(Method(f"KGQR with prior (cross-fitted){name}", kgqr(control, prior=True, own=False), training=TRAINING,
-                    needs=("kg",)))
+    register(Method(f"KGQR, new items{name}", new_item_kgqr(control), training=TRAINING, needs=("kg",)))
+    register(Method(f"KGQR with prior{name}", new_item_kgqr(control, prior=True), training=TRAINING, needs=("kg",)))
+    register(Method(f"KGQR with prior (cross-fitted){name}", new_item_kgqr(control, prior=True, own=False),
+                    training=TRAINING, needs=("kg",)))
 register(Method("KG prior (with completeness)", partial(prior_alone, "real", completeness=True), needs=("kg",)))
 register(Method("KG prior (with completeness) (shuffled KG)", partial(prior_alone, "shuffled", completeness=True),
                 needs=("kg",)))
-register(Method("KGQR with prior (γ = 0.3)", kgqr("real", prior=True, gamma=0.3), training=TRAINING, needs=("kg",)))
-register(Method("KGQR with prior (relational)", kgqr("real", prior=True, aggregator="relational"), training=TRAINING,
+register(Method("KGQR with prior (γ = 0.3)", new_item_kgqr("real", prior=True, gamma=0.3), training=TRAINING,
                 needs=("kg",)))
+register(Method("KGQR with prior (relational)", new_item_kgqr("real", prior=True, aggregator="relational"),
+                training=TRAINING, needs=("kg",)))
 register(Method("DQN-R (KG vectors)", lambda setting, seed: DQNR(
     vectors(setting), seed=seed, horizon=setting.horizon, **{k: v for k, v in OPTIONS.items() if k != "variant"}),
     training=TRAINING, needs=("kg",)))

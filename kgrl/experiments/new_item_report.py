@@ -10,14 +10,14 @@ from torch_geometric.data import Data, HeteroData
 
 from kgrl.agents.kgqr import KGQR
 from kgrl.agents.linear_gaussian import LinearGaussian
-from kgrl.candidates.roles import relation_words
+from kgrl.candidates.reasons import relation_words
 from kgrl.datasets.names import node_names
 from kgrl.evaluate import Scores, evaluate, score
 from kgrl.experiments.report import reasons
 from kgrl.graph import shuffled, without_edges
 from kgrl.nn.state.taste import TasteTerms
-from kgrl.pretrain.factor_tastes import factor_tastes
 from kgrl.pretrain.kg_tastes import kg_tastes
+from kgrl.pretrain.tastes import factor_tastes
 from kgrl.simulator.bounds import ALL_KNOWING, BEST_FIXED, RANDOM
 from kgrl.simulator.feedback import FeedbackModel
 from kgrl.simulator.past import Past

@@ -13,10 +13,10 @@ from kgrl.experiments.cell import Cell
 from kgrl.experiments.method import METHODS
 from kgrl.experiments.pooled import group_of, pooled_sheet
 from kgrl.experiments.render import score_sheet
+from kgrl.experiments.result_tables import TABLES, ResultTable
 from kgrl.experiments.results import Results
 from kgrl.experiments.search import Tuned
 from kgrl.experiments.sheet import Sheet
-from kgrl.experiments.tables import TABLES, Table
 from kgrl.experiments.variant import Variant
 from kgrl.options import one_of
 from kgrl.simulator.bounds import ALL_KNOWING, BEST_FIXED, RANDOM
@@ -36,7 +36,7 @@ NEW_FILMS = {"GreedySVD": "", "linear-Gaussian": "KG prior", "DQN-R": "DQN-R (KG
 
 
 @dataclass(frozen=True)
-class World:
+class SummaryRow:
     """A row of the summary: what it is called, the group of settings it is measured in, and the method that is ours."""
 
     name: str
@@ -45,12 +45,12 @@ class World:
 
 
 SUMMARY = (
-    World("Book-Crossing, the paper's world, η = 0.1", "book-crossing/kgqr/eta-0.1"),
-    World("Book-Crossing, taste world, η = 0.1", "book-crossing/taste/eta-0.1"),
-    World("MovieLens-100K, predicted ratings, η = 0.1", "ml-100k/heldout/eta-0.1"),
-    World("**new films**, MovieLens-100K, predicted ratings, η = 0", "ml-100k/heldout-new/eta-0"),
-    World("made world whose tastes follow the KG, η = 0.1", "synthetic/planted/eta-0.1"),
-    World("MovieLens-100K, logged ratings, α = 0", "ml-100k/logged/eta-0", "TPGR"),
+    SummaryRow("Book-Crossing, the paper's world, η = 0.1", "book-crossing/kgqr/eta-0.1"),
+    SummaryRow("Book-Crossing, taste world, η = 0.1", "book-crossing/taste/eta-0.1"),
+    SummaryRow("MovieLens-100K, predicted ratings, η = 0.1", "ml-100k/heldout/eta-0.1"),
+    SummaryRow("**new films**, MovieLens-100K, predicted ratings, η = 0", "ml-100k/heldout-new/eta-0"),
+    SummaryRow("made world whose tastes follow the KG, η = 0.1", "synthetic/planted/eta-0.1"),
+    SummaryRow("MovieLens-100K, logged ratings, α = 0", "ml-100k/logged/eta-0", "TPGR"),
 )
 
 
@@ -125,7 +125,7 @@ class Pages:
                 made = pooled_sheet(table, group, splits)
                 yield f"{_page_part(made)}\n\n{_origin(group, settings, cells, there)}"
 
-    def _summary_row(self, world: World) -> list[str]:
+    def _summary_row(self, world: SummaryRow) -> list[str]:
         settings = self.groups.get(world.group, [])
         settings = [world.group] if world.group in settings else settings
         new = Variant.read(world.group.split("/")[1].replace("-new", "-new-0"))[1].items is not None
@@ -141,7 +141,7 @@ class Pages:
                 score["DQN-R"], f"**{world.ours} {score['ours']}**", score["shuffled KG"], bound[ALL_KNOWING]]
 
 
-def _table(agent: str, setting: str, there: Sequence[str], results: Results) -> Table:
+def _table(agent: str, setting: str, there: Sequence[str], results: Results) -> ResultTable:
     """The agent's rows that have cells, and below them its opponents."""
     base = TABLES["tpgr-table2" if "/logged/" in setting else "kgqr-table3"]
     rows = [*there, *(row for row in STRONG if row not in there and results.of(row))]

@@ -9,9 +9,9 @@ from dataclasses import replace
 import torch
 
 from kgrl.experiments.cell import Cell
+from kgrl.experiments.result_tables import ResultTable
 from kgrl.experiments.results import Results
 from kgrl.experiments.sheet import MISSING, Sheet
-from kgrl.experiments.tables import Table
 from kgrl.experiments.variant import Variant
 from kgrl.significance import paired_wilcoxon
 from kgrl.simulator.bounds import ALL_KNOWING, RANDOM
@@ -30,7 +30,7 @@ def group_of(setting: str) -> str:
     return f"{dataset}/{base}{rest}/{eta}"
 
 
-def pooled_sheet(table: Table, group: str, splits: Sequence[Results]) -> Sheet:
+def pooled_sheet(table: ResultTable, group: str, splits: Sequence[Results]) -> Sheet:
     """A table's rows over several splits.
 
     A run's *share* is (its reward − random) / (all-knowing − random), in its own split. A row's share is the mean over

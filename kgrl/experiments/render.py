@@ -11,9 +11,9 @@ from kgrl.experiments import paper
 from kgrl.experiments.cell import Cell
 from kgrl.experiments.method import METHODS
 from kgrl.experiments.report import held
+from kgrl.experiments.result_tables import METRIC_NAMES, ResultTable
 from kgrl.experiments.results import Results, user_means
 from kgrl.experiments.sheet import MISSING, Sheet
-from kgrl.experiments.tables import METRIC_NAMES, Table
 from kgrl.significance import TESTS, welch
 
 TEST_NAMES = {"wilcoxon": "paired two-sided Wilcoxon test", "welch": "Welch's t-test"}
@@ -22,7 +22,7 @@ SEED_LEVEL = 0.05
 """Of significance over seeds, for a star."""
 
 
-def score_sheet(table: Table, results: Results) -> Sheet:
+def score_sheet(table: ResultTable, results: Results) -> Sheet:
     """A table's scores in one setting: means and deviations over seeds, significance, the paper's figures, bounds.
 
     The paper's test is over users, each with her mean over the seeds: it takes the trained agents for given, and where
@@ -51,7 +51,7 @@ def score_sheet(table: Table, results: Results) -> Sheet:
     return Sheet(_title(table, results.setting), columns, rows, _notes(table, cells, bool(bounds)))
 
 
-def efficiency_sheet(table: Table, results: Results) -> Sheet:
+def efficiency_sheet(table: ResultTable, results: Results) -> Sheet:
     """Interactions from which each level of reward is held, in one setting: median over seeds, the paper's beside.
 
     A level is held from the first of three evaluations in a row at or above it, on the validation users of the curve.
@@ -77,19 +77,19 @@ def efficiency_sheet(table: Table, results: Results) -> Sheet:
     return Sheet(_title(table, results.setting), columns, rows, [note for note in notes if note])
 
 
-def sheet(table: Table, results: Results) -> Sheet:
+def sheet(table: ResultTable, results: Results) -> Sheet:
     """The table's sheet in a setting."""
-    make: Callable[[Table, Results], Sheet] = efficiency_sheet if table.rewards else score_sheet
+    make: Callable[[ResultTable, Results], Sheet] = efficiency_sheet if table.rewards else score_sheet
     return make(table, results)
 
 
-def _title(table: Table, setting: str) -> str:
+def _title(table: ResultTable, setting: str) -> str:
     dataset, _, rest = setting.partition("/")
     world, _, eta = rest.partition("/eta-")
     return f"{table.title}; {dataset}, {world} world, {'α' if world == 'logged' else 'η'} = {eta}"
 
 
-def _figures(table: Table, setting: str) -> tuple[str, paper.Figures]:
+def _figures(table: ResultTable, setting: str) -> tuple[str, paper.Figures]:
     """(data set, its figures by label) of the paper, for this setting; ("", {}) where the paper has nothing like it."""
     dataset, eta = setting.partition("/")[0], float(setting.rpartition("-")[2])
     source, figures = ("", {}) if "/taste/" in setting else paper.beside(table.paper, dataset, eta, table.stand_in)
@@ -110,13 +110,13 @@ def _means(cells: Sequence[Cell], metrics: Sequence[str]) -> list[str]:
             for seeds in values]
 
 
-def _tests(table: Table) -> dict[str, str]:
+def _tests(table: ResultTable) -> dict[str, str]:
     """Column → test: the paper's, a paired one where the paper's is not, and that over seeds."""
     paired = {"p (paired)": "wilcoxon"} if table.test != "wilcoxon" else {}
     return {f"p ({METRIC_NAMES['reward']})": table.test, **paired, "p (seeds)": "seeds"}
 
 
-def _p(table: Table, cells: Mapping[str, list[Cell]], label: str, test: str, alternative: str) -> float | None:
+def _p(table: ResultTable, cells: Mapping[str, list[Cell]], label: str, test: str, alternative: str) -> float | None:
     """P-value of ours against a row, on the reward; ``None`` where there is nothing to test."""
     ours, theirs = cells[table.ours], cells[label]
     if test == "seeds":
@@ -128,12 +128,12 @@ def _p(table: Table, cells: Mapping[str, list[Cell]], label: str, test: str, alt
     return TESTS[test](own, other, alternative) if len(own) > 1 else None  # of a single user nothing can be said
 
 
-def _p_text(table: Table, cells: Mapping[str, list[Cell]], label: str, test: str) -> str:
+def _p_text(table: ResultTable, cells: Mapping[str, list[Cell]], label: str, test: str) -> str:
     p = None if label == table.ours else _p(table, cells, label, test, "two-sided")
     return NOT_REACHED if p is None else ("< 1e-300" if p < 1e-300 else f"{p:.2g}")
 
 
-def _above_all(table: Table, cells: Mapping[str, list[Cell]]) -> bool:
+def _above_all(table: ResultTable, cells: Mapping[str, list[Cell]]) -> bool:
     """By the tests and in the mean: a rank test alone can favour the lower mean."""
     means = {label: float(user_means(found, "reward").mean()) for label, found in cells.items() if found}
     others = [label for label in means if label != table.ours]
@@ -156,7 +156,7 @@ def _reached(cells: Sequence[Cell], level: float) -> str:
     return " to ".join(NOT_REACHED if number == float("inf") else f"{number:,.0f}" for number in middle)
 
 
-def _notes(table: Table, cells: Mapping[str, list[Cell]], bounded: bool) -> list[str]:
+def _notes(table: ResultTable, cells: Mapping[str, list[Cell]], bounded: bool) -> list[str]:
     paired = "; p (paired): the paired Wilcoxon test over the same users" if table.test != "wilcoxon" else ""
     notes = [f"mean ± deviation over seeds; p: {TEST_NAMES[table.test]} over users of {table.ours} against the row"
              f"{paired}; p (seeds): Welch's t-test over the seeds' means; *: of several seeds, mean above every row's "

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.candidates.k_hop import KHopCandidates
-from kgrl.candidates.roles import Role, role_of
+from kgrl.candidates.reasons import Role, role_of
 from kgrl.evaluate import METRICS, Scores, compare
 from kgrl.experiments.canvas import canvas
 from kgrl.sessions import Sessions

@@ -16,7 +16,7 @@ from torch_geometric.data import Data, HeteroData
 from kgrl.datasets.released import as_released
 from kgrl.datasets.renumber import renumbered
 from kgrl.datasets.splits import popular_items, split_items, split_users
-from kgrl.experiments.data_sets import DATASETS
+from kgrl.experiments.data_sets import DATASETS, NEEDS, Unserved, has
 from kgrl.experiments.shared import Shared
 from kgrl.experiments.variant import Variant
 from kgrl.files import digest
@@ -24,10 +24,9 @@ from kgrl.graph import knowledge_graph, shuffled, without_edges
 from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import one_of
 from kgrl.pretrain.entities import pretrain_entities
-from kgrl.pretrain.factor_tastes import factor_tastes
 from kgrl.pretrain.items import item_vectors
 from kgrl.pretrain.kg_tastes import kg_tastes
-from kgrl.pretrain.tastes import item_tastes
+from kgrl.pretrain.tastes import factor_tastes, item_tastes
 from kgrl.simulator.feedback import FeedbackModel
 from kgrl.simulator.past import Past
 from kgrl.simulator.planted import PlantedFeedback
@@ -37,8 +36,6 @@ from kgrl.simulator.simulator import Simulator
 
 WORLDS = ("kgqr", "taste", "heldout", "logged", "planted")
 """``PredictedFeedback``'s presets, its choice on held-out ratings, ``RatedFeedback``, and ``PlantedFeedback``."""
-NEEDS = {"time": "time stamps", "kg": "a knowledge graph", "tastes": "planted tastes"}
-"""What a table or a method may need of a data set, as the text calls it that says it is missing."""
 DIM = 50
 """Length of item vectors, "fixed to 50 for all the models" (KGQR, section 5.1.5)."""
 TASTE = 8
@@ -56,10 +53,6 @@ CURVE_USERS = 256
 def eta_folder(eta: float) -> str:
     """What cells of an η are kept in: ``eta-0.1``, with as many digits as tell it from every other."""
     return f"eta-{eta:g}" if float(f"{eta:g}") == eta else f"eta-{eta!r}"
-
-
-class Unserved(ValueError):
-    """A data set lacks what a table or a method needs."""
 
 
 class Setting:
@@ -157,27 +150,25 @@ class Setting:
     @property
     def has_time(self) -> bool:
         """Whether ratings have time stamps."""
-        return "time" in self.data["user", "rates", "item"]
+        return has(self.data, "time")
 
     @property
     def has_kg(self) -> bool:
         """Whether there is a triple."""
-        return any("user" not in kind for kind in self.data.edge_types)
+        return has(self.data, "kg")
 
     def require(self, what: str, of: str) -> None:
         """Refuses a table or method that the data set cannot serve.
 
         Args:
-            what: one of :data:`NEEDS`.
+            what: one of :data:`kgrl.experiments.data_sets.NEEDS`.
             of: which table or method needs it.
 
         Raises:
             Unserved: the data set lacks it.
         """
-        name = NEEDS[one_of("what", what, NEEDS)]
-        there = {"time": self.has_time, "kg": self.has_kg, "tastes": "taste" in self.data["user"]}
-        if not there[what]:
-            raise Unserved(f"{of} needs {name}, and {self.dataset} has none; choose another data set")
+        if not has(self.data, what):
+            raise Unserved(f"{of} needs {NEEDS[what]}, and {self.dataset} has none; choose another data set")
 
     @Shared
     def kg(self) -> Data:

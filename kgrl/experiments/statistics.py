@@ -12,11 +12,11 @@ from torch_geometric.data import HeteroData
 from torch_geometric.utils import lexsort
 
 from kgrl.experiments.canvas import canvas
-from kgrl.experiments.setting import Unserved
+from kgrl.experiments.data_sets import Unserved
 from kgrl.objects import RATES
 from kgrl.options import at_least, expected
+from kgrl.rating_scale import normalised_ratings
 from kgrl.seeding import generator_for
-from kgrl.simulator.ratings import normalised_ratings
 
 COLORS = {"positive": "green", "negative": "red"}
 BINARY = (0, 1)

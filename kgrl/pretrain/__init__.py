@@ -1,13 +1,11 @@
 """What is known before any interaction: entities' vectors, items' vectors, and priors, from ratings and from the KG."""
 
 from kgrl.pretrain.entities import pretrain_entities
-from kgrl.pretrain.factor_tastes import factor_tastes
 from kgrl.pretrain.item_features import ItemFeatures, item_features
-from kgrl.pretrain.items import ItemFactors, item_factors, item_vectors
+from kgrl.pretrain.items import ItemFactors, item_factors, item_ranking, item_vectors
 from kgrl.pretrain.kg_likes import kg_likes
 from kgrl.pretrain.kg_tastes import kg_tastes
-from kgrl.pretrain.rankings import item_ranking
-from kgrl.pretrain.tastes import item_tastes
+from kgrl.pretrain.tastes import factor_tastes, item_tastes
 from kgrl.pretrain.triples import LinkScores
 
 __all__ = [

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix, diags, hstack
+from scipy.sparse.linalg import lsmr
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
@@ -15,8 +16,72 @@ from kgrl.objects import a_rated_set
 from kgrl.options import expected, ids
 from kgrl.pretrain.item_features import ItemFeatures, item_features
 from kgrl.pretrain.items import rating_users, ratings_of
-from kgrl.pretrain.like_rates import like_rates
-from kgrl.pretrain.relation_variances import relation_variances
+from kgrl.rating_scale import normalise
+
+
+def relation_variances(features: ItemFeatures, values: csr_matrix, mean: np.ndarray) -> np.ndarray:
+    r"""``[K]``, the variance :math:`v_r \ge 0` of what each of the K relations adds to the items' values.
+
+    The covariance of items i and j is taken for a sum over relations of the cosines of what they are linked to,
+
+    .. math::
+        \operatorname{cov}(y_{ui}, y_{uj}) = \sum_r v_r\, k_r(i, j), \qquad
+        k_r(i, j) = \sum_e x_{i,(r,e)}\, x_{j,(r,e)}, \qquad i \ne j
+
+    and the :math:`v_r` are the non-negative least-squares fit over all pairs of different items (the regression of
+    Haseman and Elston, 1972, with one kernel per relation). In closed form and O(entries): no pair of items is formed.
+
+    Args:
+        features: of N items.
+        values: CSR ``[U, N]``, one row per draw, such as a user; what is not there is 0.
+        mean: ``[N]``, of the draws.
+    """
+    from scipy.optimize import nnls
+
+    x, relation, size = features.matrix, features.relation, len(features.names)
+    if not size:
+        return np.zeros(0)
+    group = csr_matrix((np.ones(len(relation)), (np.arange(len(relation)), relation)), shape=(len(relation), size))
+    own = (x.power(2) @ group).tocsr()  # k_r(i, i)
+    between = group.T @ (x.T @ x).power(2) @ group - own.T @ own
+    squares = np.asarray((values @ x).power(2).sum(0)).ravel() / values.shape[0] - (x.T @ mean) ** 2
+    variance = np.asarray(values.power(2).mean(0)).ravel() - mean**2
+    target = group.T @ squares - own.T @ variance
+    # the least squares of |between · v − target| in the metric of the pairs: by the root of ``between``
+    eigenvalue, vector = np.linalg.eigh(between.toarray())
+    kept = eigenvalue > 1e-9 * max(eigenvalue.max(), 1e-300)
+    if not kept.any():
+        return np.zeros(size)
+    root = np.sqrt(eigenvalue[kept])
+    return nnls(root[:, None] * vector[:, kept].T, (vector[:, kept].T @ target) / root)[0]
+
+
+def like_rates(features: ItemFeatures, likes: np.ndarray, num_users: int, rated: np.ndarray) -> np.ndarray:
+    r"""``[N]``, the share of users who like each item.
+
+    Of a rated item it is what was counted, :math:`n_i / U`. Of a new one it is predicted through the KG: a Gaussian
+    process whose kernel is the sum of the relations' cosines, each with its own variance, is fitted to
+    :math:`g_i = \log(1 + n_i)` of the rated items, and :math:`\mu_j = (e^{\hat g_j} - 1) / U`, not below 0. Variances
+    are those of :func:`kgrl.pretrain.kg_likes.relation_variances`; the mean is found by sparse least squares.
+
+    Args:
+        features: of the N items.
+        likes: ``[N]``, n, how many of the users like each.
+        num_users: U.
+        rated: ``[N]``, mask of the items that users have had the chance to rate; the others are new.
+    """
+    log = np.log1p(likes[rated])
+    centre, x = log.mean(), features.matrix[rated]
+    surprise = log - centre
+    seen = ItemFeatures(x, features.relation, features.names, features.entity)
+    variance = relation_variances(seen, csr_matrix(surprise[None]), np.zeros(len(log)))
+    scaled = x @ diags(np.sqrt(variance[features.relation]))
+    explained = float(scaled.power(2).sum()) / len(log)
+    noise = max(float((surprise**2).mean()) - explained, 0.1 * float((surprise**2).mean()), 1e-6)
+    weight = lsmr(scaled, surprise, damp=np.sqrt(noise), atol=1e-8, btol=1e-8)[0]
+    predicted = centre + features.matrix @ (np.sqrt(variance[features.relation]) * weight)
+    return np.where(rated, likes, np.expm1(predicted).clip(0)) / num_users
+
 
 LEAST_UNEXPLAINED = 0.1
 """The part of a like's variance that the KG leaves open, at least."""
@@ -34,8 +99,8 @@ def kg_likes(
     A user has a taste for every (relation, entity), with the features x of :func:`kgrl.pretrain.item_features`; and
     she is more or less active (a), so that a user of many likes is expected to like more of what is liked by many. The
     rates μ are counted, and those of new items predicted through the KG
-    (:func:`kgrl.pretrain.like_rates.like_rates`); the variances are those that fit the covariances of the users' likes
-    best (:func:`kgrl.pretrain.relation_variances.relation_variances`). There is no setting to choose.
+    (:func:`kgrl.pretrain.kg_likes.like_rates`); the variances are those that fit the covariances of the users' likes
+    best (:func:`kgrl.pretrain.kg_likes.relation_variances`). There is no setting to choose.
 
     Args:
         kg: from :func:`kgrl.graph.knowledge_graph`.
@@ -74,8 +139,7 @@ def _likes(data: HeteroData, users: Tensor, old: Tensor | None) -> tuple[csr_mat
     low, high, threshold = data.rating_scale
     rated = torch.zeros(data["item"].num_nodes, dtype=torch.bool)
     rated[item if old is None else old.cpu()] = True
-    bar = (2 * torch.tensor(threshold, dtype=torch.float) - (low + high)) / (high - low)  # as the ratings were
-    liked = value > bar
+    liked = value > normalise(threshold, low, high)
     pairs = torch.stack([row[liked], item[liked]]).unique(dim=1).numpy()
     likes = csr_matrix((np.ones(pairs.shape[1]), tuple(pairs)), shape=(len(users), len(rated)))
     return likes, rated.numpy()

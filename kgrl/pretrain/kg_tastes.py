@@ -11,11 +11,10 @@ from torch_geometric.data import Data, HeteroData
 from kgrl.graph import checked_graph
 from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import at_least, expected, flag, one_of
-from kgrl.pretrain.factor_tastes import NOISE, factor_tastes
 from kgrl.pretrain.feature_terms import Features, through_features
 from kgrl.pretrain.item_features import ItemFeatures, item_features
 from kgrl.pretrain.items import rating_users, ratings_of
-from kgrl.pretrain.tastes import item_tastes
+from kgrl.pretrain.tastes import NOISE, factor_tastes, item_tastes
 
 UNRATED = ("unknown", "zero")
 """What an item that a user did not rate is."""

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from kgrl.options import expected, one_of
-from kgrl.pretrain.home import pykeen_folder
-from kgrl.pretrain.triples import LinkScores
+from kgrl.pretrain.triples import LinkScores, pykeen_folder
 
 with pykeen_folder():
     from pykeen.evaluation import RankBasedEvaluator

@@ -9,11 +9,11 @@ from torch_geometric.utils import lexsort
 
 from kgrl.objects import RATES
 from kgrl.options import a_tensor, at_least, expected, ids
+from kgrl.rating_scale import normalised_ratings
 from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
 from kgrl.simulator.feedback import FeedbackModel
 from kgrl.simulator.pool import Pool
-from kgrl.simulator.ratings import normalised_ratings
 
 
 class Past(nn.Module):

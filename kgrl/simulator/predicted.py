@@ -3,57 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
 
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from kgrl.factorization import Factors, training_epochs
+from kgrl.factorization import Factors
 from kgrl.objects import a_device, of_class, shaped
-from kgrl.options import a_seed, at_least, between, dense_vectors, expected, one_of, representable, single
+from kgrl.options import at_least, between, dense_vectors, expected, representable, single
 from kgrl.precision import full_precision
-from kgrl.seeding import generator_for
+from kgrl.rating_scale import normalised_ratings
+from kgrl.seeding import a_seed
+from kgrl.simulator.bounds import SMALLEST, taste_share_of_some
 from kgrl.simulator.feedback import FeedbackModel
-from kgrl.simulator.ratings import Ratings, normalised_ratings
-from kgrl.simulator.taste_share import SMALLEST, taste_share_of_some
+from kgrl.simulator.fitting import WEIGHT_DECAYS, Fitting, fit_factors
 
-WEIGHT_DECAYS = (1e-5, 1e-4, 1e-3)
-"""What the held-out choice tries: below, 20 dimensions learn the noise by heart; above, no personal taste is left.
-
-Decades, as a finer grid's neighbours differ by less than another draw of the held-out ratings does.
-"""
-
-MAX_EPOCHS, PATIENCE = 200, 5
 LOOKED_AT, LIST = 128, 32
-
-
-@dataclass(frozen=True)
-class Fitting:
-    """How a world was fitted, and how far it is from ratings it has not seen.
-
-    Args:
-        biases: whether users and items have biases.
-        weight_decay: of Adam.
-        epochs: over all ratings.
-        heldout_rmse: root mean squared error on the held-out ratings, on the scale [−1, 1], of the same fit without
-            them; ``None`` where none were held out.
-        constant_rmse: the same of a single constant, the mean of the other ratings: what any fit should beat.
-    """
-
-    biases: bool
-    weight_decay: float
-    epochs: int
-    heldout_rmse: float | None = None
-    constant_rmse: float | None = None
-
-
-PRESETS = {
-    "kgqr": Fitting(biases=True, weight_decay=1e-5, epochs=30),
-    "taste": Fitting(biases=False, weight_decay=1e-5, epochs=30),
-}
 
 
 class PredictedFeedback(FeedbackModel):
@@ -154,25 +119,8 @@ class PredictedFeedback(FeedbackModel):
             between("weight_decays", decay, 0, 1)
         between("holdout", holdout, 0, 0.5)
         ratings = normalised_ratings(data)
-        kept, held = _split(ratings, holdout, seed, target)
-        if preset is not None and tuple(decays) != WEIGHT_DECAYS:
-            raise ValueError(expected("weight_decays", f"left out with preset={preset!r}, which has its own", decays))
-        chosen = None if preset is None else PRESETS[one_of("preset", preset, PRESETS)]
-        if chosen is None:
-            if not len(held.values) or not weight_decays:
-                raise ValueError(expected("holdout", "above 0 without a preset, with `weight_decays` to choose from",
-                                          holdout, f"or choose a preset: {', '.join(sorted(PRESETS))}"))
-            chosen = min((_early_stopped(kept, held, dim, seed, decay) for decay in weight_decays), key=_heldout_error)
-        elif len(held.values):
-            errors = islice(_heldout_errors(kept, held, chosen, dim, seed), chosen.epochs - 1, None)
-            chosen = _reported(chosen, kept, held, chosen.epochs, next(errors))
-        factors = _factors(ratings, chosen, dim, seed, target)
-        epochs = training_epochs(
-            factors, ratings.users, ratings.items, ratings.values, weight_decay=chosen.weight_decay, seed=seed
-        )
-        for _ in islice(epochs, chosen.epochs):
-            pass
-        world = cls(factors, ratings.threshold, chosen)
+        factors, fitting = fit_factors(ratings, dim, seed, preset, holdout, decays, target)
+        world = cls(factors, ratings.threshold, fitting)
         _warn_if_nothing_to_learn(world)
         return world
 
@@ -206,58 +154,3 @@ def _warn_if_nothing_to_learn(world: PredictedFeedback) -> None:
         warnings.warn(f"PredictedFeedback.fit: the taste share of this world is {taste_share:.1%}: one list for all is "
                       f"as good as any agent; preset='taste' fits without biases, so that more of what a user likes is "
                       f"personal", stacklevel=3)
-
-
-def _split(ratings: Ratings, holdout: float, seed: int, device: torch.device) -> tuple[Ratings, Ratings]:
-    """(kept, held out), on ``device``."""
-    order = torch.randperm(len(ratings.values), generator=generator_for("cpu", seed))
-    cut = int(holdout * len(order))
-    held, kept = order[:cut], order[cut:]
-    return tuple(  # type: ignore[return-value]
-        ratings._replace(
-            users=ratings.users[part].to(device), items=ratings.items[part].to(device),
-            values=ratings.values[part].to(device),
-        )
-        for part in (kept, held)
-    )
-
-
-def _factors(ratings: Ratings, fitting: Fitting, dim: int, seed: int, device: torch.device) -> Factors:
-    return Factors(ratings.num_users, ratings.num_items, dim, fitting.biases, seed).to(device)
-
-
-def _heldout_errors(kept: Ratings, held: Ratings, fitting: Fitting, dim: int, seed: int) -> Iterator[float]:
-    """Fits on ``kept`` for as long as the caller iterates; the error on ``held`` after each epoch."""
-    factors = _factors(kept, fitting, dim, seed, kept.values.device)
-    epochs = training_epochs(
-        factors, kept.users, kept.items, kept.values, weight_decay=fitting.weight_decay, seed=seed
-    )
-    for _ in epochs:
-        with torch.no_grad():  # left before the yield: the caller must not run without gradients
-            error = _rmse(factors(held.users, held.items).clamp_(-1, 1), held.values)
-        yield error
-
-
-def _early_stopped(kept: Ratings, held: Ratings, dim: int, seed: int, weight_decay: float) -> Fitting:
-    """The number of epochs with the smallest held-out error, given up after a while without a smaller one."""
-    fitting = Fitting(biases=True, weight_decay=weight_decay, epochs=0)
-    best, at = float("inf"), 0
-    for epoch, error in enumerate(islice(_heldout_errors(kept, held, fitting, dim, seed), MAX_EPOCHS), start=1):
-        if error < best - 1e-4:
-            best, at = error, epoch
-        elif epoch - at >= PATIENCE:
-            break
-    return _reported(fitting, kept, held, at, best)
-
-
-def _reported(fitting: Fitting, kept: Ratings, held: Ratings, epochs: int, error: float) -> Fitting:
-    constant = _rmse(kept.values.mean(), held.values)
-    return Fitting(fitting.biases, fitting.weight_decay, epochs, heldout_rmse=error, constant_rmse=constant)
-
-
-def _heldout_error(fitting: Fitting) -> float:
-    return float("inf") if fitting.heldout_rmse is None else fitting.heldout_rmse
-
-
-def _rmse(predicted: Tensor, values: Tensor) -> float:
-    return float((predicted - values).square().mean().sqrt())

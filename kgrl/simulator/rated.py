@@ -9,8 +9,8 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.options import LARGEST, between, expected
+from kgrl.rating_scale import normalise, normalised_ratings
 from kgrl.simulator.feedback import FeedbackModel, Reaction
-from kgrl.simulator.ratings import normalise, normalised_ratings
 
 
 class RatedFeedback(FeedbackModel):

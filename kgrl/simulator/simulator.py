@@ -12,12 +12,10 @@ from kgrl.options import LARGEST, a_tensor, at_least, between, expected, ids
 from kgrl.precision import full_precision
 from kgrl.seeding import given_or_new
 from kgrl.sessions import UNDEFINED, Sessions
-from kgrl.simulator.bounds import Bounds, distinct_items, measure_bounds
-from kgrl.simulator.checks import check_feedback, check_items, check_sessions
+from kgrl.simulator.bounds import Bounds, distinct_items, measure_bounds, taste_share_of_some
 from kgrl.simulator.feedback import FeedbackModel
 from kgrl.simulator.past import Past, checked_past
-from kgrl.simulator.pool import Pool
-from kgrl.simulator.taste_share import taste_share_of_some
+from kgrl.simulator.pool import Pool, check_feedback, check_items, check_sessions
 
 OPENING_POOL = 100
 """How many of the most popular items a training session may open with."""

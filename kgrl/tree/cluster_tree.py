@@ -16,10 +16,10 @@ from kgrl.objects import a_data_set, shaped
 from kgrl.options import WIDEST, at_least, expected, one_of
 from kgrl.seeding import generator_for
 from kgrl.tree.free_leaves import hang_new_items
+from kgrl.tree.item_rows import ItemRows
 from kgrl.tree.k_means import k_means_digits
-from kgrl.tree.levels import Split, leaf_positions
+from kgrl.tree.levels import Split, leaf_positions, smallest_root
 from kgrl.tree.pca import pca_digits
-from kgrl.tree.rows import Rows
 
 KIND = "kgrl cluster tree"
 SPLITS: dict[str, Split] = {"pca": pca_digits, "kmeans": k_means_digits}
@@ -114,10 +114,10 @@ class ClusterTree:
         split = SPLITS[one_of("method", method, SPLITS)]
         if depth is not None and children is not None:
             raise ValueError(expected("depth", "None where `children` is given, as one follows from the other", depth))
-        rows = Rows(vectors)
+        rows = ItemRows(vectors)
         if children is None:
             depth = at_least("depth", 2 if depth is None else depth, 1)
-            children = _smallest_root(rows.num_items, depth)
+            children = smallest_root(rows.num_items, depth)
         else:
             children = at_least("children", children, 2 if rows.num_items > 1 else 1)
             depth = next(level for level in count(1) if children**level >= rows.num_items)
@@ -139,7 +139,7 @@ class ClusterTree:
             ValueError: vectors of another number of items, or more new items than free leaves. To leave room, build a
                 tree and give it more children: ``ClusterTree(tree.paths, children=more)``.
         """
-        rows = Rows(vectors)
+        rows = ItemRows(vectors)
         if rows.num_items != len(shaped("known", known, None, whole=True)):
             raise ValueError(expected("vectors", f"one for each of the {len(known)} items", rows.num_items))
         if not -1 <= int(known.min()) <= int(known.max()) < self.num_items:
@@ -235,14 +235,6 @@ def _paths(positions: np.ndarray, depth: int, children: int) -> Tensor:
 def _radix(depth: int, children: int) -> Tensor:
     """What each digit of a path is worth: c^(D−1), …, c, 1."""
     return children ** torch.arange(depth - 1, -1, -1)
-
-
-def _smallest_root(number: int, depth: int) -> int:
-    """The smallest c with c**depth ≥ number; the floating-point root is only where the search begins."""
-    if depth >= number.bit_length():
-        return min(number, 2)
-    start = max(1, int(number ** (1 / depth)) - 1)
-    return next(c for c in count(start) if c**depth >= number)
 
 
 def _check_leaves(depth: int, children: int) -> None:

@@ -6,12 +6,12 @@ import numpy as np
 from scipy.sparse import csr_matrix, issparse
 
 from kgrl.options import expected
-from kgrl.tree.rows import Rows
+from kgrl.tree.item_rows import ItemRows
 
 _CELLS = 2**24  # similarities that are laid out at once
 
 
-def hang_new_items(rows: Rows, positions: np.ndarray, num_leaves: int, children: int) -> np.ndarray:
+def hang_new_items(rows: ItemRows, positions: np.ndarray, num_leaves: int, children: int) -> np.ndarray:
     """``positions [N]`` with a free leaf for every item that has none, −1.
 
     A new item wants a leaf at the node of the most similar item, by the cosine of their vectors. Where more items want
@@ -63,7 +63,7 @@ def _rank(group: np.ndarray, key: np.ndarray) -> np.ndarray:
     return rank
 
 
-def _most_similar(rows: Rows, asked: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _most_similar(rows: ItemRows, asked: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of each of the items ``asked``, the most similar one ``among`` others, and how similar it is."""
     theirs, best, similarity = _of_unit_length(rows.take(among)), [], []
     for part in np.array_split(asked, -(-len(asked) * len(among) // _CELLS)):

@@ -10,8 +10,8 @@ import torch
 from scipy.sparse import csr_matrix
 from scipy.spatial.distance import cdist
 
-from kgrl.tree.rows import Rows
-from kgrl.tree.ties import ROUNDING, order_with_ties
+from kgrl.tree.item_rows import ItemRows
+from kgrl.tree.levels import ROUNDING, order_with_ties
 
 Distances = Callable[[slice, np.ndarray], np.ndarray]
 
@@ -19,7 +19,7 @@ CELLS = 1 << 24  # entries of the table of each cluster's nearest items, and dis
 
 
 def k_means_digits(
-    rows: Rows, items: np.ndarray, sizes: np.ndarray, children: int, generator: torch.Generator
+    rows: ItemRows, items: np.ndarray, sizes: np.ndarray, children: int, generator: torch.Generator
 ) -> np.ndarray:
     """Splits every node by k-means and turn-taking; arguments and result are those of :func:`pca_digits`."""
     parts = []

@@ -2,21 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from scipy.sparse import csc_matrix
 
-from kgrl.tree.lanczos import Operator, leading_vectors
-from kgrl.tree.rows import Rows
-from kgrl.tree.ties import ROUNDING, order_with_ties
+from kgrl.tree.item_rows import ItemRows
+from kgrl.tree.levels import ROUNDING, order_with_ties
+
+Operator = Callable[[np.ndarray], np.ndarray]  # [G, M] → [G, M], each of G matrices times one vector
+
+BASIS = 64  # vectors kept before a restart
+CYCLES = 6
+TOLERANCE = 1e-9  # of ‖Ku − θu‖ / θ
+CHECK_EVERY = 8
+NOISE = 1e-13  # what is smaller than this beside the rest of its operator's work is rounding
+
+
+def leading_vectors(operator: Operator, start: np.ndarray, most: int, floor: np.ndarray) -> np.ndarray:
+    """Leading eigenvectors of G positive semi-definite operators, by restarted Lanczos with full reorthogonalisation.
+
+    Ends when all have converged, or after ``BASIS * CYCLES`` products with the best vectors so far.
+
+    Args:
+        operator: the products.
+        start: ``[G, M]``, where the iteration starts; not orthogonal to the answer.
+        most: a bound on the number of different eigenvalues, 0 included.
+        floor: ``[G]``, eigenvalues up to this are 0 but for rounding: any vector will do.
+
+    Returns:
+        ``[G, M]``, of length 1; 0 where the operator or the start is.
+    """
+    u = _unit(start)[0]
+    for _ in range(CYCLES):
+        u, done = _cycle(operator, u, max(1, min(BASIS, most, start.shape[1])), floor)
+        if done:
+            break
+    return u
+
+
+def _cycle(operator: Operator, start: np.ndarray, size: int, floor: np.ndarray) -> tuple[np.ndarray, bool]:
+    """At most ``size`` steps from ``start``: the best vector so far, and whether all converged."""
+    num, length = start.shape
+    basis = np.zeros((num, size + 1, length))
+    tridiagonal = np.zeros((num, size + 1, size + 1))
+    basis[:, 0] = start
+    for step in range(1, size + 1):
+        known = basis[:, :step]
+        new = operator(basis[:, step - 1])
+        before = np.linalg.norm(new, axis=1)
+        tridiagonal[:, step - 1, step - 1] = np.einsum("gm,gm->g", basis[:, step - 1], new)
+        for _ in range(2):  # once is not enough for orthogonality to the last bits
+            along = np.matmul(known, new[:, :, None])
+            new = new - np.matmul(along.swapaxes(1, 2), known)[:, 0]
+        new, rest = _unit(new, NOISE * np.maximum(before, np.abs(tridiagonal[:, 0, 0])))
+        basis[:, step] = new
+        tridiagonal[:, step, step - 1] = tridiagonal[:, step - 1, step] = rest
+        if step == size or step % CHECK_EVERY == 0:
+            values, vectors = np.linalg.eigh(tridiagonal[:, :step, :step])
+            value, along = values[:, -1].clip(0), vectors[:, :, -1]
+            wrong = rest * np.abs(along[:, -1])
+            done = bool(((wrong <= TOLERANCE * value) | (value + wrong <= floor)).all())
+            if done or step == size:
+                break
+    u = np.matmul(along[:, None], known)[:, 0]
+    return _unit(u)[0], done
+
+
+def _unit(vectors: np.ndarray, noise: np.ndarray | float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of length 1 and the lengths they had; both 0 where that was no more than ``noise``."""
+    length = np.linalg.norm(vectors, axis=1)
+    length = np.where(length > noise, length, 0)
+    return np.where(length > 0, 1, 0)[:, None] * vectors / np.where(length > 0, length, 1)[:, None], length
+
 
 CELLS = 1 << 26  # of doubles that one portion of nodes may take (512 MiB); a single node may take more
 
 
 def pca_digits(
-    rows: Rows, items: np.ndarray, sizes: np.ndarray, children: int, generator: torch.Generator
+    rows: ItemRows, items: np.ndarray, sizes: np.ndarray, children: int, generator: torch.Generator
 ) -> np.ndarray:
     """Splits every node along its first principal component.
 
@@ -59,7 +124,9 @@ def _centred(u: np.ndarray, filled: np.ndarray) -> np.ndarray:
     return np.where(filled, u - (u.sum(1) / filled.sum(1))[:, None], 0)
 
 
-def _portions(rows: Rows, items: np.ndarray, filled: np.ndarray) -> Iterator[tuple[slice, tuple[Operator, np.ndarray]]]:
+def _portions(
+    rows: ItemRows, items: np.ndarray, filled: np.ndarray
+) -> Iterator[tuple[slice, tuple[Operator, np.ndarray]]]:
     """Portions of the nodes, with each the product u ↦ XXᵀu and how long the vectors are."""
     if rows.is_sparse:
         yield slice(None), _sparse_gram(rows, items, filled)
@@ -72,14 +139,14 @@ def _portions(rows: Rows, items: np.ndarray, filled: np.ndarray) -> Iterator[tup
         yield part, _dense_gram(rows, below, filled[part])
 
 
-def _dense_gram(rows: Rows, items: np.ndarray, filled: np.ndarray) -> tuple[Operator, np.ndarray]:
+def _dense_gram(rows: ItemRows, items: np.ndarray, filled: np.ndarray) -> tuple[Operator, np.ndarray]:
     x = np.zeros((*filled.shape, rows.num_columns))
     x[filled] = rows.take(items)
     length = np.sqrt(np.einsum("gmf,gmf->gm", x, x))
     return lambda u: np.matmul(x, np.matmul(u[:, None], x).swapaxes(1, 2))[..., 0], length
 
 
-def _sparse_gram(rows: Rows, items: np.ndarray, filled: np.ndarray) -> tuple[Operator, np.ndarray]:
+def _sparse_gram(rows: ItemRows, items: np.ndarray, filled: np.ndarray) -> tuple[Operator, np.ndarray]:
     """One matrix with a block a node: its columns are the (column, node) pairs that occur, so all nodes go at once."""
     by_column = csc_matrix(rows.take(items))
     place = np.flatnonzero(filled).astype(np.int32 if filled.size < 2**31 else np.int64)

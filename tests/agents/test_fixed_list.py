@@ -11,7 +11,7 @@ from torch_geometric.data import HeteroData
 from kgrl.agents.fixed_list import FixedList
 from kgrl.datasets import SyntheticKGRec, popular_items, split_users
 from kgrl.evaluate import evaluate, score
-from kgrl.pretrain.rankings import item_ranking
+from kgrl.pretrain.items import item_ranking
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
 from kgrl.simulator import PredictedFeedback, RatedFeedback, Simulator

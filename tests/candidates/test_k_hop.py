@@ -16,7 +16,7 @@ from torch_geometric.utils import k_hop_subgraph
 
 from kgrl.candidates import KHopCandidates
 from kgrl.candidates.expansion import KHopWalk, chunk_sizes
-from kgrl.candidates.index import KHopLists, KHopMasks, tabulate
+from kgrl.candidates.k_hop_index import KHopLists, KHopMasks, tabulate
 from kgrl.graph import knowledge_graph, without_edges
 
 ITEMS = 6
@@ -58,14 +58,14 @@ def implementations(kg: Data, **options: Any) -> list[KHopCandidates]:
     """The same rule walked, listed and masked."""
     walked = KHopCandidates(kg, table_limit=0, **options)
     masked, listed = KHopCandidates(kg, **options), KHopCandidates(kg, **options)
-    assert isinstance(walked.reach, KHopWalk)
+    assert isinstance(walked.index, KHopWalk)
     rows = [torch.arange(ITEMS).view(-1, 1), torch.empty(ITEMS, 0, dtype=torch.long)]
-    keys = walked.reach.union(rows[0], rows[1], rows[1])
-    stride = walked.reach.stride
+    keys = walked.index.union(rows[0], rows[1], rows[1])
+    stride = walked.index.stride
     mask = torch.zeros(stride, stride, dtype=torch.bool)
     mask.view(-1)[keys] = True
-    masked.reach = KHopMasks(mask)
-    listed.reach = KHopLists(ITEMS, torch.searchsorted(keys, torch.arange(stride) * stride), (keys % stride).int())
+    masked.index = KHopMasks(mask)
+    listed.index = KHopLists(ITEMS, torch.searchsorted(keys, torch.arange(stride) * stride), (keys % stride).int())
     return [walked, masked, listed, KHopCandidates(kg, **options)]
 
 
@@ -135,8 +135,8 @@ def test_large_batches_are_cut_into_chunks_without_a_trace(device: torch.device)
     for table_limit in (0, 200_000, 2_500):  # walk; mask or lists; lists
         candidates = KHopCandidates(kg, size=None, popular=torch.arange(100), backfill=("popular", 7),
                                     table_limit=table_limit)
-        candidates.reach.budget = 40
-        assert len(candidates.reach.chunks(seeds, 7)) > 5
+        candidates.index.budget = 40
+        assert len(candidates.index.chunks(seeds, 7)) > 5
         found = candidates.select(seeds, exclude)
         assert torch.equal(found[0], torch.cat(singles))
         assert torch.equal(found[1], batch)
@@ -155,11 +155,11 @@ def test_a_table_is_walked_in_chunks_without_a_trace(limit: int) -> None:
 
 def test_the_kind_of_table_follows_density_and_limit() -> None:
     sparse, dense = random_kg(400, 200, 100), random_kg(150, 100, 2_000)
-    assert isinstance(KHopCandidates(sparse).reach, KHopLists)
-    assert isinstance(KHopCandidates(dense).reach, KHopMasks)
-    assert isinstance(KHopCandidates(sparse, table_limit=1_000).reach, KHopLists)  # no room for a matrix
-    assert isinstance(KHopCandidates(dense, table_limit=2_000).reach, KHopWalk)
-    assert isinstance(KHopCandidates(sparse, table_limit=0).reach, KHopWalk)
+    assert isinstance(KHopCandidates(sparse).index, KHopLists)
+    assert isinstance(KHopCandidates(dense).index, KHopMasks)
+    assert isinstance(KHopCandidates(sparse, table_limit=1_000).index, KHopLists)  # no room for a matrix
+    assert isinstance(KHopCandidates(dense, table_limit=2_000).index, KHopWalk)
+    assert isinstance(KHopCandidates(sparse, table_limit=0).index, KHopWalk)
 
 
 @pytest.mark.parametrize("kind", ["popular", "random", "fill"])

@@ -13,7 +13,7 @@ from torch_geometric.data import HeteroData
 
 import kgrl.datasets.likers
 from kgrl.datasets import BookCrossing, LinkAudit, MovieLens100K, SyntheticKGRec, audit_links, from_frames
-from kgrl.datasets.link_audit import RelationLift
+from kgrl.datasets.audit import RelationLift
 
 RATES = ("user", "rates", "item")
 ML_100K = Path(__file__).resolve().parents[2] / "data" / "ml-100k" / "raw"

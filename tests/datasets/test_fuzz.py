@@ -19,11 +19,11 @@ from torch_geometric.data import HeteroData
 
 from kgrl.datasets.assemble import Raw, Rules, assemble
 from kgrl.datasets.book_crossing import RATINGS, read_bx_ratings
+from kgrl.datasets.delimited import read_delimited
 from kgrl.datasets.kgcn import from_kgcn, read_raw
 from kgrl.datasets.movielens import RATING, read_films
 from kgrl.datasets.netflix import read_netflix, read_titles
 from kgrl.datasets.recbole import from_recbole
-from kgrl.datasets.table import read_delimited
 
 RUNS = 60 * int(os.environ.get("KGRL_FUZZ", "1"))  # of each form
 TOKENS = (

@@ -4,9 +4,7 @@ import zipfile
 
 import pytest
 
-from kgrl.datasets.movielens_1m import MovieLens1M
-from kgrl.datasets.movielens_10m import MovieLens10M
-from kgrl.datasets.movielens_20m import MovieLens20M
+from kgrl.datasets.movielens import MovieLens1M, MovieLens10M, MovieLens20M
 
 KG = {"item_index2entity_id.txt": "1\t0\n3\t1\n", "kg.txt": "0\tfilm.film.genre\t2\n1\tfilm.film.genre\t2\n"}
 DAT = {

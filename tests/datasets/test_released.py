@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from kgrl.datasets.frames import from_frames
-from kgrl.datasets.late_relations import late_relations
-from kgrl.datasets.released import as_released
+from kgrl.datasets.released import as_released, late_relations
 from kgrl.graph import knowledge_graph
 from kgrl.tree import ClusterTree
 

@@ -14,7 +14,7 @@ from kgrl.experiments.arguments import (
     whole_from,
     world_name,
 )
-from kgrl.experiments.tables import table_of
+from kgrl.experiments.result_tables import table_of
 
 
 def agent(kg, *, seed=0, gamma=0.5, backfill=None, target="head"):

@@ -13,8 +13,8 @@ from kgrl.experiments.cold_results import SHUFFLED, Case, cold_sheet, measured
 from kgrl.experiments.cold_rows import ROWS, half_known, plain_graph, plain_row
 from kgrl.experiments.cold_start import ColdStart, View
 from kgrl.experiments.logs import Logs
+from kgrl.objects import RATES
 from kgrl.sessions import Sessions
-from kgrl.simulator.ratings import EDGES
 from tests.agents.planted_readers import planted_readers
 
 NEW_ITEMS = View(new=True, past=True)
@@ -41,8 +41,8 @@ def split(readers):
 
 
 def ratings(data):
-    user, item = data[EDGES].edge_index.tolist()
-    return list(zip(user, item, data[EDGES].rating.tolist(), strict=True))
+    user, item = data[RATES].edge_index.tolist()
+    return list(zip(user, item, data[RATES].rating.tolist(), strict=True))
 
 
 def test_who_sees_what(readers, split):
@@ -61,11 +61,11 @@ def test_who_sees_what(readers, split):
 def test_no_hidden_rating_reaches_an_agent(readers, number):
     split = ColdStart.of(readers, 0, number=number)
     others = copy.copy(split.everything)  # all that is hidden turned upside down
-    hidden = torch.isin(others[EDGES].edge_index[1], split.new)
-    others[EDGES].rating = torch.where(hidden, -others[EDGES].rating, others[EDGES].rating)
+    hidden = torch.isin(others[RATES].edge_index[1], split.new)
+    others[RATES].rating = torch.where(hidden, -others[RATES].rating, others[RATES].rating)
     seen = copy.copy(split.data)
-    theirs = torch.isin(seen[EDGES].edge_index[0], split.users)
-    seen[EDGES].rating = torch.where(theirs, -seen[EDGES].rating, seen[EDGES].rating)
+    theirs = torch.isin(seen[RATES].edge_index[0], split.users)
+    seen[RATES].rating = torch.where(theirs, -seen[RATES].rating, seen[RATES].rating)
     other = replace(split, everything=others, data=seen)
     for name, row in ROWS.items():
         one, two = (each.recommended(row.agent(each), NEW_ITEMS, 5) for each in (split, other))
@@ -170,7 +170,7 @@ def test_bad_input_is_named(readers):
         ColdStart.of(readers, number=0)
     with pytest.raises(ValueError, match="an old one that the KG links, and others to train on, got '0 and 210'"):
         everybody = copy.copy(readers)
-        kept = everybody[EDGES].rating > 0
-        everybody[EDGES].edge_index, everybody[EDGES].rating = (
-            everybody[EDGES].edge_index[:, kept], -everybody[EDGES].rating[kept])
+        kept = everybody[RATES].rating > 0
+        everybody[RATES].edge_index, everybody[RATES].rating = (
+            everybody[RATES].edge_index[:, kept], -everybody[RATES].rating[kept])
         ColdStart.of(everybody)

@@ -4,13 +4,13 @@ import pytest
 
 from kgrl.experiments.figures import plot_curves, plot_rows
 from kgrl.experiments.method import METHODS, Method
+from kgrl.experiments.result_tables import TABLES, ResultTable
 from kgrl.experiments.results import Results
 from kgrl.experiments.search import Tuned
-from kgrl.experiments.tables import TABLES, Table
 from tests.experiments.made_cells import SETTING, TRAINING, made_cell, write_bounds
 
 to_rgb = pytest.importorskip("matplotlib.colors", reason="matplotlib is an extra").to_rgb
-TABLE = Table("t", "Figure 9", {"first": "A", "second": "B", "third": "C"}, ("reward", "precision"), "first")
+TABLE = ResultTable("t", "Figure 9", {"first": "A", "second": "B", "third": "C"}, ("reward", "precision"), "first")
 
 
 @pytest.fixture

@@ -4,12 +4,13 @@ import pytest
 
 from kgrl.experiments.method import METHODS, Method
 from kgrl.experiments.pooled import group_of, pooled_sheet
+from kgrl.experiments.result_tables import ResultTable
 from kgrl.experiments.results import Results
 from kgrl.experiments.search import Tuned
-from kgrl.experiments.tables import Table
 from tests.experiments.made_cells import TRAINING, made_cell
 
-TABLE = Table("t", "Table 9", {"A": "A", "A (shuffled KG)": "A (shuffled KG)", "B": "B"}, ("reward",), "A", pooled=True)
+TABLE = ResultTable("t", "Table 9", {"A": "A", "A (shuffled KG)": "A (shuffled KG)", "B": "B"}, ("reward",), "A",
+                    pooled=True)
 SPLITS = [f"mine/taste-new-{split}/eta-0" for split in (0, 1)]
 
 

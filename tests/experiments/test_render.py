@@ -5,13 +5,13 @@ import scipy.stats
 
 from kgrl.experiments.method import METHODS, Method
 from kgrl.experiments.render import efficiency_sheet, score_sheet, sheet
+from kgrl.experiments.result_tables import ResultTable
 from kgrl.experiments.results import Results
 from kgrl.experiments.search import Tuned
-from kgrl.experiments.tables import Table
 from kgrl.significance import TESTS
 from tests.experiments.made_cells import SETTING, TRAINING, made_cell, write_bounds
 
-TABLE = Table("t", "Table 9", {"ours": "A", "theirs": "B", "not yet": "C"}, ("reward", "precision"), "ours",
+TABLE = ResultTable("t", "Table 9", {"ours": "A", "theirs": "B", "not yet": "C"}, ("reward", "precision"), "ours",
               paper={"book-crossing": {0.1: {"A": (2.0, 0.9), "C": (1.25, 0.5)}}}, note="by hand")
 
 
@@ -153,7 +153,7 @@ def test_no_star_without_opponents_and_bounds_are_missed(results):
 
 
 def test_interactions_as_written_by_hand(results):
-    table = Table("t", "Table 8", TABLE.rows, ("reward",), "ours", rewards=(1.0, 2.0),
+    table = ResultTable("t", "Table 8", TABLE.rows, ("reward",), "ours", rewards=(1.0, 2.0),
                   paper={"book-crossing": {0.1: {"A": (0.06, 0.17), "B": (0.2,)}}})
     for seed, curve in enumerate([(0.5, 1.0, 0.9, 1.0, 1.1, 1.5), (1.1, 1.2, 1.3, 2.0, 2.0, 2.0), (1.0, 1.0, 1.0)]):
         made_cell("A", seed, [1.0] * 5, curve=curve).write(results.folder)
@@ -174,7 +174,7 @@ def test_interactions_beside_another_data_sets_or_nobodys(results):
     cell = made_cell("A", 0, [1.0] * 5, setting="ml-100k/heldout/eta-0.1", curve=(1.0, 1.0, 1.0))
     curve = [row | {"interactions": 1_000 * row["interactions"]} for row in cell.curve]
     replace(cell, curve=curve).write(results.folder)
-    table = Table("t", "T", {"A": "A"}, ("reward",), "A", rewards=(1.0,), note="by hand",
+    table = ResultTable("t", "T", {"A": "A"}, ("reward",), "A", rewards=(1.0,), note="by hand",
                   paper={"ml-20m": {0.1: {"A": (0.5,)}}})
     found = Results(results.folder, cell.setting, results.tuned)
     made = sheet(table, found)
@@ -207,7 +207,7 @@ def test_a_row_stands_beside_what_its_paper_calls_it(results, monkeypatch):
 
 def test_another_data_sets_figures_are_marked(results):
     setting = "ml-100k/heldout/eta-0.1"
-    table = Table("t", "T", {"A": "A"}, ("reward",), "A", paper={"ml-20m": {0.1: {"A": (1.0,)}}})
+    table = ResultTable("t", "T", {"A": "A"}, ("reward",), "A", paper={"ml-20m": {0.1: {"A": (1.0,)}}})
     made_cell("A", 0, [1.0] * 5, setting=setting).write(results.folder)
     assert score_sheet(table, Results(results.folder, setting, results.tuned)).columns[-1] == "paper's reward (ml-20m)"
     taste = "ml-100k/taste/eta-0.1"  # a world that the paper does not have

@@ -223,7 +223,7 @@ def test_an_item_shown_twice_stops_the_run(setting, tmp_path):
 
 
 def test_a_missing_knowledge_graph_is_said_before_anything_runs(setting, tmp_path, monkeypatch):
-    monkeypatch.setattr(type(setting), "has_kg", False)
+    monkeypatch.setattr("kgrl.experiments.setting.has", lambda data, what: what != "kg")
     with pytest.raises(ValueError, match="Needy needs a knowledge graph, and synthetic has none"):
         run_cell(setting, Method("Needy", COUNTING.build, needs=("kg",)), 0, tmp_path)
 

@@ -3,8 +3,8 @@ import torch
 
 from kgrl.datasets import from_frames
 from kgrl.datasets.splits import split_users
-from kgrl.experiments.data_sets import DATASETS
-from kgrl.experiments.setting import Setting, Unserved
+from kgrl.experiments.data_sets import DATASETS, Unserved
+from kgrl.experiments.setting import Setting
 from kgrl.pretrain import factor_tastes, item_tastes
 from kgrl.simulator import PlantedFeedback, PredictedFeedback, RatedFeedback
 

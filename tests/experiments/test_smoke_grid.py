@@ -12,11 +12,11 @@ import kgrl.experiments.new_item_methods  # noqa: F401
 from kgrl.datasets.kgcn import from_kgcn
 from kgrl.experiments.method import METHODS
 from kgrl.experiments.render import sheet
+from kgrl.experiments.result_tables import TABLES
 from kgrl.experiments.results import Results
 from kgrl.experiments.runner import run_bounds, run_cell
 from kgrl.experiments.search import Tuned
 from kgrl.experiments.setting import Setting
-from kgrl.experiments.tables import TABLES
 
 BUDGET = {"interactions": 96, "sessions": 8, "evaluate_every": 48}
 SMALL = {"gradient_steps": 2, "batch_size": 16}

@@ -9,8 +9,8 @@ from torch import Tensor
 from kgrl.agents import LinearGaussian
 from kgrl.factorization import Factors
 from kgrl.pretrain import factor_tastes, item_tastes
-from kgrl.pretrain.factor_tastes import _tastes
 from kgrl.pretrain.items import fitted_factors, ratings_of
+from kgrl.pretrain.tastes import _tastes
 from kgrl.sessions import Sessions
 from tests.pretrain.test_tastes import ITEMS, USERS, data_of, some_ratings
 

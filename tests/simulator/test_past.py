@@ -11,7 +11,7 @@ from kgrl.evaluate import evaluate
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
 from kgrl.simulator import Past, RatedFeedback, Simulator
-from kgrl.simulator.checks import check_sessions
+from kgrl.simulator.pool import check_sessions
 from tests.agents.every_agent import AGENTS, HORIZON, LONGEST, NEW, OLD, TRAIN, data, world
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kgrl.datasets import from_frames
 from kgrl.simulator import PredictedFeedback, RatedFeedback, Simulator
-from kgrl.simulator.checks import check_sessions
+from kgrl.simulator.pool import check_sessions
 
 USERS, ITEMS = 6, 20
 SHOWN = torch.tensor([17, 2, 5, 11, 3])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from kgrl.simulator import FeedbackModel, PredictedFeedback, Reaction, Simulator
-from kgrl.simulator.checks import check_sessions
+from kgrl.simulator.pool import check_sessions
 
 USERS, ITEMS = 5, 12
 

@@ -54,7 +54,7 @@ class LoadedTPGR:
         if self.match is not None:
             near = surroundings(data) if self.kg is None else self.kg
             tree = extended_tree(tree, self.match, data, users, near, vectors)
-            self.tensors = moved_tensors(self.tensors, self.match, near, tree)
+            self.tensors = moved_tree_tensors(self.tensors, self.match, near, tree)
             self.untrained = self.match.untrained(self.untrained)
         if isinstance(self.metadata["options"]["state"], dict) and "state" not in options:
             made = self.metadata["options"]["state"]
@@ -102,7 +102,7 @@ def extended_tree(
     return tree.extend(match.item, vectors)
 
 
-def moved_tensors(tensors: Mapping[str, Tensor], match: Match, kg: Data, tree: ClusterTree) -> dict[str, Tensor]:
+def moved_tree_tensors(tensors: Mapping[str, Tensor], match: Match, kg: Data, tree: ClusterTree) -> dict[str, Tensor]:
     """A saved agent's tensors, those that have a row per item or node by the numbers of its items now.
 
     Args:

@@ -12,7 +12,7 @@ from kgrl.agents.state.counts import Streak
 from kgrl.agents.state.joined import JoinedState
 from kgrl.agents.state.recurrent import LikedItems
 from kgrl.agents.state.session_state import carry_of
-from kgrl.agents.state.taste import LearnedTaste
+from kgrl.agents.state.session_taste import LearnedTaste
 from kgrl.nn.conv.encoder import KGEncoder
 from kgrl.nn.policy.dueling import DuelingHead, ItemTerms
 from kgrl.nn.state.taste import TasteTerms

@@ -99,10 +99,10 @@ def plain_edges(edge_index: Adj) -> Tensor:
         hint = "a sparse matrix cannot take edge types along"
         raise ValueError(expected("edge_index", "a tensor or EdgeIndex [2, M] for an aggregator that uses edge types",
                                   type(edge_index).__name__, hint))
-    return pairs(edge_index)
+    return edge_pairs(edge_index)
 
 
-def pairs(edge_index: Adj) -> Tensor:
+def edge_pairs(edge_index: Adj) -> Tensor:
     """``[2, M]``: (source, target) of an edge tensor, (row, column) of a matrix, whose values are not looked at."""
     if isinstance(edge_index, SparseTensor):
         return torch.stack(edge_index.coo()[:2])

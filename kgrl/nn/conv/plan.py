@@ -15,7 +15,7 @@ from torch_geometric.utils.sparse import index2ptr
 
 from kgrl.nn.conv.aggregator import Aggregator
 from kgrl.nn.conv.edges import Remembered, checked_edges, node_ids, passed
-from kgrl.nn.conv.neighbours import Rows, pairs, plain_edges
+from kgrl.nn.conv.neighbours import Rows, edge_pairs, plain_edges
 from kgrl.nn.conv.relational import checked_types, distinct_triples
 from kgrl.options import a_tensor, expected
 
@@ -73,7 +73,7 @@ def graph_of(edge_index: Adj, num_nodes: int, edge_type: Tensor | None, typed: A
         return Graph(Rows(index2ptr(edges[0], num_nodes), edges[1]), edge_type,
                      typed.edge_norm(edge_type, edges[0], num_nodes))
     if (graph := _KNOWN.get(edge_index, num_nodes)) is None:
-        heads, tails = coalesce(pairs(edge_index).long(), num_nodes=num_nodes)
+        heads, tails = coalesce(edge_pairs(edge_index).long(), num_nodes=num_nodes)
         graph = _KNOWN.keep(Graph(Rows(index2ptr(heads, num_nodes), tails)), edge_index, num_nodes)
     return graph
 

@@ -15,7 +15,7 @@ CHUNK = 8_192
 """Edges whose rows are multiplied at once: few enough to stay in the processor's cache."""
 
 
-class Links(NamedTuple):
+class OrderedEdges(NamedTuple):
     """M edges in two orders: by target, and by source for the gradient.
 
     Args:
@@ -35,7 +35,7 @@ class Links(NamedTuple):
     order: Tensor
 
     @classmethod
-    def of(cls, edge_index: EdgeIndex, num_sources: int, num_targets: int) -> Links:
+    def of(cls, edge_index: EdgeIndex, num_sources: int, num_targets: int) -> OrderedEdges:
         """Of edges sorted by column; the ``EdgeIndex`` keeps both orders from one call to the next."""
         ptr, source = in_neighbours(edge_index, num_targets)
         (ptr_t, target_t), order = edge_index.get_csr()
@@ -50,12 +50,12 @@ class _WeightedSum(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(x: Tensor, weight: Tensor, links: Links, transposed: bool) -> Tensor:
-        return _bag(x, weight, links, transposed)
+    def forward(x: Tensor, weight: Tensor, edges: OrderedEdges, transposed: bool) -> Tensor:
+        return _bag(x, weight, edges, transposed)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, weight, ctx.links, ctx.transposed = inputs
+        x, weight, ctx.edges, ctx.transposed = inputs
         ctx.save_for_backward(x, weight)
 
     @staticmethod
@@ -63,10 +63,10 @@ class _WeightedSum(torch.autograd.Function):
         grad, (x, weight) = grads[0].contiguous(), ctx.saved_tensors
         of_x = of_weight = None
         if ctx.needs_input_grad[0]:
-            of_x = _WeightedSum.apply(grad, weight, ctx.links, not ctx.transposed)
+            of_x = _WeightedSum.apply(grad, weight, ctx.edges, not ctx.transposed)
         if ctx.needs_input_grad[1]:
             at_targets, at_sources = (x, grad) if ctx.transposed else (grad, x)
-            of_weight = _EdgeDot.apply(at_targets, at_sources, ctx.links)
+            of_weight = _EdgeDot.apply(at_targets, at_sources, ctx.edges)
         return of_x, of_weight, None, None
 
 
@@ -74,28 +74,28 @@ class _EdgeDot(torch.autograd.Function):
     """``[M]``, for each edge the dot product of its target's row and its source's: the gradient of its weight."""
 
     @staticmethod
-    def forward(at_targets: Tensor, at_sources: Tensor, links: Links) -> Tensor:
+    def forward(at_targets: Tensor, at_sources: Tensor, edges: OrderedEdges) -> Tensor:
         parts = [torch.linalg.vecdot(at_targets.index_select(0, target), at_sources.index_select(0, source), dim=1)
-                 for target, source in zip(links.target.split(CHUNK), links.source.split(CHUNK), strict=True)]
+                 for target, source in zip(edges.target.split(CHUNK), edges.source.split(CHUNK), strict=True)]
         return torch.cat(parts)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        at_targets, at_sources, ctx.links = inputs
+        at_targets, at_sources, ctx.edges = inputs
         ctx.save_for_backward(at_targets, at_sources)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
         at_targets, at_sources = ctx.saved_tensors
-        return (_WeightedSum.apply(at_sources, grads[0], ctx.links, False),
-                _WeightedSum.apply(at_targets, grads[0], ctx.links, True), None)
+        return (_WeightedSum.apply(at_sources, grads[0], ctx.edges, False),
+                _WeightedSum.apply(at_targets, grads[0], ctx.edges, True), None)
 
 
-def _bag(x: Tensor, weight: Tensor, links: Links, transposed: bool) -> Tensor:
+def _bag(x: Tensor, weight: Tensor, edges: OrderedEdges, transposed: bool) -> Tensor:
     if transposed:
-        weight, columns, ptr = weight.index_select(0, links.order), links.target_t, links.ptr_t
+        weight, columns, ptr = weight.index_select(0, edges.order), edges.target_t, edges.ptr_t
     else:
-        columns, ptr = links.source, links.ptr
+        columns, ptr = edges.source, edges.ptr
     return F.embedding_bag(columns, x, ptr, mode="sum", include_last_offset=True, per_sample_weights=weight)
 
 
@@ -115,10 +115,10 @@ def weighted_sum(
         ``[num_targets, channels]`` or ``[num_targets, K · channels]``, differentiable in ``x`` and ``weight`` any
         number of times.
     """
-    links, x = Links.of(edge_index, x.size(0), num_targets), x.contiguous()
+    edges, x = OrderedEdges.of(edge_index, x.size(0), num_targets), x.contiguous()
     columns = _by_edge(weight).to(x.dtype).unbind(1)
-    out = torch.cat([_WeightedSum.apply(x, column.contiguous(), links, False) for column in columns], dim=1)
-    return out / links.ptr.diff().clamp_(min=1).unsqueeze(1).to(out.dtype) if mean else out
+    out = torch.cat([_WeightedSum.apply(x, column.contiguous(), edges, False) for column in columns], dim=1)
+    return out / edges.ptr.diff().clamp_(min=1).unsqueeze(1).to(out.dtype) if mean else out
 
 
 def weighted_messages(sent_j: Tensor, weight: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from kgrl.graph import knowledge_graph
 from kgrl.rollout import rollout
 from kgrl.sessions import UNDEFINED, Sessions
 from kgrl.simulator import RatedFeedback, Simulator
-from kgrl.simulator.checks import check_sessions
+from kgrl.simulator.pool import check_sessions
 from kgrl.train import fit
 from tests.agents.every_agent import AGENTS, HORIZON, ITEMS, TRAIN, data
 

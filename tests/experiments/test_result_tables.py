@@ -8,8 +8,8 @@ from kgrl.evaluate import METRICS
 from kgrl.experiments import paper
 from kgrl.experiments.data_sets import DATASETS
 from kgrl.experiments.method import METHODS
+from kgrl.experiments.result_tables import TABLES, table_of
 from kgrl.experiments.setting import WORLDS
-from kgrl.experiments.tables import TABLES, table_of
 from kgrl.experiments.variant import Variant
 
 

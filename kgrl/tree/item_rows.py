@@ -1,4 +1,4 @@
-"""``Rows``: the vectors a tree is built on, checked, dense or sparse, handed out in double precision."""
+"""``ItemRows``: the vectors a tree is built on, checked, dense or sparse, handed out in double precision."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from kgrl.options import expected
 
 
-class Rows:
+class ItemRows:
     """Item vectors as NumPy and SciPy see them.
 
     All are divided by their largest absolute value: no clustering depends on it, and no square overflows.

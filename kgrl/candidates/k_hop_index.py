@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import cumsum
 
-from kgrl.candidates.expansion import KHopWalk, Reach, chunk_sizes, distinct, ragged_rows
+from kgrl.candidates.expansion import KHopIndex, KHopWalk, chunk_sizes, distinct, ragged_rows
 
 _MASK_CELLS = 32  # a row of bools instead of a list of items, up to so many cells an entry
 
 
-class KHopLists(Reach):
+class KHopLists(KHopIndex):
     """The table as CSR: item i reaches ``items[rowptr[i]:rowptr[i + 1]]``. For sets that are small beside N."""
 
     rowptr: Tensor
@@ -30,7 +30,7 @@ class KHopLists(Reach):
         return (batch * self.stride).index_select(0, owner) + self.items.index_select(0, positions)
 
 
-class KHopMasks(Reach):
+class KHopMasks(KHopIndex):
     """The table as a bool matrix ``[N + 1, N + 1]``, last row and column empty. For sets that are large beside N."""
 
     mask: Tensor

@@ -1,4 +1,4 @@
-"""The logged ratings of a ``HeteroData``, checked and normalised to [−1, 1]."""
+"""The one scale that feedback is on: raw ratings, checked and normalised to [−1, 1]."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kgrl.objects import RATES, a_rated_set
 from kgrl.options import LARGEST, a_tensor, between, expected
 
 
-class Ratings(NamedTuple):
+class NormalisedRatings(NamedTuple):
     """``users [R]``, ``items [R]``, ``values [R]`` in [−1, 1], and the data set's threshold on that scale."""
 
     users: Tensor
@@ -35,7 +35,7 @@ def normalise(raw: Tensor | float, low: float, high: float) -> Tensor:
     return (2 * raw - (low + high)) / (high - low)
 
 
-def normalised_ratings(data: HeteroData) -> Ratings:
+def normalised_ratings(data: HeteroData) -> NormalisedRatings:
     """Reads ``data['user', 'rates', 'item']`` by ``data.rating_scale = (low, high, threshold)``.
 
     Raises:
@@ -51,7 +51,7 @@ def normalised_ratings(data: HeteroData) -> Ratings:
         raise ValueError(expected(
             f"rating[{at}]", f"in the scale [{low}, {high}]", float(rating[at]), f"user {users[at]}, item {items[at]}"
         ))
-    return Ratings(
+    return NormalisedRatings(
         users, items, normalise(rating, low, high), float(normalise(threshold, low, high)),
         data["user"].num_nodes, data["item"].num_nodes,
     )

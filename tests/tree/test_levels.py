@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kgrl.tree.ties import order_with_ties
+from kgrl.tree.levels import order_with_ties
 
 
 def test_ties_by_hand() -> None:

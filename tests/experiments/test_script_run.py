@@ -1,11 +1,15 @@
+
+
 from __future__ import annotations
 
+import math
+import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
 
-from kgrl.experiments.run_folder import LONGEST, run_folder
+from kgrl.experiments.script_run import LONGEST, peak_gib, run_folder
 
 
 def folder(*typed: str) -> Path:
@@ -36,3 +40,15 @@ def test_no_two_commands_share_a_folder(first: tuple[str, ...], second: tuple[st
     assert folder(*first) != folder(*second)
     assert max(len(folder(*typed).name) for typed in (first, second)) <= LONGEST + 9
     assert len(folder(*first).parts) == 2
+
+
+def test_the_peak_of_this_process_is_told() -> None:
+    before = peak_gib()
+    kept = bytearray(200 << 20)
+    assert 0 < before <= peak_gib() < 100
+    assert peak_gib() >= len(kept) / 2**30
+
+
+def test_windows_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "resource", None)  # importing it fails
+    assert math.isnan(peak_gib())

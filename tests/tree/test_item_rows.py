@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kgrl.tree.rows import Rows
+from kgrl.tree.item_rows import ItemRows
 
 
 def values() -> Tensor:
@@ -19,7 +19,7 @@ def values() -> Tensor:
 def test_dense_and_sparse_rows_over_the_largest_value(dtype: torch.dtype) -> None:
     vectors, items = values().to(dtype), np.array([4, 0, 4])
     expected = (vectors.double() / vectors.abs().max().double()).numpy()[items]
-    dense, sparse = Rows(vectors).take(items), Rows(vectors.to_sparse_csr()).take(items)
+    dense, sparse = ItemRows(vectors).take(items), ItemRows(vectors.to_sparse_csr()).take(items)
     assert dense.dtype == sparse.dtype == np.double
     np.testing.assert_allclose(dense, expected)
     np.testing.assert_allclose(sparse.toarray(), expected)
@@ -27,7 +27,7 @@ def test_dense_and_sparse_rows_over_the_largest_value(dtype: torch.dtype) -> Non
 
 def test_the_vectors_stay_as_they_are(device: torch.device) -> None:
     for vectors in (values(), values().to_sparse_csr()):
-        rows = Rows(vectors.to(device).requires_grad_())
+        rows = ItemRows(vectors.to(device).requires_grad_())
         rows.take(np.arange(6))
         assert torch.equal(vectors.to_dense() if rows.is_sparse else vectors, values())
         taken = rows.take(np.arange(6))
@@ -36,8 +36,8 @@ def test_the_vectors_stay_as_they_are(device: torch.device) -> None:
 
 
 def test_all_zero() -> None:
-    assert not Rows(torch.zeros(3, 2)).take(np.arange(3)).any()
-    assert not Rows(torch.zeros(3, 2).to_sparse_csr()).take(np.arange(3)).nnz
+    assert not ItemRows(torch.zeros(3, 2)).take(np.arange(3)).any()
+    assert not ItemRows(torch.zeros(3, 2).to_sparse_csr()).take(np.arange(3)).nnz
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
@@ -46,7 +46,7 @@ def test_what_is_not_finite_is_named(wrong: float, sparse: bool) -> None:
     vectors = values()
     vectors[3, 4] = vectors[5, 0] = wrong
     with pytest.raises(ValueError, match=rf"`vectors` must be finite, got {wrong}; see row 3"):
-        Rows(vectors.to_sparse_csr() if sparse else vectors)
+        ItemRows(vectors.to_sparse_csr() if sparse else vectors)
 
 
 @pytest.mark.parametrize(("vectors", "text"), [
@@ -62,12 +62,12 @@ def test_what_is_not_finite_is_named(wrong: float, sparse: bool) -> None:
 ])  # fmt: skip
 def test_bad_vectors(vectors: Tensor, text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        Rows(vectors)
+        ItemRows(vectors)
 
 
 def test_no_tensor() -> None:
     with pytest.raises(TypeError, match=r"`vectors` must be a tensor \[N, F\], got 'ndarray'"):
-        Rows(np.ones((3, 2)))
+        ItemRows(np.ones((3, 2)))
 
 
 @pytest.mark.parametrize(("crow", "columns"), [([0, 1, 2], [0, 9]), ([0, 1, 2], [0, -1]), ([0, 2, 1], [0, 1])])
@@ -76,4 +76,4 @@ def test_sparse_vectors_that_point_outside(crow: list[int], columns: list[int]) 
     broken = torch.sparse_csr_tensor(torch.tensor(crow), torch.tensor(columns), torch.ones(2), (2, 3),
                                      check_invariants=False)
     with pytest.raises(ValueError, match="`vectors` must be a valid sparse CSR tensor"):
-        Rows(broken)
+        ItemRows(broken)

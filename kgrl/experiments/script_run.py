@@ -1,15 +1,48 @@
-"""The folder of a script's run: it follows from the options, belongs to one run at a time, and is named in errors."""
+"""What a script's run needs: options tried before data are read, a folder of its own, and the memory that it took."""
 
 from __future__ import annotations
 
+import math
 import re
+import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
+import torch
+from torch_geometric.data import HeteroData
+
+from kgrl.datasets.frames import from_frames
 from kgrl.files import digest
 from kgrl.locks import alone_in
+
+USERS, ITEMS = 12, 40
+
+
+def few_data() -> HeteroData:
+    """Twelve users, forty items and a KG: enough to make any agent on."""
+    user, item = torch.cartesian_prod(torch.arange(USERS), torch.arange(ITEMS)).T
+    ratings = pd.DataFrame({"user": user, "item": item, "rating": (user * 3 + item * 7) % 5 + 1})
+    triples = pd.DataFrame({"head": range(ITEMS), "relation": ["kind"] * ITEMS,
+                            "tail": [f"kind {item % 4}" for item in range(ITEMS)]})
+    return from_frames(ratings, triples, rating_scale=(1, 5, 3))
+
+
+def tried(parser: ArgumentParser, make: Callable[[HeteroData], Any]) -> None:
+    """Ends the script, with what the agent says, where its options are wrong.
+
+    Args:
+        parser: whose ``error`` ends it.
+        make: makes the agent on a data set.
+    """
+    try:
+        make(few_data())
+    except (TypeError, ValueError) as error:
+        parser.error(str(error))
+
 
 ELSEWHERE = ("out", "data", "source")
 """Options that say where files are, and nothing of what is run."""
@@ -44,3 +77,13 @@ def own_folder(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise SystemExit(f"error: {error}") from None
         yield
+
+
+def peak_gib() -> float:
+    """In GiB; NaN on Windows, which does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return math.nan
+    unit = 2**30 if sys.platform == "darwin" else 2**20  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
