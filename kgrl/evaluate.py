@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kgrl.objects import of_class, with_methods
 from kgrl.options import at_least, expected, ids, one_of
-from kgrl.rollout import RolloutWorld, num_users, rollout
+from kgrl.rollout import Agent, RolloutWorld, num_users, rollout
 from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
 from kgrl.significance import ALTERNATIVES, paired_wilcoxon
@@ -59,7 +59,7 @@ def score(sessions: Sessions, num_relevant: Tensor) -> Scores:
     return Scores(**means, per_user=per_user, sessions=sessions)
 
 
-def evaluate(agent: nn.Module, simulator: EvaluationWorld, users: Tensor, batch: int = 512, seed: int = 0) -> Scores:
+def evaluate(agent: Agent, simulator: EvaluationWorld, users: Tensor, batch: int = 512, seed: int = 0) -> Scores:
     """Scores ``agent`` on one greedy session of every user.
 
     Args:

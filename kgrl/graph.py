@@ -66,7 +66,8 @@ def knowledge_graph(
         ``Data`` with ``edge_index [2, M']`` head → tail, ``edge_type [M']``, ``num_nodes`` E, ``num_items`` N,
         ``num_relations`` R (forward ones), ``relation_names`` (R of them), ``inverse``,
         ``n_id [E]`` (each node's number, which PyG takes along where it renumbers nodes), the number of forward triples
-        that were dropped: ``num_duplicates``, ``num_self_loops``; and ``item_id``, ``entity_id`` where known.
+        that were dropped: ``num_duplicates``, ``num_self_loops``; and ``item_id``, ``entity_id`` and
+        ``source`` (the data set's name) where known.
 
     Raises:
         TypeError: ``data`` is none of the above.
@@ -83,7 +84,10 @@ def knowledge_graph(
         parts = plain_parts(data, edge_type, num_items, num_nodes, relation_names, item_id, entity_id)
     else:
         raise TypeError(expected("data", "a HeteroData, a Data or a LongTensor [2, M]", type(data).__name__))
-    return _assemble(**parts, inverse=inverse)
+    kg = _assemble(**parts, inverse=inverse)
+    if isinstance(data, HeteroData) and (name := (data.get("provenance") or {}).get("name")):
+        kg.source = name
+    return kg
 
 
 def checked_graph(kg: Data) -> Data:
@@ -164,8 +168,11 @@ def kg_digest(kg: Data) -> str:
 
 def _like(kg: Data, edge_index: Tensor, edge_type: Tensor) -> Data:
     """A graph of the same nodes and relations with other forward triples."""
-    return _assemble(edge_index, edge_type, kg.num_items, kg.num_nodes, kg.relation_names, kg.inverse,
+    made = _assemble(edge_index, edge_type, kg.num_items, kg.num_nodes, kg.relation_names, kg.inverse,
                      kg.get("item_id"), kg.get("entity_id"))
+    if "source" in kg:
+        made.source = kg.source
+    return made
 
 
 def _assemble(

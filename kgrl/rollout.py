@@ -14,6 +14,18 @@ from kgrl.seeding import given_or_new
 from kgrl.sessions import Sessions
 
 
+class Agent(Protocol):
+    """What :func:`rollout` needs of an agent; a :class:`torch.nn.Module` with ``act`` is one.
+
+    One that learns, for :func:`kgrl.fit`, has ``learn(sessions, generator)``, too.
+    """
+
+    def act(self, sessions: Sessions, explore: bool, generator: torch.Generator | None, /) -> Tensor:
+        """``[B]``, the next item of every session; −1 where it has nothing left to recommend."""
+
+    def modules(self) -> Iterator[nn.Module]: ...
+
+
 class RolloutWorld(Protocol):
     """What :func:`rollout` needs of a simulator."""
 
@@ -25,7 +37,7 @@ class RolloutWorld(Protocol):
 
 
 def rollout(
-    agent: nn.Module, simulator: RolloutWorld, users: Tensor, explore: bool = False,
+    agent: Agent, simulator: RolloutWorld, users: Tensor, explore: bool = False,
     generator: torch.Generator | None = None,
 ) -> Sessions:
     """One session of every user: T batched steps, without gradients and with the agent in evaluation mode.
@@ -53,7 +65,7 @@ def rollout(
         for _ in range(simulator.horizon):
             items = simulator.opening(sessions, explore, generator)
             if items is None:
-                items = agent.act(sessions, explore, generator)  # type: ignore[operator]  # nn.Module types it Tensor
+                items = agent.act(sessions, explore, generator)
             sessions = simulator.step(sessions, items)
     if not explore:  # nobody learns from them, and they may be kept for long
         sessions.carry.clear()
@@ -66,11 +78,12 @@ def num_users(simulator: object) -> int | None:
 
 
 @contextmanager
-def evaluating(agent: nn.Module) -> Iterator[None]:
+def evaluating(agent: Agent) -> Iterator[None]:
     """Puts every part of ``agent`` in evaluation mode, and each back into its own mode at the end."""
     training = [part for part in agent.modules() if part.training]
     try:
-        agent.eval()
+        for part in training:
+            part.training = False
         yield
     finally:
         for part in training:

@@ -189,7 +189,7 @@ def _round(agent: Any, simulator: Any, users: Tensor, run: Run, pretraining: boo
 
 
 def _evaluate(
-    run: Run, agent: nn.Module, simulator: Any, users: Tensor, seed: int, fabric: Fabric, keep: str,
+    run: Run, agent: Any, simulator: Any, users: Tensor, seed: int, fabric: Fabric, keep: str,
     report: Mapping[str, float] | None = None,
 ) -> None:
     """Adds a row to the curve: a greedy evaluation, and what ``learn`` reported; keeps the best weights if asked."""

@@ -139,9 +139,12 @@ def agent_calls() -> dict[str, Call]:
                                              "taste_channels": 2}),
         "DDPGR": Call(agents.DDPGR, ddpg),
         "DDPGKNN": Call(agents.DDPGKNN, ddpg | {"k": 2, "search": "exact"}),
-        "TPGR": Call(agents.TPGR, rated | {
+        "TPGR.from_data": Call(agents.TPGR.from_data, rated | {
             "tree": ClusterTree.build(vectors, depth=2), "state": "sru", "preset": "default", "embedding": vectors,
-            "state_channels": 4, "taste_channels": 2, "tastes": terms(), "sharpness": 1.0, "bins": 3, "hidden": [4],
+            "taste_channels": 2, "tastes": terms(), "item_channels": 4, "seed": 0}),
+        "TPGR": Call(agents.TPGR, {
+            "tree": ClusterTree.build(vectors, depth=2), "state": "sru", "preset": "default", "embedding": vectors,
+            "state_channels": 4, "tastes": terms(), "sharpness": 1.0, "bins": 3, "hidden": [4],
             "horizon": HORIZON, "eta": 0.1, "gamma": 0.3, "lr": 1e-3, "weight_decay": 0.0, "entropy": 0.01,
             "pretrain_lr": 1e-3, "frozen": False, "baseline": True, "standardise": True, "clip": 0.2, "epochs": 1,
             "minibatches": 1, "seed": 0}),

@@ -6,42 +6,31 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch_geometric.data import Data
 
-from kgrl.agents.q_learning.kgqr_file import CONVOLVES, constructor_options, moved_tensors
-from kgrl.agents.q_learning.learner import OffPolicyAgent
+from kgrl.agents.q_learning.candidate_agent import CandidateAgent
+from kgrl.agents.q_learning.kgqr_file import constructor_options, moved_tensors
+from kgrl.agents.q_learning.kgqr_parts import VARIANTS, kgqr_candidates, kgqr_network
 from kgrl.agents.q_learning.network import QNetwork
-from kgrl.agents.q_learning.outlook import Outlook
 from kgrl.agents.shared.catalogue import UNTRAINED, Catalogue, matched
 from kgrl.agents.shared.new_nodes import heard_graph
-from kgrl.agents.shared.picking import check_turn, check_values, defined, of_known_items
-from kgrl.agents.shared.ragged import ragged_argmax, ragged_topk
 from kgrl.agents.shared.warm_start import checked_start
-from kgrl.agents.state.named import made_state, named_state
+from kgrl.agents.state.named import named_state
 from kgrl.candidates.fixed import FixedCandidates
-from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.files import digest, load_tensors, restore
 from kgrl.graph import checked_graph, kg_digest
-from kgrl.nn.conv.encoder import KGEncoder
 from kgrl.nn.state.taste import TasteTerms
 from kgrl.objects import of_class, with_methods
-from kgrl.options import at_least, between, dense_vectors, expected, ids, one_of, single
+from kgrl.options import at_least, between, ids, one_of, single
 from kgrl.presets.preset import preset, suits
-from kgrl.seeding import fenced, generator_for, given_or_new
-from kgrl.sessions import UNDEFINED, Sessions
-
-VARIANTS = ("KGQR", "KGQR-CS", "KGQR-GCN-CS", "KGQR-KG")
-"""Table 5: the whole method; without candidate selection; and without convolution; and without any KG."""
-
+from kgrl.seeding import fenced
 
 BACKFILL = 300
 """Items that the candidates are filled up with, where nothing else is said."""
 
 
-class KGQR(OffPolicyAgent):
+class KGQR(CandidateAgent):
     r"""Knowledge-graph enhanced Q-learning for interactive recommendation (Zhou et al., SIGIR 2020).
 
     A graph convolution over the KG embeds the items (equations 5 and 6), a GRU over the liked items gives the state
@@ -70,7 +59,7 @@ class KGQR(OffPolicyAgent):
             ``"KGQR-KG"`` the item vectors of matrix factorization; :func:`kgrl.raw_ids.aligned` puts those of your own
             in order. ``None``: uniform random, ``dim`` long.
         popular: ``[N]``, items by popularity, from :func:`kgrl.datasets.popular_items`, for the backfill.
-        variant: one of :data:`VARIANTS`, the ablations of Table 5.
+        variant: one of :data:`kgrl.agents.q_learning.kgqr_parts.VARIANTS`, the ablations of Table 5.
         aggregator: of the convolution, see :class:`kgrl.nn.KGConv`; ``"relational"`` tells the KG's relations apart.
         aggregator_kwargs: what the aggregator's constructor gets besides, e.g. ``{"heads": 5}`` for ``"gat"``.
         hops: convolution layers, and steps from a liked item to a candidate.
@@ -168,9 +157,9 @@ class KGQR(OffPolicyAgent):
         self.data_digest = digest(self.kg_digest, embedding, popular, *(start or ()))
         self.register_buffer("popular", None if popular is None else popular.clone())
         with fenced(self.options["seed"]):
-            network = _network(kg, embedding, self.options, aggregator, state, start)
+            network = kgqr_network(kg, embedding, self.options, aggregator, state, start)
         self._begin(network, [network.items.embedding], embedding_lr)
-        self.candidates: Any = _candidates(kg, popular, self.options) if candidates is None else candidates
+        self.candidates: Any = kgqr_candidates(kg, popular, self.options) if candidates is None else candidates
 
     @classmethod
     def from_preset(cls, dataset: str, kg: Data, *, world: str | None = None, **options: Any) -> KGQR:
@@ -189,85 +178,6 @@ class KGQR(OffPolicyAgent):
         agent = cls(kg, **(found.options | options))
         agent.schedule = found.training
         return agent
-
-    # ------------------------------------------------------------------------------------------------------- acting
-
-    def restrict(self, items: Tensor | None) -> KGQR:
-        """From now on it recommends ``items [K]`` alone, of its candidates; ``None``: any candidate. Not kept in files.
-
-        Raises:
-            TypeError: candidates of your own that have no ``restrict``.
-            ValueError: no items, or some that are unknown or repeated.
-        """
-        if not callable(getattr(self.candidates, "restrict", None)):
-            raise TypeError(expected("candidates", "a module with `restrict(items)`", self.candidates,
-                                     "see kgrl.candidates.FixedCandidates"))
-        self.candidates.restrict(items)
-        return self
-
-    @torch.no_grad()
-    def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
-        """``[B]``, the next item of every session; −1 where nothing is left to recommend.
-
-        Args:
-            sessions: the sessions so far.
-            explore: ε-greedy rather than greedy.
-            generator: of the candidates' sample and of ε, on the sessions' device; default a new one with seed 0.
-        """
-        check_turn(sessions, explore, generator)
-        seen, explores = self._look(sessions), explore and bool(self.epsilons)
-        generator = given_or_new(generator, self.device)
-        if isinstance(self.candidates, FixedCandidates):
-            best = self._highest(seen, sessions.shown, 1).squeeze(1)
-            if not explores:
-                return best
-            stray = self.epsilons.strays(len(sessions), self.device, generator)
-            return torch.where(stray, self.candidates.draw(sessions.shown, generator), best)
-        items, batch, values = self._values(seen, sessions, generator)
-        if explores:
-            random = self.epsilons.strays(len(sessions), self.device, generator)
-            draws = torch.rand(len(values), generator=generator, device=values.device)
-            values = torch.where(random[batch], draws, values)
-        return _best(items, batch, values, len(sessions))
-
-    @torch.no_grad()
-    def recommend(self, past: Sessions, k: int = 10, seed: int = 0) -> Tensor:
-        """``[B, k]``, the k best candidates of each real user, best first, padded with −1 where there are fewer.
-
-        Args:
-            past: what was shown and how it was received, see :meth:`kgrl.sessions.Sessions.from_history`.
-            k: how many.
-            seed: of the candidates' sample.
-
-        Raises:
-            ValueError: an item id the agent does not know, or values that are not finite: it has diverged.
-        """
-        past = of_known_items(past, self.num_items).to(self.device)
-        seen = self._look(past)
-        if isinstance(self.candidates, FixedCandidates):
-            return defined(self._highest(seen, past.shown, at_least("k", k, 1)))
-        items, batch, values = self._values(seen, past, generator_for(self.device, seed))
-        check_values(values.abs())  # −∞ would be no mask: what was shown is not among the candidates
-        return F.pad(items, (0, 1), value=-1)[ragged_topk(values, batch, len(past), at_least("k", k, 1))]
-
-    def _following(
-        self, online: Outlook, delayed: Outlook, sessions: Sessions, generator: torch.Generator | None
-    ) -> Tensor:
-        """Equation 14: the online network picks among the candidates of o_{t+1}, and the target values the pick."""
-        if isinstance(self.candidates, FixedCandidates):
-            return self._highest(online, sessions.shown, 1).squeeze(1)
-        return _best(*self._values(online, sessions, generator), len(sessions))
-
-    def _values(
-        self, seen: Outlook, sessions: Sessions, generator: torch.Generator | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Each session's candidates (``items [K]``, ``batch [K]``) and their Q-values ``[K]``."""
-        items, batch = self.candidates.select(sessions.liked, sessions.shown, generator)
-        return items, batch, seen.values(items, batch)
-
-    def _highest(self, seen: Outlook, shown: Tensor, count: int) -> Tensor:
-        """``[B, count]``, the items of the highest Q-values where all sessions have the same candidates."""
-        return self.candidates.items(seen.highest(self.candidates, self.candidates.places(shown), count))
 
     # ------------------------------------------------------------------------------------------------ saving, moving
 
@@ -325,47 +235,3 @@ class KGQR(OffPolicyAgent):
         for network in (self.network, self.averaged, self.target):
             if untrained is not None and isinstance(network, QNetwork) and network.items.encoder is not None:
                 network.items.encoder.plan_kg(heard_graph(kg, untrained))
-
-
-def _network(
-    kg: Data, embedding: Tensor | None, options: Mapping[str, Any], aggregator: Any, state: Any,
-    start: TasteTerms | None,
-) -> QNetwork:
-    """The online network; embeddings as given, everything else uniformly at random."""
-    convolves = options["variant"] in CONVOLVES
-    need = int(kg.num_nodes) if convolves else int(kg.num_items)
-    dim = options["dim"]
-    if embedding is None:
-        if options["variant"] == "KGQR-KG":
-            hint = "kgrl.pretrain.item_vectors(data, users, kind='mf') makes them"
-            raise ValueError(expected("embedding", "the items' vectors from ratings for variant KGQR-KG", None, hint))
-        embedding = torch.empty(need, dim).uniform_(-1, 1).mul_(dim**-0.5)
-    whole = embedding.shape[:1] == (kg.num_nodes,)  # all entities' vectors will do where items alone have one
-    dense_vectors("embedding", embedding, len(embedding) if whole else need,
-                  "entity of the KG" if convolves else "item")
-    channels = embedding.size(1)
-    encoder = None
-    if convolves:
-        encoder = KGEncoder.from_kg(kg, channels=[channels] + [dim] * options["hops"], hops=options["hops"],
-                                    aggregator=aggregator, aggregator_kwargs=options["aggregator_kwargs"])
-    items = int(kg.num_items), dim if convolves else channels
-    recurrent = made_state("state", state, *items, options["state_channels"])
-    return QNetwork(
-        embedding[:need], items[0], encoder, items[1], options["state_channels"], options["hidden_channels"],
-        options["streak_state"], options["taste_channels"], start, options["horizon"], recurrent,
-    )
-
-
-def _candidates(kg: Data, popular: Tensor | None, options: Mapping[str, Any]) -> KHopCandidates | FixedCandidates:
-    """The k-hop candidates; every item where the variant has no candidate selection."""
-    if options["variant"] == "KGQR":
-        return KHopCandidates(kg, hops=options["hops"], size=options["num_candidates"], popular=popular,
-                              backfill=options["backfill"], max_degree=options["max_degree"])
-    return FixedCandidates(int(kg.num_items))
-
-
-def _best(items: Tensor, batch: Tensor, values: Tensor, sessions: int) -> Tensor:
-    """``[sessions]``, each session's candidate of the highest value; −1 where it has none."""
-    best = ragged_argmax(values, batch, sessions)
-    # positions −2 and −1 are the padding: no number, no candidate
-    return F.pad(F.pad(items, (0, 1), value=UNDEFINED), (0, 1), value=-1)[best]

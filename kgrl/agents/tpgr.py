@@ -13,21 +13,16 @@ from torch_geometric.data import Data, HeteroData
 from kgrl.agents.policy_gradient.from_data import tpgr_parts
 from kgrl.agents.policy_gradient.policy_gradient_agent import PolicyGradientAgent
 from kgrl.agents.policy_gradient.recall import Recall
-from kgrl.agents.policy_gradient.rollout_cache import RolloutCache
 from kgrl.agents.policy_gradient.tpgr_file import TASTES, LoadedTPGR
 from kgrl.agents.shared.catalogue import UNTRAINED, Catalogue
 from kgrl.agents.shared.item_vectors import ItemVectors
-from kgrl.agents.shared.picking import check_turn, check_values, of_known_items
 from kgrl.agents.shared.warm_start import checked_start
 from kgrl.agents.state.counts import UserStatus
 from kgrl.agents.state.joined import JoinedState
 from kgrl.agents.state.named import made_state, named_state
-from kgrl.agents.state.session_state import advance, carry_of
 from kgrl.agents.state.session_taste import KnownTaste
-from kgrl.candidates.fixed import checked_pool
 from kgrl.files import digest, restore
 from kgrl.graph import kg_digest
-from kgrl.nn.policy.item_scores import ItemScores, Levels
 from kgrl.nn.policy.tree_policy import TreePolicy
 from kgrl.nn.state.taste import TasteTerms
 from kgrl.objects import of_class
@@ -35,8 +30,7 @@ from kgrl.options import LARGEST, at_least, between, flag, one_of, single, sizes
 from kgrl.presets.preset import preset as settings_of
 from kgrl.presets.preset import suits
 from kgrl.raw_ids import RawIds
-from kgrl.seeding import fenced, given_or_new
-from kgrl.sessions import UNDEFINED, Sessions
+from kgrl.seeding import fenced
 from kgrl.tree.cluster_tree import ClusterTree
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -203,75 +197,6 @@ class TPGR(PolicyGradientAgent):
         agent = cls.from_data(data, users, **(found.options | options))
         agent.schedule = found.training
         return agent
-
-    # ------------------------------------------------------------------------------------------------------- acting
-
-    def restrict(self, items: Tensor | None) -> TPGR:
-        """From now on it recommends ``items [K]`` alone, as if no other hung in the tree; ``None``: all items again.
-
-        Not kept in files.
-
-        Raises:
-            ValueError: no items, or some that are unknown or repeated.
-        """
-        self.policy.restrict(None if items is None else checked_pool("items", items, self.num_items))
-        self.version += 1
-        return self
-
-    @torch.no_grad()
-    def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
-        """``[B]``, the next item of every session; −1 where nothing is left to recommend.
-
-        Writes the log-probability of each into ``sessions.log_prob``.
-
-        Args:
-            sessions: the sessions so far.
-            explore: drawn from the policy rather than the likeliest child at every node.
-            generator: of the draws, on the sessions' device; default a new one, seeded by the step.
-        """
-        check_turn(sessions, explore, generator)
-        states = advance(self, self.state, self.kept("items", lambda: self.state.items(self.items())), sessions)
-        gone = sessions.shown if sessions.step else None
-        levels: Levels = self.kept(f"levels, explore={explore}",
-                                   lambda: self.policy.prepare(self._scores(), merge=not explore))
-        if explore:
-            generator = given_or_new(generator, self.device, sessions.step)
-            walk = self.policy.sample(states, gone, generator, levels)
-            RolloutCache.note(self, sessions, states, walk)
-        else:
-            walk = self.policy.greedy(states, gone, levels)
-        if sessions.step < sessions.items.size(1):
-            sessions.log_prob[:, sessions.step] = walk.log_prob
-        broken = walk.log_prob.isnan()
-        if gone is not None and gone.size(1) >= self.policy.index.num_left:  # where all are gone, it is no number, too
-            broken &= walk.items >= 0
-        return walk.items.masked_fill(broken, UNDEFINED)
-
-    def _scores(self) -> ItemScores | None:
-        """The feedback that the taste state expects of each item."""
-        taste = self.state.part("taste")
-        if not isinstance(taste, KnownTaste):
-            return None
-        terms = taste.terms
-        return ItemScores(terms.loading, terms.expected, self.sharpness, self.spread)
-
-    def recommend(self, past: Sessions, k: int = 10, beam: int | None = None) -> Tensor:
-        """``[B, k]``, the k likeliest items of each real user, best first, padded with −1 where there are fewer.
-
-        Args:
-            past: what was shown and how it was received, see :meth:`kgrl.sessions.Sessions.from_history`.
-            k: how many.
-            beam: see :meth:`kgrl.nn.TreePolicy.topk`.
-
-        Raises:
-            ValueError: an item id the agent does not know, or values that are not finite: it has diverged.
-        """
-        past = of_known_items(past, self.num_items).to(self.device)
-        with torch.no_grad():
-            states = self.state.read(carry_of(self.state, self.items(), past))
-            found = self.policy.topk(states, k, past.items, beam, self._scores())
-        check_values(found.log_prob)
-        return found.items
 
     # ------------------------------------------------------------------------------------------------ saving, moving
 

@@ -197,7 +197,7 @@ def line_number(path: Path, row: int) -> int:
 
 def _malformed(path: Path, form: _Form, reason: Exception) -> ValueError:
     """The error about the first line that has not the fields it should have."""
-    columns, layout, alone = form.columns, form.separator.join(form.columns), 0
+    columns, layout, alone, blank = form.columns, form.separator.join(form.columns), 0, True
     with open(path, encoding=form.encoding, errors=UNDECODABLE, newline="") as handle:
         for number, line in enumerate(handle, 1):
             alone = alone or number * line.endswith("\r")
@@ -206,6 +206,7 @@ def _malformed(path: Path, form: _Form, reason: Exception) -> ValueError:
                 text = text.removeprefix("\ufeff")  # as pandas does
             if not text.strip(" "):
                 continue
+            blank = False
             try:
                 fields = next(csv.reader([text], delimiter=form.separator), []) if form.quoted \
                     else text.split(form.separator)
@@ -219,6 +220,8 @@ def _malformed(path: Path, form: _Form, reason: Exception) -> ValueError:
                     break
                 if not _fits(field, kind):
                     return ValueError(f"{path}, line {number}: {column} must be {WHAT[kind]}, got {field!r}")
+    if blank:
+        return ValueError(f"{path} has no row at all, only blank lines; expected lines {layout!r}")
     if alone:  # pandas takes it for the end of a line; most tools do not
         return ValueError(f"{path}, line {alone}: expected a line feed (\\n) at its end, got a carriage return (\\r) "
                           f"alone; {reason}")

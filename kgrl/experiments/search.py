@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kgrl.evaluate import evaluate
 from kgrl.experiments.method import Method
@@ -53,7 +53,7 @@ def search(
             last = [row["reward"] for row in curve[-LAST:]]
             reward = sum(last) / len(last)
         else:
-            reward = evaluate(agent, setting.simulator, setting.curve_users, seed=seed).reward
+            reward = evaluate(cast(Any, agent), setting.simulator, setting.curve_users, seed=seed).reward
         tried.append({"options": dict(options), "reward": round(reward, 6),
                       "seconds": round(time.perf_counter() - started, 1)})
         if watch is not None:

@@ -81,7 +81,7 @@ class MeanItem(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.channels, self.weight = channels, nn.Parameter(torch.ones(channels))
+        self.channels, self.weight = channels, nn.Parameter(torch.full((channels,), 0.5))
 
     def items(self, vectors: torch.Tensor) -> torch.Tensor:
         return vectors * self.weight

@@ -19,8 +19,12 @@ AGENTS: dict[str, Any] = {"KGQR": KGQR, "TPGR": TPGR}
 NAMES = preset_names()
 
 
-def small_kg() -> Any:
-    return knowledge_graph(data())
+def small_kg(source: str = "MovieLens100K") -> Any:
+    """A small KG that says to have come from a data set."""
+    kg = knowledge_graph(data())
+    assert kg.source == "frames"
+    kg.source = source
+    return kg
 
 
 @pytest.mark.parametrize(("agent", "dataset", "of"), NAMES)
@@ -33,7 +37,8 @@ def test_each_is_whole_and_fits_its_agent(agent: str, dataset: str, of: str) -> 
     assert set(found.training) == {"interactions", "evaluate_every", "sessions"}
     assert set(found.options) <= set(inspect.signature(AGENTS[found.agent]).parameters)
     if agent == "kgqr":
-        made = KGQR.from_preset(dataset, small_kg(), world=of, popular=torch.arange(ITEMS), horizon=HORIZON)
+        given = {"popular": torch.arange(ITEMS), "horizon": HORIZON}
+        made = KGQR.from_preset(dataset, small_kg(found.dataset), world=of, **given)
         plain = KGQR(small_kg(), popular=torch.arange(ITEMS), horizon=HORIZON, **found.options)
     else:
         own = copy.copy(data())
@@ -75,8 +80,7 @@ def test_what_there_is_none_of_is_named() -> None:
 
 
 def test_a_preset_of_another_data_set_is_refused() -> None:
-    kg = small_kg()
-    kg.source = "BookCrossing"
+    kg = small_kg("BookCrossing")
     with pytest.raises(ValueError, match="`dataset` must be that of the data, 'BookCrossing', got 'MovieLens100K'"):
         KGQR.from_preset("ml-100k", kg, popular=torch.arange(ITEMS))
     with pytest.raises(ValueError, match="`dataset` must be that of the data, 'frames'"):

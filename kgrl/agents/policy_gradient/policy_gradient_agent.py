@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -15,15 +15,18 @@ from kgrl.agents.shared.catalogued import Catalogued
 from kgrl.agents.shared.finite import finite_report
 from kgrl.agents.shared.item_vectors import ItemVectors
 from kgrl.agents.shared.optimizer_state import load_optimizer_tensors, moved_along, optimizer_tensors
+from kgrl.agents.shared.picking import check_turn, check_values, of_known_items
 from kgrl.agents.shared.versioned import Versioned
 from kgrl.agents.state.joined import JoinedState
-from kgrl.agents.state.session_state import states_over
+from kgrl.agents.state.session_state import advance, carry_of, states_over
+from kgrl.agents.state.session_taste import KnownTaste
+from kgrl.candidates.fixed import checked_pool
 from kgrl.files import below
-from kgrl.nn.policy.item_scores import ItemScores
+from kgrl.nn.policy.item_scores import ItemScores, Levels
 from kgrl.nn.policy.tree_policy import TreePolicy
 from kgrl.options import expected
 from kgrl.seeding import given_or_new
-from kgrl.sessions import Sessions
+from kgrl.sessions import UNDEFINED, Sessions
 
 OPTIMIZERS = ("optimizer", "pretrain_optimizer")
 
@@ -35,7 +38,7 @@ class PolicyGradientAgent(Catalogued, Versioned):
 
     with :math:`A_t` the returns of :func:`kgrl.agents.policy_gradient.returns.returns`.
 
-    A subclass makes the parts below, sets ``options`` and calls :meth:`_begin`; it defines ``act`` and ``recommend``.
+    A subclass makes the parts below, sets ``options`` and calls :meth:`_begin`; ``num_items`` is what its tree holds.
 
     Attributes:
         items: the items' vectors.
@@ -51,7 +54,10 @@ class PolicyGradientAgent(Catalogued, Versioned):
     state: JoinedState
     policy: TreePolicy
     memory: Recall
+    sharpness: Tensor
+    spread: Tensor
     options: dict[str, Any]
+    num_items: int
 
     def _begin(self, lr: float, weight_decay: float, pretrain_lr: float) -> None:
         """Makes the optimisers of what is there."""
@@ -65,9 +71,76 @@ class PolicyGradientAgent(Catalogued, Versioned):
     def device(self) -> torch.device:
         return self.policy.index.leaves.device
 
+    # ------------------------------------------------------------------------------------------------------- acting
+
+    def restrict(self, items: Tensor | None) -> Self:
+        """From now on it recommends ``items [K]`` alone, as if no other hung in the tree; ``None``: all items again.
+
+        Not kept in files.
+
+        Raises:
+            ValueError: no items, or some that are unknown or repeated.
+        """
+        self.policy.restrict(None if items is None else checked_pool("items", items, self.num_items))
+        self.version += 1
+        return self
+
+    @torch.no_grad()
+    def act(self, sessions: Sessions, explore: bool = False, generator: torch.Generator | None = None) -> Tensor:
+        """``[B]``, the next item of every session; −1 where nothing is left to recommend.
+
+        Writes the log-probability of each into ``sessions.log_prob``.
+
+        Args:
+            sessions: the sessions so far.
+            explore: drawn from the policy rather than the likeliest child at every node.
+            generator: of the draws, on the sessions' device; default a new one, seeded by the step.
+        """
+        check_turn(sessions, explore, generator)
+        states = advance(self, self.state, self.kept("items", lambda: self.state.items(self.items())), sessions)
+        gone = sessions.shown if sessions.step else None
+        levels: Levels = self.kept(f"levels, explore={explore}",
+                                   lambda: self.policy.prepare(self._scores(), merge=not explore))
+        if explore:
+            generator = given_or_new(generator, self.device, sessions.step)
+            walk = self.policy.sample(states, gone, generator, levels)
+            RolloutCache.note(self, sessions, states, walk)
+        else:
+            walk = self.policy.greedy(states, gone, levels)
+        if sessions.step < sessions.items.size(1):
+            sessions.log_prob[:, sessions.step] = walk.log_prob
+        broken = walk.log_prob.isnan()
+        if gone is not None and gone.size(1) >= self.policy.index.num_left:  # where all are gone, it is no number, too
+            broken &= walk.items >= 0
+        return walk.items.masked_fill(broken, UNDEFINED)
+
     def _scores(self) -> ItemScores | None:
-        """What the items' scores are that the policy's logits start from, where there are any."""
-        raise NotImplementedError
+        """The feedback that the taste state expects of each item."""
+        taste = self.state.part("taste")
+        if not isinstance(taste, KnownTaste):
+            return None
+        terms = taste.terms
+        return ItemScores(terms.loading, terms.expected, self.sharpness, self.spread)
+
+    def recommend(self, past: Sessions, k: int = 10, beam: int | None = None) -> Tensor:
+        """``[B, k]``, the k likeliest items of each real user, best first, padded with −1 where there are fewer.
+
+        Args:
+            past: what was shown and how it was received, see :meth:`kgrl.sessions.Sessions.from_history`.
+            k: how many.
+            beam: see :meth:`kgrl.nn.TreePolicy.topk`.
+
+        Raises:
+            ValueError: an item id the agent does not know, or values that are not finite: it has diverged.
+        """
+        past = of_known_items(past, self.num_items).to(self.device)
+        with torch.no_grad():
+            states = self.state.read(carry_of(self.state, self.items(), past))
+            found = self.policy.topk(states, k, past.items, beam, self._scores())
+        check_values(found.log_prob)
+        return found.items
+
+    # ----------------------------------------------------------------------------------------------------- learning
 
     def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
         """One policy update (Algorithm 1) on finished sessions, or ``epochs`` × ``minibatches`` of them.
@@ -106,15 +179,14 @@ class PolicyGradientAgent(Catalogued, Versioned):
                     some, weight, known = sessions.rows(part), advantages[part], kept and kept.rows(part)
                 total += self._gradient_step(some, weight, known)
                 steps += 1
-        return finite_report(("loss", "entropy"), total / steps, self._learned()) | {"gradient_steps": steps}
+        return finite_report(("loss", "entropy"), total / steps, self.parameters()) | {"gradient_steps": steps}
 
     def pretrain(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
         """Teaches the recurrent state to remember: one gradient step on the error of recalled rewards.
 
         See :class:`kgrl.agents.policy_gradient.recall.Recall`. :func:`kgrl.fit` calls this on sessions of random items.
 
-        Returns:
-            ``loss``, the mean squared error, and ``gradient_steps``.
+        Returns ``loss``, the mean squared error, and ``gradient_steps``.
 
         Raises:
             ValueError: a loss or weight that is not finite: it has diverged.
@@ -128,14 +200,10 @@ class PolicyGradientAgent(Catalogued, Versioned):
         loss.backward()
         self.pretrain_optimizer.step()
         self.version += 1
-        return finite_report(("loss",), loss.detach().unsqueeze(0), self._learned()) | {"gradient_steps": 1}
-
-    def _learned(self) -> list[Tensor]:
-        """What gradient steps change."""
-        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return finite_report(("loss",), loss.detach().unsqueeze(0), self.parameters()) | {"gradient_steps": 1}
 
     def _gradient_step(self, sessions: Sessions, advantages: Tensor, kept: Kept | None = None) -> Tensor:
-        """Returns loss and entropy; ``kept``: what is known from the rollout."""
+        """Loss and entropy; ``kept``: what is known from the rollout."""
         begin, frozen = sessions.begin, self.options["frozen"]
         decided, drawn = decided_steps(sessions)[:, begin:].t(), sessions.log_prob[:, begin : sessions.step].t()
         if kept is not None and frozen:

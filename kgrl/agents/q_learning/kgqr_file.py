@@ -8,15 +8,13 @@ from typing import Any
 from torch import Tensor
 from torch_geometric.data import Data
 
+from kgrl.agents.q_learning.kgqr_parts import CONVOLVES
 from kgrl.agents.shared.catalogue import Match
 from kgrl.agents.shared.new_nodes import moved_rows, moved_tastes
 from kgrl.agents.shared.warm_start import START, saved_tastes
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.graph import without_edges
 from kgrl.options import expected
-
-CONVOLVES = ("KGQR", "KGQR-CS")
-"""The variants with a graph convolution: their embeddings are those of all entities."""
 
 
 def constructor_options(

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from kgrl.agents.q_learning.copies import frozen_copy, moved_towards
 from kgrl.agents.q_learning.exploration import Epsilons
+from kgrl.agents.q_learning.learner_options import learner_options
 from kgrl.agents.q_learning.network import ItemView, QNetwork
 from kgrl.agents.q_learning.outlook import Outlook
 from kgrl.agents.q_learning.replay import EpisodeReplay, Transitions
@@ -21,7 +22,6 @@ from kgrl.agents.shared.versioned import Versioned
 from kgrl.agents.state.session_state import advance
 from kgrl.files import below
 from kgrl.nn.policy.dueling import DuelingHead
-from kgrl.options import at_least, between, flag, one_of
 from kgrl.seeding import given_or_new
 from kgrl.sessions import Sessions
 
@@ -49,30 +49,26 @@ class OffPolicyAgent(Catalogued, Versioned):
     Which item :math:`i'_{t+1}` follows, and which is shown, is what its subclasses say; nothing is bootstrapped from
     beyond a session's last step. See :class:`kgrl.agents.KGQR` on where that differs from Algorithm 1.
 
-    A subclass makes its network and calls :meth:`_begin`; it has ``num_items`` and ``data_digest``, and defines
-    ``act``, ``recommend`` and :meth:`_following`.
+    A subclass has ``num_items`` and ``data_digest``, makes its network, calls :meth:`_begin`, and defines ``act``,
+    ``recommend`` and :meth:`_following`.
 
     Args:
         own: the subclass's own options, checked.
         state_channels, hidden_channels: width of the GRU and of the head.
-        preset: one of :data:`PRESETS`: what ``streak_state``, ``taste_channels`` and ``average`` are where they are not
-            given; ``"paper"`` has none of them.
+        preset: ``"default"``, or ``"paper"``, which has none of streak state, taste state and average unless given.
         streak_state: whether the head also sees c_p, c_n and the step; ``None``: yes (``"paper"``: no).
         horizon: T, by whose root the streak and the step are divided; matters with ``streak_state`` alone.
         taste_channels: length of the taste state, see :class:`kgrl.nn.TasteState`, whose squared error joins the loss;
             0 for none; ``None``: 8 (``"paper"``: 0).
-        gamma: discount γ in [0, 1]; of learning alone, the metrics are undiscounted.
-        lr, weight_decay: of Adam; ``weight_decay`` is the L2 term.
-        epsilon: chance of a random item while exploring; (low, high): spread geometrically over the sessions of a
-            rollout (Horgan et al., 2018, equation 1), so that some discover items and others see long streaks.
-        batch_size: steps a gradient step is made of.
-        gradient_steps: gradient steps after each rollout.
-        tau: share of the online weights that moves into the target at each gradient step.
-        target: ``"head"``: the target's state is the online one; ``"all"``: the target has a copy of that, too.
-        average: memory of the running average of the weights, as a share of the gradient steps made so far (and at
-            least 100 of them after a warm start); 0 for none; ``None``: 0.1 (``"paper"``: 0).
-        replay_size: sessions the replay holds.
-        seed: of the initial weights.
+        gamma, lr, weight_decay: discount γ of learning (the metrics are undiscounted); Adam's rate and L2 term.
+        epsilon: chance of a random item while exploring; (low, high): spread over the sessions of a rollout, see
+            :class:`kgrl.agents.q_learning.exploration.Epsilons`.
+        batch_size, gradient_steps: steps a gradient step is made of, and gradient steps after each rollout.
+        tau: share of the online weights that moves into the target at each gradient step; ``target="head"``: the
+            target's state is the online one; ``"all"``: the target has a copy of that, too.
+        average: memory of the running average of the weights, as a share of the gradient steps so far (and at least 100
+            of them after a warm start); 0 for none; ``None``: 0.1 (``"paper"``: 0).
+        replay_size, seed: sessions the replay holds; of the initial weights.
 
     Raises:
         ValueError: an option outside its range.
@@ -80,14 +76,12 @@ class OffPolicyAgent(Catalogued, Versioned):
 
     REPORT: ClassVar[tuple[str, ...]] = ("loss", "q")
     """What a gradient step returns."""
-
     schedule: Mapping[str, int] = {"interactions": 20_480, "evaluate_every": 1_024, "sessions": 32}
     """What :func:`kgrl.fit` takes where it is not told."""
 
     network: QNetwork
     target: nn.Module
     averaged: QNetwork | None
-    optimizer: torch.optim.Optimizer
     num_items: int
     data_digest: str
 
@@ -99,30 +93,13 @@ class OffPolicyAgent(Catalogued, Versioned):
         replay_size: int = 100_000, seed: int = 0,
     ) -> None:
         super().__init__()
-        chosen = PRESETS[one_of("preset", preset, PRESETS)]
-        streak_state = chosen["streak_state"] if streak_state is None else streak_state
-        taste_channels = chosen["taste_channels"] if taste_channels is None else taste_channels
-        average = chosen["average"] if average is None else average
         self.epsilons = Epsilons(epsilon)
-        self.options: dict[str, Any] = {
-            **own, "preset": preset,
-            "state_channels": at_least("state_channels", state_channels, 1),
-            "hidden_channels": at_least("hidden_channels", hidden_channels, 1),
-            "streak_state": flag("streak_state", streak_state),
-            "horizon": at_least("horizon", horizon, 1),
-            "taste_channels": at_least("taste_channels", taste_channels, 0),
-            "gamma": between("gamma", gamma, 0, 1), "lr": between("lr", lr, 0, 1),
-            "weight_decay": between("weight_decay", weight_decay, 0, 1),
-            "epsilon": [self.epsilons.low, self.epsilons.high],
-            "batch_size": at_least("batch_size", batch_size, 1),
-            "gradient_steps": at_least("gradient_steps", gradient_steps, 0), "tau": between("tau", tau, 0, 1),
-            "target": one_of("target", target, ("head", "all")), "average": between("average", average, 0, 1),
-            "replay_size": at_least("replay_size", replay_size, 1), "seed": at_least("seed", seed, 0),
-        }
-        self.gamma, self.tau, self.average = gamma, tau, average
+        self.options: dict[str, Any] = {**own, **learner_options(
+            preset, state_channels, hidden_channels, streak_state, horizon, taste_channels, gamma, lr, weight_decay,
+            self.epsilons, batch_size, gradient_steps, tau, target, average, replay_size, seed)}
+        self.gamma, self.tau, self.average = gamma, tau, self.options["average"]
         self.batch_size, self.gradient_steps = batch_size, gradient_steps
-        self.replay = EpisodeReplay(replay_size)
-        self.steps_taken = 0
+        self.replay, self.steps_taken = EpisodeReplay(replay_size), 0
 
     def _begin(self, network: QNetwork, apart: Sequence[nn.Parameter], lr: float | None) -> None:
         """Takes the online network, and makes target, running average and optimiser of it.
@@ -137,10 +114,9 @@ class OffPolicyAgent(Catalogued, Versioned):
         self.averaged = frozen_copy(network) if self.average else None
         known = {id(parameter) for parameter in apart}
         rest = [p for p in network.parameters() if p.requires_grad and id(p) not in known]
-        options = self.options
-        groups: list[dict[str, Any]] = [{"params": list(apart), "lr": options["lr"] if lr is None else lr},
-                                        {"params": rest}]
-        self.optimizer = torch.optim.Adam(groups, lr=options["lr"], weight_decay=options["weight_decay"], fused=True)
+        usual, decay = self.options["lr"], self.options["weight_decay"]
+        groups: list[dict[str, Any]] = [{"params": list(apart), "lr": usual if lr is None else lr}, {"params": rest}]
+        self.optimizer = torch.optim.Adam(groups, lr=usual, weight_decay=decay, fused=True)
 
     def _followed(self) -> nn.Module:
         """What the target is a copy of: the network, or a dueling head, or what has one under the name ``head``."""
@@ -191,13 +167,7 @@ class OffPolicyAgent(Catalogued, Versioned):
 
     @torch.no_grad()
     def _settle(self, batch: Transitions) -> None:
-        """Gives a silent head what all items' rewards have in common: of one step's reward, all of Q where γ is 0.
-
-        Learned by gradient, that would take it a while, in which it disturbs the order that the items start in.
-        """
-        view, rows = self.network.view(project=False), torch.arange(len(batch.items), device=self.device)
-        state = self.network.states(view, batch.before)
-        self.network.head.fit_common(state, batch.rewards - self.network.feedback(state, view, batch.items, rows))
+        self.network.settle(batch.before, batch.items, batch.rewards)
         moved_towards(self.target, self._followed(), 1.0)
         if self.averaged is not None:
             moved_towards(self.averaged, self.network, 1.0)
@@ -218,7 +188,7 @@ class OffPolicyAgent(Catalogued, Versioned):
         return torch.stack([loss.detach(), values.detach().mean(), *more])
 
     def _backward_more(self, seen: Outlook) -> Sequence[Tensor]:
-        """Adds the gradients of what else is learned at a gradient step; returns what :attr:`REPORT` has of it."""
+        """Adds the gradients of what else is learned; returns what :attr:`REPORT` has of it."""
         return ()
 
     @torch.no_grad()
@@ -257,8 +227,6 @@ class OffPolicyAgent(Catalogued, Versioned):
             # but what a warm start begins with is worth more than what the first few sessions teach
             least = WARM_MEMORY if self.network.warm else 0
             moved_towards(self.averaged, self.network, 1 / (1 + max(least, self.average * self.steps_taken)))
-
-    # ------------------------------------------------------------------------------------------------ saving, moving
 
     @property
     def device(self) -> torch.device:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from kgrl.agents.q_learning.streak_head import StreakHead
@@ -106,6 +107,20 @@ class QNetwork(nn.Module):
         state = self.state.items(vectors)
         taste = vectors if self.taste is None else state[self.state.place("taste")]
         return ItemView(vectors, state, self.head.project(vectors), taste)
+
+    @torch.no_grad()
+    def settle(self, before: Sessions, items: Tensor, rewards: Tensor) -> None:
+        """Gives a silent head what all items' rewards have in common: of one step's reward, all of Q where γ is 0.
+
+        Learned by gradient, that would take it a while, in which it disturbs the order that the items start in.
+
+        Args:
+            before: R sessions, as they were when an item was shown.
+            items, rewards: ``[R]`` each, that item, and how it was rewarded.
+        """
+        view, rows = self.view(project=False), torch.arange(len(items), device=items.device)
+        state = self.states(view, before)
+        self.head.fit_common(state, rewards - self.feedback(state, view, items, rows))
 
     def states(self, items: ItemView, sessions: Sessions) -> Tensor:
         """s_t(G) of sessions, ``[B, s]``: the GRU's (equations 7 and 8), and what is switched on beside it."""

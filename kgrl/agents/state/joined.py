@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from kgrl.agents.state.session_state import SessionState, Step, carry_of, states_over
+from kgrl.agents.state.session_state import SessionState, Step, carry_by_vectors, carry_of, states_over
 from kgrl.sessions import Sessions
 
 
@@ -58,8 +58,9 @@ class JoinedState(nn.Module):
 
     def present(self, items: tuple[Any, ...] | Tensor, sessions: Sessions) -> tuple[Any, ...]:
         """Each part in its fastest way; see :class:`kgrl.agents.state.session_state.SessionState`."""
-        own = [items] * len(self.parts) if isinstance(items, Tensor) else items
-        return tuple(carry_of(part, mine, sessions) for part, mine in zip(self.parts, own, strict=True))
+        if isinstance(items, Tensor):
+            return tuple(carry_by_vectors(part, items, sessions) for part in self.parts)
+        return tuple(carry_of(part, own, sessions) for part, own in zip(self.parts, items, strict=True))
 
     def over(self, vectors: Tensor, sessions: Sessions) -> Tensor:
         """Each part in its fastest way; see :class:`kgrl.agents.state.session_state.SessionState`."""

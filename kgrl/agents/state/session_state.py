@@ -56,7 +56,7 @@ class SessionState(Protocol):
     tuples, lists and dictionaries of such, and never changes its shape. It is held by the sessions that it is of.
 
     Where a state has a faster way for many steps at once, it may have two more methods: ``present(items, sessions)``,
-    the carry of sessions as they stand, where ``items`` may be the plain ``vectors``, too; and
+    the carry of sessions as they stand, where ``items`` may be the plain ``vectors``, too, told apart by type; and
     ``over(vectors, sessions)``, ``[L + T + 1, B, channels]``, what is read before each column and after the last.
 
     Attributes:
@@ -129,18 +129,23 @@ def carry_of(state: Stepwise, items: Any, sessions: Sessions) -> Any:
 
     Args:
         state: any.
-        items: ``state.items(vectors)``; or the plain ``vectors [N, d]``, for a few sessions of which few items occur.
+        items: ``state.items(vectors)``.
         sessions: any; items of −1, anywhere, are skipped.
     """
     if hasattr(state, "present"):
         return state.present(items, sessions)
-    if isinstance(items, Tensor) and hasattr(state, "items"):
-        items = state.items(items)
     carry = state.initial(len(sessions), items)
     for column in range(sessions.step):
         step = Step.of(sessions, column)
         carry = _where(step.items >= 0, state.step(carry, items, step), carry)
     return carry
+
+
+def carry_by_vectors(state: SessionState, vectors: Tensor, sessions: Sessions) -> Any:
+    """As :func:`carry_of`, by the plain ``vectors [N, d]``: of a few sessions, in which few items occur."""
+    if hasattr(state, "present"):
+        return state.present(vectors, sessions)
+    return carry_of(state, state.items(vectors), sessions)
 
 
 def states_over(state: SessionState, vectors: Tensor, sessions: Sessions) -> Tensor:

@@ -24,7 +24,7 @@ class Mean(nn.Module):
     channels = DIM
 
     def items(self, vectors: Tensor) -> Tensor:
-        return vectors
+        return 2 * vectors
 
     def initial(self, num_sessions: int, items: Tensor) -> dict[str, Tensor]:
         return {"sum": items.new_zeros(num_sessions, DIM), "count": items.new_zeros(num_sessions)}

@@ -11,7 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from kgrl.agents.shared.versioned import Versioned
-from kgrl.agents.state.session_state import SessionState, advance, carry_of, checked_state, states_over
+from kgrl.agents.state.session_state import (
+    SessionState,
+    advance,
+    carry_by_vectors,
+    carry_of,
+    checked_state,
+    states_over,
+)
 from kgrl.sessions import Sessions
 from tests.agents.state.session_states import (
     DIM,
@@ -41,7 +48,7 @@ def test_step_by_step_at_once_and_over_all_steps_are_the_same(name: str, begin: 
     growing = begun(whole)
     for step in range(begin, begin + HORIZON + 1):
         there = growing.length == step - begin  # beyond its end, a session's state may be anything
-        at_once = state.read(carry_of(state, vectors(), growing))
+        at_once = state.read(carry_by_vectors(state, vectors(), growing))
         torch.testing.assert_close(advance(agent, state, items, growing)[there], at_once[there])
         torch.testing.assert_close(over[step][there], at_once[there])
         if step < begin + HORIZON:
@@ -58,8 +65,8 @@ def test_gradients_are_those_of_the_steps(name: str) -> None:
     if not list(state.parameters()) or name in WHOLE_SESSIONS:
         pytest.skip("nothing is learned, or the carry is all that was shown")
     found = []
-    for way in (lambda given: state.read(carry_of(state, given, whole)),
-                lambda given: state.read(carry_of(Plain(state), given, whole))):
+    for way in (lambda given: state.read(carry_by_vectors(state, given, whole)),
+                lambda given: state.read(carry_by_vectors(Plain(state), given, whole))):
         given = vectors().requires_grad_()
         state.zero_grad()
         way(given).square().sum().backward()
@@ -85,7 +92,7 @@ def test_what_an_agent_left_is_used_only_while_it_holds(monkeypatch: pytest.Monk
         starts.clear()
         wanted = states_over(state, given, sessions)[sessions.step]
         starts.clear()
-        torch.testing.assert_close(advance(agent, state, given, sessions), wanted)
+        torch.testing.assert_close(advance(agent, state, state.items(given), sessions), wanted)
         return len(starts)
 
     assert ask(agent, first, vectors()) == 1
