@@ -29,7 +29,7 @@ NAMES = {"real": "", "shuffled": " (shuffled KG)", "none": " (no KG)"}
 TRAINING = Q_TRAINING | {"evaluate_every": 4_096}
 OPTIONS: dict[str, Any] = {
     "variant": "KGQR-CS", "gamma": 0.0, "epsilon": 0.2, "batch_size": 256, "gradient_steps": 32, "state_channels": 16,
-    "hidden_channels": 32, "weight_decay": 1e-4, "taste_channels": TASTE}
+    "hidden_channels": 32, "weight_decay": 1e-4, "taste_channels": TASTE, "streak_state": False}
 
 
 def new_item_kgqr(control: str, prior: bool = False, own: bool = True, **fixed: Any) -> Callable[..., nn.Module]:
