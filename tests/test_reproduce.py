@@ -142,6 +142,27 @@ def test_a_world_is_a_data_sets(name, script, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+def test_defaults_stand_beside_the_best_settings_known(monkeypatch, capsys):
+    """What is compared, on a world that scores by how many options it is given."""
+    given = []
+
+    def score(setting, seed, options, training):
+        given.append((options, training))
+        return 1.0 + len(options)
+
+    path = Path(__file__).resolve().parents[1] / "examples" / "reproduce" / "defaults.py"
+    main = runpy.run_path(str(path))["main"]
+    main.__globals__["score"] = score
+    monkeypatch.setattr(Setting, "load", lambda *args, **kwargs: None)
+    monkeypatch.setattr(sys, "argv", ["defaults.py", "--worlds", "synthetic/planted"])
+    main()
+    assert given[-1] == ({}, {})
+    assert given[0][1]["interactions"] == 20_480
+    assert given[0][0]["backfill"] == given[1][0]["backfill"] == ("popular", 300)
+    best = 1.0 + max(len(options) for options, _ in given)
+    assert f"| synthetic/planted | 1.000 | {best:.3f} (" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["run", "tune"])
 def test_no_interactions_are_none(name, script, tmp_path, capsys):
     kept = ["--data", tmp_path / "data", "--tuned", tmp_path / "tuned.json"]

@@ -50,7 +50,7 @@ class DDPGKNN(DDPG):
         ids: RawIds | None = None, actor_lr: float | None = None, restraint: float = 0.3, noise: float = 0.1,
         preset: str = "default", state_channels: int = 64, hidden_channels: int = 64,
         streak_state: bool | None = None, horizon: int = 32, taste_channels: int | None = None, gamma: float = 0.1,
-        epsilon: float | tuple[float, float] = 0.1, lr: float = 3e-3, weight_decay: float = 0.0,
+        epsilon: float | tuple[float, float] = 0.05, lr: float = 3e-3, weight_decay: float = 0.0,
         batch_size: int = 128, gradient_steps: int = 64, tau: float = 0.01, target: str = "head",
         average: float | None = None, replay_size: int = 100_000, seed: int = 0,
     ) -> None:

@@ -119,7 +119,7 @@ class KGQR(CandidateAgent):
         max_degree: int | None = None, candidates: nn.Module | None = None,
         state: Any = "gru", state_channels: int = 64, hidden_channels: int = 64, streak_state: bool | None = None,
         horizon: int = 32, taste_channels: int | None = None, tastes: TasteTerms | None = None,
-        preset: str = "default", gamma: float = 0.1, epsilon: float | tuple[float, float] = 0.1, lr: float = 3e-3,
+        preset: str = "default", gamma: float = 0.1, epsilon: float | tuple[float, float] = 0.05, lr: float = 3e-3,
         embedding_lr: float | None = None, weight_decay: float = 0.0, batch_size: int = 128, gradient_steps: int = 64,
         tau: float = 0.01, target: str = "head", average: float | None = None, replay_size: int = 100_000,
         seed: int = 0,

@@ -96,7 +96,7 @@ def deep(name: str, build: Callable[..., nn.Module], tuned_as: str = "", needs: 
     """A method that learns from replayed interactions; ``warm``: from where the training users' ratings put it."""
 
     def made(setting: Setting, seed: int, **options: Any) -> nn.Module:
-        start = {"tastes": setting.tastes} if warm else {}
+        start = {"tastes": setting.tastes, "epsilon": 0.1} if warm else {}
         return build(setting, seed=seed, **{**STATE, "horizon": setting.horizon, **start, **fixed, **options})
 
     in_paper = "DQN-R" if name == "KGQR-KG" else name.removesuffix(" (paper's state)")
