@@ -53,6 +53,6 @@ def small_agent(
     """Over a KG in which each item points at one of four entities."""
     graph = torch.stack([torch.arange(edges), 40 + torch.arange(edges) % 4])
     named = {} if ids is None else {"item_id": ids, "entity_id": [*ids, *"abcd"]}
-    given = {"dim": 6, "state_channels": 6, "hidden_channels": 6, "gradient_steps": 2, "batch_size": 16,
-             "backfill": ("random", 10)}
+    given = {"preset": "paper", "average": 0.1, "epsilon": 0.1, "gamma": 0.5, "dim": 6, "state_channels": 6,
+             "hidden_channels": 6, "gradient_steps": 2, "batch_size": 16, "backfill": ("random", 10)}
     return kind(knowledge_graph(graph, num_nodes=44, num_items=40, **named), **(given | options))

@@ -14,7 +14,7 @@ import torch
 from kgrl.experiments.data_sets import DATASETS
 from kgrl.experiments.method import METHODS
 from kgrl.experiments.result_tables import TABLES
-from kgrl.experiments.setting import Setting
+from kgrl.experiments.setting import Setting, has
 from kgrl.rollout import rollout
 from kgrl.simulator import PredictedFeedback, Simulator
 
@@ -244,7 +244,7 @@ def test_other_budgets_and_what_a_data_set_lacks(script, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="'interactions': 2048"):
         script(*render)
     assert "- interactions of training: 2,048\n" in script(*render, "--interactions", 2_048)
-    monkeypatch.setattr("kgrl.experiments.setting.has", lambda data, what: what != "kg")
+    monkeypatch.setattr("kgrl.experiments.setting.has", lambda data, what: what != "kg" and has(data, what))
     said = script("reproduce/run", "kgqr-table6", *where[:-5], "--methods", "KGQR", "KGQR-CS", "--seeds", 0)
     assert "kgqr-table6: the row KGQR needs a knowledge graph, and synthetic has none" in said
     assert "KGQR, seed" not in said

@@ -115,7 +115,7 @@ class PolicyGradientAgent(Catalogued, Versioned):
         return walk.items.masked_fill(broken, UNDEFINED)
 
     def _scores(self) -> ItemScores | None:
-        """The feedback that the taste state expects of each item."""
+        """The feedback expected of each item."""
         taste = self.state.part("taste")
         if not isinstance(taste, KnownTaste):
             return None
@@ -191,8 +191,7 @@ class PolicyGradientAgent(Catalogued, Versioned):
         Raises:
             ValueError: a loss or weight that is not finite: it has diverged.
         """
-        generator = given_or_new(generator, self.device, self.options["seed"] + self.version)
-        vectors = self.items()
+        vectors, generator = self.items(), given_or_new(generator, self.device, self.options["seed"] + self.version)
         recurrent = self.state.parts[self.state.place("recurrent")]
         states = states_over(recurrent, vectors, sessions)[1 + sessions.begin :]
         loss = self.memory(states, vectors, sessions, generator)
