@@ -36,6 +36,8 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings tell types by shapes
 napoleon_google_docstring, napoleon_numpy_docstring = True, False
 napoleon_use_ivar = True
+napoleon_custom_sections = [(f"Args of the {group}", "params_style")
+                            for group in ("graph", "candidates", "state", "learning")]
 bibtex_bibfiles = ["refs.bib"]
 suppress_warnings = ["config.cache"]
 

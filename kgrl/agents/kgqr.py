@@ -53,7 +53,7 @@ class KGQR(CandidateAgent):
     ``preset="paper"`` is the paper's letter: its state, no backfill, no running average; with ``fit(sessions=1)`` and
     ``gradient_steps=1`` one gradient step an episode, too. :meth:`from_preset` has what was found best on a data set.
 
-    Args, the graph:
+    Args of the graph:
         kg: the KG, from :func:`kgrl.graph.knowledge_graph`.
         embedding: ``[E, d]`` (without convolution ``[N, d]`` suffices), the embeddings to start from: TransE's, or for
             ``"KGQR-KG"`` the item vectors of matrix factorization; :func:`kgrl.raw_ids.aligned` puts those of your own
@@ -65,14 +65,14 @@ class KGQR(CandidateAgent):
         hops: convolution layers, and steps from a liked item to a candidate.
         dim: length of i(G), and of ``embedding`` where none is given.
 
-    Args, the candidates:
+    Args of the candidates:
         num_candidates, max_degree: see :class:`kgrl.candidates.KHopCandidates`.
         backfill: see there; ``"default"``: the 300 most popular, or 300 at random where ``popular`` is not given
             (``"paper"``: none).
         candidates: :class:`kgrl.candidates.FixedCandidates` or a rule of your own instead, a module with
             ``select(seeds, exclude, generator)`` like that class.
 
-    Args, the state:
+    Args of the state:
         state: what is remembered of the items shown: ``"gru"`` (the paper's: the liked ones, in order), ``"sru"``
             (TPGR's: all of them, and how they were rewarded), or a class or instance of your own, see
             :class:`kgrl.agents.state.session_state.SessionState`.
@@ -88,7 +88,7 @@ class KGQR(CandidateAgent):
             with what all items' rewards have in common (least squares on the first sessions), and the running average
             remembers at least 100 gradient steps. ``None``: everything starts from nothing.
 
-    Args, the learning:
+    Args of the learning:
         preset: ``"default"`` or ``"paper"``: what ``backfill``, ``streak_state``, ``taste_channels`` and ``average``
             are where they are not given.
         gamma: discount γ in [0, 1]; of learning alone, the metrics are undiscounted.
