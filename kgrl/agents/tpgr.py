@@ -137,8 +137,8 @@ class TPGR(PolicyGradientAgent):
         self.data_digest = digest(tree.paths, tree.children, self.kg_digest, embedding, *(start or ()))
         with fenced(self.options["seed"]):
             self.items = ItemVectors.made(embedding, self.num_items, item_channels, kg)
-            given = {"bins": bins, "highest": 1 + eta * (horizon - 1)} if state == "sru" else {}
-            recurrent = made_state("state", state, self.num_items, self.items.channels, state_channels, **given)
+            known = {"bins": bins, "highest": 1 + eta * (horizon - 1)} if self.options["state"] == "sru" else {}
+            recurrent = made_state("state", state, self.num_items, self.items.channels, state_channels, **known)
             self.state = JoinedState(recurrent=recurrent, status=UserStatus(horizon),
                                      taste=None if start is None else KnownTaste(start))
             self.policy = TreePolicy(self.state.channels, tree, hidden)

@@ -250,3 +250,11 @@ def test_the_true_tree_learns_faster_than_a_random_one(data):
 
     with_groups, without = learned(true), learned(random)
     assert with_groups > without + 0.1
+
+
+def test_a_states_name_is_the_same_in_capitals(data):
+    """Bins and the range of rewards reach the state however its name is written."""
+    small, capital = (make(data, state=name, bins=4, eta=0.2) for name in ("sru", "SRU"))
+    assert capital.options == small.options
+    parts = [agent.state.part("recurrent") for agent in (small, capital)]
+    assert [(part.bins, part.highest) for part in parts] == [(4, 1 + 0.2 * 5)] * 2
