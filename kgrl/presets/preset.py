@@ -18,7 +18,7 @@ class Preset:
         agent, dataset, world: what they are of.
         eta: weight of the world's streak term that they were chosen with.
         chosen: how they were chosen.
-        reached: what they reached, on test users.
+        reached: what they reached on test users, or what is known beside them.
         command: what makes that figure.
         options: of the agent.
         training: of :func:`kgrl.fit`.
