@@ -1,5 +1,5 @@
 # make quickstart   set up, then the main job: KGQR on MovieLens-100K      (options: make quickstart ARGS="--aggregator gat")
-# make test         set up, then the whole test suite                      (options: make test ARGS="tests/nn -x")
+# make test         set up, then the whole test suite, in two processes    (options: make test WORKERS=4 ARGS="tests/nn -x")
 # make fuzz         damaged files for every reader, 100,000 of them        (another number: make fuzz TIMES=10, of 600 each),
 #                   and every wrong option of every public callable
 # make docs         set up, then the documentation's site, in docs/_build/html; needs no network once set up
@@ -12,6 +12,7 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 TIMES ?= 167
+WORKERS ?= 2
 
 PY := $(VENV)/bin/python
 
@@ -21,10 +22,10 @@ PY := $(VENV)/bin/python
 quickstart: $(VENV)/.has-examples
 	$(PY) examples/kgqr.py $(ARGS)
 
-# the tests' tensors are small: threads would only wait for each other
+# the tests' tensors are small: threads would only wait for each other, processes do not
 test: export OMP_NUM_THREADS ?= 1
 test: $(VENV)/.has-test,examples
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
 
 fuzz: export OMP_NUM_THREADS ?= 1
 fuzz: export KGRL_FUZZ := $(TIMES)

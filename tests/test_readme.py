@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from kgrl.train import fit
 from tests.pages import DOCS, README, ROOT, tour
 
 TEXT = README.read_text(encoding="utf-8")
+TOUR = re.search(r"<!-- tour -->\n```python\n(.*?)```", TEXT, re.DOTALL)[1]  # type: ignore[index]
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,21 @@ def test_training_and_scores_are_there(ran: dict[str, Any]) -> None:
     assert [row["interactions"] for row in ran["curve"]] == [256]
     scores = ran["scores"]
     assert all(len(scores.per_user[name]) == len(ran["test"]) for name in ("reward", "precision", "recall", "f1"))
+
+
+def test_the_tour_reaches_what_it_promises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the real data, with nothing left out: who copies the tour gets the score beside its last comment."""
+    raw = ROOT / "data" / "ml-100k" / "raw"
+    if not (raw / "ml-100k.inter").is_file():
+        pytest.skip("data/ml-100k/raw is not here: the data set was not downloaded")
+    (tmp_path / "data" / "ml-100k").mkdir(parents=True)
+    (tmp_path / "data" / "ml-100k" / "raw").symlink_to(raw, target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    promised, best = map(float, re.findall(r"# about (\d\.\d+); the best fixed list has (\d\.\d+)", TEXT)[0])
+    names: dict[str, Any] = {"__name__": "page"}
+    exec(compile(TOUR, "README.md", "exec"), names)
+    assert abs(names["scores"].reward - promised) < 0.03
+    assert abs(names["world"].bounds(names["test"], names["train"]).metrics("best fixed list")["reward"] - best) < 0.01
 
 
 def test_the_output_to_expect_is_what_was_printed() -> None:

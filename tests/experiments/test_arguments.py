@@ -101,7 +101,7 @@ def test_numbers(given):
     (device_name, "abacus", "must be a device of this machine, got 'abacus': Expected one of cpu"),
     (device_name, "meta", "must be a device of this machine, got 'meta': "),
     (device_name, "cuda:99", "must be a device of this machine, got 'cuda:99': "),
-], ids=str)
+], ids=lambda value: getattr(value, "__name__", str(value)))
 def test_what_is_refused(kind, given, text, capsys):
     parser = ArgumentParser()
     parser.add_argument("--it", type=kind)
