@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kgrl.train.checkpoint import FILE, Run
 from kgrl.files import load_tensors, save_tensors
+from kgrl.train.checkpoint import FILE, Run
 
 
 class Learner(nn.Module):
