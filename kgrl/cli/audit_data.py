@@ -1,7 +1,7 @@
 """Tell whether the items of a data set are linked to the right entities of its knowledge graph.
 
     kgrl audit ml-100k
-    kgrl audit FOLDER                                                  # RecBole's atomic files, or RippleNet's and KGCN's
+    kgrl audit FOLDER                                                # RecBole's files, or RippleNet's and KGCN's
     kgrl audit FOLDER --ratings ratings.csv --separator , --threshold 4       # KGCN's raw files
 
 Items that share a rare entity should be liked by the same people more often than others: right links are told from

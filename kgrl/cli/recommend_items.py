@@ -36,8 +36,8 @@ def recommend_items(argv: Sequence[str]) -> int:
     add = parser.add_argument
     add("folder", type=Path, help="of the agent: what `kgrl train` or `save_pretrained` wrote")
     add("--items", default="", metavar="ID,ID,…", help="raw ids of items that the user knows, oldest first")
-    add("--feedback", default="", metavar="NUMBER,…", help="from -1 to 1, one for each; write --feedback=-1,… where the "
-        "first is negative")
+    add("--feedback", default="", metavar="NUMBER,…", help="from -1 to 1, one for each; write --feedback=-1,… where "
+        "the first is negative")
     add("-k", type=whole_from(1), default=10, help="how many to recommend (default: 10)")
     add("--dataset", help="its data set; default: what the folder says")
     add_data_places(parser)

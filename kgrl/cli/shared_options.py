@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch_geometric.data import HeteroData
 
-from kgrl.cli.main import OneLineParser
+from kgrl.cli.dispatch import OneLineParser
 from kgrl.experiments.data_sets import DATASETS
 from kgrl.options import one_of
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,10 @@ def train_agent(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     args.out = args.out or run_folder(parser, args, "train", apart=("out", "data", "source", "checkpoint", "log"))
     args.world = args.world or USUAL_WORLD.get(args.dataset, "heldout")
-    world_name(f"{args.dataset}/{args.world}")
+    try:
+        world_name(f"{args.dataset}/{args.world}")
+    except ArgumentTypeError as error:
+        parser.error(f"--world {error}")
     check_source(parser, args.source, [args.dataset])
     method = method_called(args.agent)
     options, training = _settings(parser, args, method)
@@ -120,7 +123,8 @@ def _settings(parser: ArgumentParser, args: Namespace, method: Method) -> tuple[
 def _run(args: Namespace, method: Method, options: Mapping[str, Any], training: Mapping[str, Any]) -> None:
     setting = Setting.load(args.dataset, args.world, args.eta, root=args.data, source=args.source, device=args.device)
     method.require(setting)
-    print(f"{setting.name}: {len(setting.train):,} training users, {setting.data['item'].num_nodes:,} items", flush=True)
+    items = setting.data["item"].num_nodes
+    print(f"{setting.name}: {len(setting.train):,} training users, {items:,} items", flush=True)
     agent: Any = _built(method, setting, args.seed, options)
     bounds = setting.test_simulator.bounds(setting.test, setting.train)
     if setting.old is not None:
