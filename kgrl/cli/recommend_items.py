@@ -67,7 +67,7 @@ def loaded(folder: Path, agent: str, data: HeteroData) -> Any:
     Raises:
         ValueError: no agent of that name, a damaged folder, or a data set of other items.
     """
-    kind = getattr(import_module("kgrl.agents"), agent, None)  # which of its files is not known before
+    kind: Any = getattr(import_module("kgrl.agents"), agent, None)  # which of its files is not known before
     if not hasattr(kind, "from_pretrained"):
         raise ValueError(expected("the folder's agent", "one of kgrl.agents", agent))
     have = {"kg": lambda: knowledge_graph(data), "data": lambda: data, "ids": lambda: data["item"].raw_id,

@@ -181,6 +181,7 @@ class _Shown:
 def _logger(args: Namespace) -> Any:
     if args.log is None:
         return None
-    from lightning_fabric.loggers import CSVLogger, TensorBoardLogger
+    from lightning_fabric.loggers.csv_logs import CSVLogger
+    from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
-    return (CSVLogger if args.log == "csv" else TensorBoardLogger)(args.out, name="log")
+    return CSVLogger(args.out, name="log") if args.log == "csv" else TensorBoardLogger(args.out, name="log")

@@ -134,7 +134,7 @@ def fit(
     for _ in run.evaluations():
         told()
     if not there_already and evaluate_first and eval_users is not None:
-        one_evaluation(run, seed, fabric, keep)
+        one_evaluation(run, eval_users, seed, fabric, keep)
         told()
     if folder is not None and not there_already:  # what the same agent begins with again, if it is interrupted soon
         run.save(folder, identity)
@@ -151,7 +151,7 @@ def fit(
             due = run.interactions // every > before // every
             last = run.stopped is not None or interactions - run.interactions < horizon
             if eval_users is not None and (due or last):
-                one_evaluation(run, seed, fabric, keep)
+                one_evaluation(run, eval_users, seed, fabric, keep)
                 bar.set_postfix(reward=f"{run.curve[-1]['reward']:.3f}", refresh=False)
                 told()
             if folder is not None and (due or last or run.stopped):

@@ -59,11 +59,11 @@ def one_round(run: Run, users: Tensor, pretraining: bool) -> None:
     run.rollout, run.report = sessions, report
 
 
-def one_evaluation(run: Run, seed: int, fabric: Fabric, keep: str) -> None:
+def one_evaluation(run: Run, users: Tensor, seed: int, fabric: Fabric, keep: str) -> None:
     """Adds a row to the curve: a greedy evaluation, and what ``learn`` reported; keeps the best weights if asked."""
     started = time.perf_counter()
     with fabric.autocast():
-        scores = evaluate(run.agent, run.simulator, run.eval_users, seed=seed + EVALUATION_SEED)
+        scores = evaluate(run.agent, run.simulator, users, seed=seed + EVALUATION_SEED)
     spent = time.perf_counter() - started
     run.seconds, run.evaluation_seconds = run.seconds + spent, run.evaluation_seconds + spent
     row = {"interactions": run.interactions, "gradient_steps": run.gradient_steps, "seconds": run.seconds,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,11 @@ def test_help_needs_no_pytorch() -> None:
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "code 0 []"
     assert all(f"  {name}" in done.stdout for name in COMMANDS)
+
+
+def test_the_package_installs_the_command() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert EntryPoint("kgrl", project["scripts"]["kgrl"], "console_scripts").load() is main
 
 
 def test_the_version_is_told(said: Said) -> None:

@@ -32,7 +32,7 @@ def scores_of(scores: Any, bounds: Any) -> dict[str, Any] | None:
             raise ValueError(expected("scores", "given with `bounds`", None, "kgrl.evaluate.evaluate gives them"))
         return None
     per_user = getattr(scores, "per_user", None)
-    if not isinstance(per_user, Mapping) or not all(isinstance(getattr(scores, name, None), float) for name in per_user):
+    if not (isinstance(per_user, Mapping) and all(isinstance(getattr(scores, name, None), float) for name in per_user)):
         raise TypeError(expected("scores", "what kgrl.evaluate.evaluate gives", type(scores).__name__))
     found: dict[str, Any] = {"users": len(next(iter(per_user.values()))),
                              "agent": {name: getattr(scores, name) for name in per_user}}
@@ -59,7 +59,7 @@ def model_card(agent: type, config: Mapping[str, Any], name: str, license: str, 
              _table("Training", [["", "value"], *([key, json.dumps(value, ensure_ascii=False)] for key, value in
                                                   config["training"].items())]),
              _how_to_load(agent, name, config),
-             f"Made with [kgrl](https://pypi.org/project/kgrl/) {config['kgrl_version']}. Options: `config.json`."]
+             f"Made with kgrl {config['kgrl_version']}. Options: `config.json`."]
     return f"{_header(agent, config, name, license, tags)}\n" + "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -20,7 +20,7 @@ MODEL, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 
 class Pretrained:
-    """An agent with ``save`` and ``load`` that can be a folder, too, to be shared as models are on the Hugging Face Hub.
+    """An agent with ``save`` and ``load`` that can be a folder, too, as models are on the Hugging Face Hub.
 
     The folder holds ``model.safetensors``, which is the agent's own file, ``config.json``, which is for people and
     pages that list models, and ``README.md``, the model card. Nothing is in two places that could disagree unseen:
@@ -53,12 +53,13 @@ class Pretrained:
         folder = a_path("folder", folder)
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(f"{folder} is a file; save_pretrained writes a folder")
+        digests = {name: getattr(self, name, None) for name in ("kg_digest", "data_digest")}
         config = {
             "library_name": "kgrl", "architectures": [type(self).__name__], "kgrl_version": __version__,
             "options": json.loads(json.dumps(getattr(self, "options", {}), default=repr)),
             "num_items": int(getattr(self, "num_items", 0)) or None,
             "data": None if data is None else _provenance(data),
-            "digests": {name: getattr(self, name) for name in ("kg_digest", "data_digest") if getattr(self, name, None)},
+            "digests": {name: value for name, value in digests.items() if value is not None},
             "scores": scores_of(scores, bounds), "training": _plain("training", training or {}),
         }
         texts = of_class("license", license, str), [of_class("tags", each, str) for each in tags]
@@ -92,7 +93,7 @@ class Pretrained:
         if sha256(path) != config.get("sha256"):
             raise ValueError(f"{path} is not the file that {CONFIG} beside it was written with: it is damaged, or the "
                              "two are of different saves; restore or save the folder anew")
-        return cls.load(path, *given, **options)  # type: ignore[attr-defined, no-any-return]
+        return cls.load(path, *given, **options)  # type: ignore[attr-defined]
 
 
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
