@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
@@ -51,11 +52,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     file = COMMANDS[args.command][0]
     try:
-        return int(getattr(import_module(f"kgrl.cli.{file}"), file)(args.options))
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *where: _say(args.command, "warning", message)
+            return int(getattr(import_module(f"kgrl.cli.{file}"), file)(args.options))
     except KeyboardInterrupt:
         return INTERRUPTED
     except (ValueError, TypeError, OSError, ImportError) as error:  # what kgrl raises for what a user has given
         if args.traceback:
             raise
-        print(f"kgrl {args.command}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        _say(args.command, "error", error)
         return WRONG
+
+
+def _say(command: str, kind: str, what: Exception | str) -> None:
+    """One line on the standard error."""
+    print(f"kgrl {command}: {kind}: {' '.join(str(what).split())}", file=sys.stderr)

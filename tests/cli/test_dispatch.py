@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
+import warnings
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -85,3 +87,15 @@ def test_an_interruption_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("kgrl.cli.dispatch.import_module", interrupted)
     assert main(["audit", "ml-100k"]) == INTERRUPTED
+
+
+def test_a_warning_is_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def warns(options: list[str]) -> int:
+        warnings.warn("this file\nis old", stacklevel=2)
+        return 0
+
+    monkeypatch.setattr("kgrl.cli.dispatch.import_module", lambda name: SimpleNamespace(audit_data=warns))
+    shown = warnings.showwarning
+    assert main(["audit", "ml-100k"]) == 0
+    assert capsys.readouterr().err == "kgrl audit: warning: this file is old\n"
+    assert warnings.showwarning is shown
