@@ -111,6 +111,15 @@ def test_other_agents_are_trained_and_recommend(said: Said, agent: str) -> None:
     assert (code, err, len(out.splitlines())) == (0, "", 3)
 
 
+def test_an_agent_for_new_items_is_found_again_by_raw_ids(said: Said) -> None:
+    """In that world items are numbered at random, and what links the new ones late is masked."""
+    code, _, err = said("train", "kgqr", "--dataset", "synthetic", "--world", "planted-new-0", "--interactions", "64",
+                        "--sessions", "4", "--out", "agent", *SMALL)
+    assert (code, err) == (0, "")
+    code, out, err = said("recommend", "agent", "-k", "3")
+    assert (code, err, len(out.splitlines())) == (0, "", 3)
+
+
 @pytest.mark.parametrize("name", ["DQN-R", "dqn-r", "dqnr", "DqnR"])
 def test_an_agent_goes_by_any_spelling(name: str) -> None:
     assert method_called(name).name == "DQN-R"
