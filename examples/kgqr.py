@@ -42,7 +42,7 @@ from kgrl.presets import preset, preset_names
 from kgrl.pretrain import factor_tastes, pretrain_entities
 from kgrl.simulator import FeedbackModel, PlantedFeedback, PredictedFeedback, Simulator
 from kgrl.simulator.bounds import ALL_KNOWING, RANDOM
-from kgrl.train import fit
+from kgrl.train import Run, fit
 
 WITH_KG: dict[str, Callable[..., Any]] = {
     **{name: made for name, made in DATASETS.items() if name != "netflix"}, "ml-10m": partial(MovieLens10M, kg=True)}
@@ -179,7 +179,7 @@ def run(args: argparse.Namespace) -> None:
     curve = fit(agent, world, train, eval_users=valid, interactions=args.interactions,
                 evaluate_every=args.training["evaluate_every"], sessions=args.sessions or args.training["sessions"],
                 checkpoint=args.out, evaluate_first=tastes is not None, seed=args.seed,
-                watch=show)
+                callbacks=show)
     levels = {name: bounds.metrics(name)["reward"] for name in bounds.lines}    # of the same users as the curve
     levels["random candidate"] = evaluate(Random(agent.candidates), world, valid).reward
     plot_curve(curve, levels, args.out / "learning_curve.png",
@@ -209,7 +209,8 @@ def run(args: argparse.Namespace) -> None:
     print(f"wrote metrics.json, learning_curve.png, recommendations.md and agent.safetensors to {args.out}/")
 
 
-def show(row: Any) -> None:
+def show(training: Run) -> None:
+    row = training.curve[-1]
     print(f"{row['interactions']:>8,.0f} interactions  reward {row['reward']:6.3f}  precision {row['precision']:.4f}"
           f"  {row['seconds']:6.1f} s", flush=True)
 

@@ -40,7 +40,7 @@ from kgrl.files import whole_file
 from kgrl.graph import knowledge_graph
 from kgrl.pretrain import item_vectors, pretrain_entities
 from kgrl.simulator import RatedFeedback, Simulator
-from kgrl.train import fit
+from kgrl.train import Run, fit
 from kgrl.tree import ClusterTree
 
 DATASETS = {"ml-100k": MovieLens100K, "ml-1m": MovieLens1M, "ml-10m": MovieLens10M, "ml-20m": MovieLens20M,
@@ -148,7 +148,7 @@ def run(args: argparse.Namespace) -> None:
     every = max(args.interactions // 20, args.sessions * 32)
     curve = fit(agent, world, train, eval_users=valid, interactions=args.interactions, evaluate_every=every,
                 sessions=args.sessions, pretrain_interactions=args.pretrain, checkpoint=args.out, seed=args.seed,
-                watch=show)
+                callbacks=show)
     levels = {name: bounds.metrics(name)["reward"] for name in bounds.lines}
     plot_curve(curve, levels, args.out / "learning_curve.png",
                f"α = {args.alpha}, {watched}", "TPGR")
@@ -181,7 +181,8 @@ def run(args: argparse.Namespace) -> None:
     print(f"wrote {', '.join(pages)}, learning_curve.png and agent.safetensors to {args.out}/")
 
 
-def show(row: Any) -> None:
+def show(training: Run) -> None:
+    row = training.curve[-1]
     print(f"{row['interactions']:>10,.0f} interactions  reward {row['reward']:6.3f}  precision {row['precision']:.4f}"
           f"  F1 {row['f1']:.4f}  {speed(row):>9,.0f} interactions/s", flush=True)
 

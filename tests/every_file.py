@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from kgrl.agents import KGQR, TPGR, FixedList
-from kgrl.checkpoint import FILE, KIND, Run
 from kgrl.experiments.cell import Cell
 from kgrl.experiments.script_run import few_data
 from kgrl.files import load_tensors, save_tensors
 from kgrl.graph import knowledge_graph
 from kgrl.pretrain.entities import KIND as VECTORS
+from kgrl.train.checkpoint import FILE, KIND, Run
 from kgrl.tree import ClusterTree
 from tests.datasets.test_base import Toy
 from tests.experiments.made_cells import made_cell
@@ -34,9 +34,10 @@ def weights(agent: torch.nn.Module) -> dict[str, Any]:
 
 
 def checkpoint(folder: Path) -> dict[str, Any]:
-    run, agent = Run(torch.Generator()), torch.nn.Linear(4, 4)
-    run.restore(folder, agent, {"seed": 1})
-    return {**vars(run), **agent.state_dict(), "generator": run.generator.get_state()}
+    agent = torch.nn.Linear(4, 4)
+    run = Run(agent, torch.Generator())
+    run.restore(folder, {"seed": 1})
+    return {**vars(run), "agent": None, **agent.state_dict(), "generator": run.generator.get_state()}
 
 
 def every_file(folder: Path) -> Iterator[Read]:
@@ -55,7 +56,7 @@ def every_file(folder: Path) -> Iterator[Read]:
     yield Read(folder / "tree", lambda: {"paths": ClusterTree.load(folder / "tree").paths})
     save_tensors(folder / "vectors", {"vectors": torch.randn(8, 4)}, {"kind": VECTORS, "scores": None})
     yield Read(folder / "vectors", lambda: dict(load_tensors(folder / "vectors", VECTORS)[0]))
-    Run(torch.Generator().manual_seed(5), 1, 2, 3).save(folder, torch.nn.Linear(4, 4), {"seed": 1})
+    Run(torch.nn.Linear(4, 4), torch.Generator().manual_seed(5), 1, 2, 3).save(folder, {"seed": 1})
     assert load_tensors(folder / FILE, KIND)
     yield Read(folder / FILE, lambda: checkpoint(folder))
     processed = Path(Toy(folder / "data").processed_paths[0])

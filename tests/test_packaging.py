@@ -36,7 +36,7 @@ PUBLIC = {
     "kgrl.simulator": ["Simulator", "PredictedFeedback", "RatedFeedback"],
     "kgrl.sessions": ["Sessions"],
     "kgrl.agents": ["KGQR"],
-    "kgrl.train": ["fit"],
+    "kgrl.train": ["Callback", "EarlyStopping", "Run", "fit"],
     "kgrl.evaluate": ["evaluate", "compare"],
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ from kgrl.evaluate import compare, evaluate, score
 from kgrl.factorization import Factors
 from kgrl.graph import knowledge_graph
 from kgrl.sessions import Sessions, raw_items
-from kgrl.train import fit
+from kgrl.train import EarlyStopping, fit
 from kgrl.tree import ClusterTree
 from tests.agents.every_agent import HORIZON, ITEMS, NEW, OLD, TRAIN, USERS, data, world
 from tests.small_runs import Notebook
@@ -199,7 +199,8 @@ def use_calls(folder: Path) -> dict[str, Call]:
         "fit": Call(fit, {
             "agent": notes, "simulator": free, "users": TRAIN, "interactions": 10, "eval_users": TRAIN[:3],
             "evaluate_every": 5, "sessions": 2, "precision": "32-true", "progress": False, "keep": "last", "seed": 0,
-            "pretrain_interactions": 0, "evaluate_first": False}),
+            "pretrain_interactions": 0, "evaluate_first": False, "callbacks": EarlyStopping(1)}),
+        "EarlyStopping": Call(EarlyStopping, {"patience": 2, "metric": "reward", "least": 0.0}),
         "evaluate": Call(evaluate, {"agent": within, "simulator": played, "users": TRAIN, "batch": 8,
                                     "seed": 0}),
         "compare": Call(compare, {"a": scores, "b": scores, "metric": "reward", "alternative": "two-sided"}),

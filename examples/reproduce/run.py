@@ -14,7 +14,7 @@ that the variable KGRL_BOOK_CROSSING names, or are downloaded.
 from __future__ import annotations
 
 import argparse
-import time
+from functools import partial
 from pathlib import Path
 
 import kgrl.experiments.methods
@@ -28,12 +28,10 @@ from kgrl.experiments.arguments import (
     whole_from,
     world_name,
 )
-from kgrl.experiments.data_sets import Unserved
-from kgrl.experiments.method import METHODS, Method, methods_in
+from kgrl.experiments.method import METHODS, methods_in
 from kgrl.experiments.result_tables import TABLES, table_of
-from kgrl.experiments.runner import run_bounds, run_cell
-from kgrl.experiments.search import Tuned, world_of
-from kgrl.experiments.setting import Setting
+from kgrl.experiments.search import Tuned
+from kgrl.experiments.table_run import SEEDS, run_cells
 
 HERE = Path(__file__).resolve().parent
 
@@ -46,7 +44,7 @@ def options() -> argparse.Namespace:
     add("--worlds", nargs="+", type=world_name, metavar="DATASET/WORLD", help="default: the table's")
     add("--etas", nargs="+", type=number_from(0), help="default: the table's, or 0.1")
     add("--methods", nargs="+", metavar="METHOD", help=f"default: the table's; known: {', '.join(METHODS)}")
-    add("--seeds", nargs="+", type=whole_from(0), default=[0, 1, 2, 3, 4])
+    add("--seeds", nargs="+", type=whole_from(0), default=SEEDS)
     add("--interactions", type=whole_from(32), help="of training, for methods that learn from them, in place of their "
         "own; name another folder of cells then")
     add("--cells", type=Path, default=HERE / "cells", help="folder of the cells")
@@ -67,38 +65,10 @@ def options() -> argparse.Namespace:
 
 def main() -> None:
     args = options()
-    tuned = Tuned(args.tuned)
-    for world in args.worlds:
-        dataset, kind = world.split("/")
-        setting = Setting.load(dataset, kind, root=args.data, source=args.source, device=args.device)
-        methods = served(args, setting)
-        for at in [setting.with_eta(eta) for eta in args.etas]:
-            bounds = {cell.method: round(cell.scores["reward"], 4) for cell in run_bounds(at, args.cells)}
-            print(f"{at.name}  {bounds}", flush=True)
-            for seed in args.seeds:
-                for method in methods:
-                    run(args, at, method, seed, tuned)
-
-
-def served(args: argparse.Namespace, setting: Setting) -> list[Method]:
-    """The methods asked for that the data set can serve; of the others it is said which table lacks them."""
-    found = []
-    for method in args.methods:
-        try:
-            method.require(setting, f"{args.table.name if args.table else 'the table'}: the row {method.name}")
-            found.append(method)
-        except Unserved as error:
-            print(error, flush=True)
-    return found
-
-
-def run(args: argparse.Namespace, setting: Setting, method: Method, seed: int, tuned: Tuned) -> None:
-    started = time.perf_counter()
-    training = method.training_with({} if args.interactions is None else {"interactions": args.interactions})
-    cell = run_cell(setting, method, seed, args.cells, options=tuned.options(world_of(setting.name), method),
-                    training=training, checkpoints=args.checkpoints)
-    print(f"  {method.name}, seed {seed}: reward {cell.scores['reward']:.4f}, precision "
-          f"{cell.scores['precision']:.4f}  ({time.perf_counter() - started:.0f} s)", flush=True)
+    run_cells(args.worlds, args.etas, args.methods, args.seeds, Tuned(args.tuned), args.cells,
+              checkpoints=args.checkpoints, table=args.table.name if args.table else "the table",
+              interactions=args.interactions, data=args.data, source=args.source, device=args.device,
+              say=partial(print, flush=True))
 
 
 if __name__ == "__main__":

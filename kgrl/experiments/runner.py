@@ -9,7 +9,7 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,14 @@ from kgrl.experiments.setting import Setting
 from kgrl.files import digest
 from kgrl.locks import one_at_a_time
 from kgrl.simulator.bounds import ALL_KNOWING, Bounds
-from kgrl.train import fit
+from kgrl.train.fit import fit
 from kgrl.version import __version__
 
 
 def run_cell(
     setting: Setting, method: Method, seed: int, folder: str | os.PathLike[str], *,
     options: Mapping[str, Any] | None = None, training: Mapping[str, Any] | None = None,
-    checkpoints: str | os.PathLike[str] | None = None, watch: Callable[[Mapping[str, float]], None] | None = None,
+    checkpoints: str | os.PathLike[str] | None = None, callbacks: Any = None,
 ) -> Cell:
     """One run: build the agent, train it, score it once on the test users, write the cell.
 
@@ -45,7 +45,7 @@ def run_cell(
         options: of the agent; default: the first of the method's grid.
         training: in place of the method's own.
         checkpoints: a folder where a run that is cut off leaves its checkpoint, to go on from; removed at the end.
-        watch: see :func:`kgrl.train.fit`.
+        callbacks: see :func:`kgrl.train.fit`.
 
     Raises:
         ValueError: the data set lacks what the method needs, or a cell that is there is broken or of another run.
@@ -65,13 +65,13 @@ def run_cell(
     if (cell := there()) is not None:
         return cell
     with one_at_a_time(path):
-        return there() or _run(setting, method, seed, path, folder, options, training, checkpoints, watch)
+        return there() or _run(setting, method, seed, path, folder, options, training, checkpoints, callbacks)
 
 
 def _run(
     setting: Setting, method: Method, seed: int, path: Path, folder: str | os.PathLike[str],
     options: Mapping[str, Any], training: Mapping[str, Any], checkpoints: str | os.PathLike[str] | None,
-    watch: Callable[[Mapping[str, float]], None] | None,
+    callbacks: Any,
 ) -> Cell:
     """The run of a cell that is not there yet, and nobody else's at the moment."""
     started = time.perf_counter()
@@ -83,7 +83,7 @@ def _run(
     checkpoint = None if checkpoints is None else Path(checkpoints) / run
     curve = [] if not training else fit(
         agent, setting.simulator, setting.train, eval_users=setting.curve_users, seed=seed, checkpoint=checkpoint,
-        progress=False, watch=watch, **training)
+        progress=False, callbacks=callbacks, **training)
     evaluated = time.perf_counter()
     if setting.new is not None:
         agent.restrict(setting.new)

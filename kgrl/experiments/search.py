@@ -15,7 +15,7 @@ from kgrl.experiments.setting import Setting
 from kgrl.files import whole_file
 from kgrl.locks import one_at_a_time
 from kgrl.options import expected
-from kgrl.train import fit
+from kgrl.train.fit import fit
 
 LAST = 3
 """Evaluations at the end of a run that a setting is judged by: single ones swing."""

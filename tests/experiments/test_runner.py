@@ -15,7 +15,7 @@ from kgrl.experiments.cell import Cell
 from kgrl.experiments.method import Method
 from kgrl.experiments.runner import BOUND, run_bounds, run_cell
 from kgrl.experiments.setting import Setting
-from kgrl.train import EVALUATION_SEED
+from kgrl.train.rounds import EVALUATION_SEED
 from kgrl.version import __version__
 from tests.fuzzing import FORKS, forked
 
@@ -129,13 +129,13 @@ class Stopped(Exception):
 
 def cut_off(setting, folder):
     """A run of 160 interactions that does not get beyond the checkpoint of the 64th."""
-    def stop(row):
-        if row["interactions"] > 64:
+    def stop(run):
+        if run.interactions > 64:
             raise Stopped
 
     with pytest.raises(Stopped):
         run_cell(setting, COUNTING, 0, folder, training=TRAINING | {"interactions": 160},
-                 checkpoints=folder / "checkpoints", watch=stop)
+                 checkpoints=folder / "checkpoints", callbacks=stop)
     assert not list(folder.rglob("*.json"))
 
 

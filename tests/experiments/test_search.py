@@ -9,7 +9,7 @@ from kgrl.evaluate import evaluate
 from kgrl.experiments.method import Method
 from kgrl.experiments.search import Tuned, search, world_of
 from kgrl.experiments.setting import Setting
-from kgrl.train import EVALUATION_SEED
+from kgrl.train.rounds import EVALUATION_SEED
 
 LISTS = Method("Lists", lambda setting, seed, order, **_: FixedList(setting.popular if order == "popular"
                                                                     else setting.popular.flip(0)),

@@ -10,11 +10,12 @@ from typing import Any
 from torch import Tensor
 
 from kgrl.agents.shared.catalogue import Catalogue, Match, same_items
+from kgrl.agents.shared.pretrained import Pretrained
 from kgrl.files import save_tensors
 from kgrl.raw_ids import RawIds
 
 
-class Catalogued:
+class Catalogued(Pretrained):
     """An agent that, where it is told its items' raw ids, writes them into its file and finds its items by them again.
 
     A subclass sets :attr:`catalogue`. :class:`kgrl.agents.KGQR` and :class:`kgrl.agents.TPGR` know what to make of a

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from kgrl.files import below, digest, load_tensors, save_tensors
+from kgrl.objects import of_class
 from kgrl.options import expected
 from kgrl.raw_ids import as_tensor
+from kgrl.sessions import Sessions
 from kgrl.temporary import remove_leftovers
 
 KIND = "kgrl training run"
@@ -24,11 +26,16 @@ LATER = ("agent items",)
 """What older checkpoints do not know, and cannot be held to."""
 
 
+COUNTERS = ("sessions", "interactions", "gradient_steps", "seconds", "evaluation_seconds", "curve")
+"""What a checkpoint keeps of a run as plain values."""
+
+
 @dataclass
 class Run:
-    """The counters and the learning curve of a run.
+    """A training under way: the counters and the learning curve, and what a callback may want to know of it.
 
     Args:
+        agent: that is trained.
         generator: of everything random in training.
         sessions: training sessions played; also tells whose turn it is.
         interactions: items shown to training users.
@@ -38,8 +45,14 @@ class Run:
         curve: one dict an evaluation.
         best: the agent's weights at the evaluation of the highest reward, if they are kept; training does not go on
             from them.
+        simulator: where it is trained.
+        eval_users: whom the curve is measured on; ``None``: nobody.
+        rollout: the latest training sessions.
+        report: what the agent's ``learn`` said of them.
+        stopped: why the training is to end before all interactions are made; ``None``: it is not.
     """
 
+    agent: Any
     generator: torch.Generator
     sessions: int = 0
     interactions: int = 0
@@ -48,29 +61,47 @@ class Run:
     evaluation_seconds: float = 0.0
     curve: list[dict[str, float]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
+    simulator: Any = None
+    eval_users: Tensor | None = None
+    rollout: Sessions | None = None
+    report: dict[str, float] = field(default_factory=dict)
+    stopped: str | None = None
 
-    def keep_best(self, agent: Any) -> None:
+    def stop(self, reason: str) -> None:
+        """Ends the training once the present round is over, evaluated, and in the checkpoint.
+
+        Args:
+            reason: for ``stopped``, and for who watches the bar.
+        """
+        self.stopped = self.stopped or of_class("reason", reason, str)
+
+    def evaluations(self) -> Iterator[Run]:
+        """The run once for each row of its curve, with the curve as it was when that row was new."""
+        rows, self.curve = self.curve, []
+        for row in rows:
+            self.curve.append(row)
+            yield self
+
+    def keep_best(self) -> None:
         """Copies the agent's weights if the latest evaluation is better than all before it."""
         *earlier, reward = (row["reward"] for row in self.curve)
         if not earlier or reward > max(earlier):
-            self.best = {name: value.detach().clone() for name, value in agent.state_dict().items()}
+            self.best = {name: value.detach().clone() for name, value in self.agent.state_dict().items()}
 
-    def save(self, folder: Path, agent: Any, options: Mapping[str, Any]) -> None:
+    def save(self, folder: Path, options: Mapping[str, Any]) -> None:
         """Writes counters, weights and the agent's training state to one file, whole or not at all."""
-        tensors = {f"agent.{name}": value for name, value in agent.state_dict().items()}
-        if hasattr(agent, "training_state"):
-            tensors |= {f"training.{name}": _tensor(name, value) for name, value in agent.training_state().items()}
+        tensors = {f"agent.{name}": value for name, value in self.agent.state_dict().items()}
+        if hasattr(self.agent, "training_state"):
+            tensors |= {f"training.{name}": _tensor(name, value) for name, value in self.agent.training_state().items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
-        counters = {name: value for name, value in vars(self).items() if name not in ("generator", "best")}
-        metadata = {"kind": KIND, "options": dict(options), "run": counters}
+        metadata = {"kind": KIND, "options": dict(options), "run": {name: getattr(self, name) for name in COUNTERS}}
         save_tensors(folder / FILE, tensors | {"generator": self.generator.get_state()}, metadata)
 
-    def restore(self, folder: Path, agent: Any, options: Mapping[str, Any]) -> bool:
-        """Goes on from the folder's checkpoint, if there is one.
+    def restore(self, folder: Path, options: Mapping[str, Any]) -> bool:
+        """Goes on from the folder's checkpoint, if there is one: the agent's weights and training state are replaced.
 
         Args:
             folder: where :meth:`save` wrote.
-            agent: freshly made with the same options; its weights and training state are replaced.
             options: what the run depends on; must equal those the checkpoint was made with.
 
         Returns:
@@ -85,9 +116,9 @@ class Run:
         tensors, metadata = load_tensors(folder / FILE, KIND)
         known = {**ONCE, **{name: options.get(name) for name in LATER}}
         _same_options(folder / FILE, {**known, **metadata["options"]}, {**known, **options})
-        agent.load_state_dict(below("agent.", tensors))
-        if hasattr(agent, "load_training_state"):
-            agent.load_training_state(below("training.", tensors))
+        self.agent.load_state_dict(below("agent.", tensors))
+        if hasattr(self.agent, "load_training_state"):
+            self.agent.load_training_state(below("training.", tensors))
         self.best = below("best.", tensors)
         self.generator.set_state(tensors["generator"])
         for name, value in metadata["run"].items():

@@ -12,14 +12,13 @@ import pytest
 import torch
 
 from kgrl.agents import KGQR
-from kgrl.checkpoint import Run
 from kgrl.factorization import Factors
 from kgrl.files import load_tensors
 from kgrl.simulator import PredictedFeedback, Simulator
-from kgrl.train import fit
+from kgrl.train import Run, fit
 from tests.small_runs import Notebook, small_agent, small_feedback, small_world
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -85,7 +84,7 @@ def test_a_finished_run_is_not_trained_again(world, tmp_path):
              "evaluate_every": 30, "checkpoint": tmp_path}
     first = fit(Notebook(), world, **given)
     again, rows = Notebook(), []
-    assert fit(again, world, watch=rows.append, **given) == rows == first
+    assert fit(again, world, callbacks=lambda run: rows.append(run.curve[-1]), **given) == rows == first
     assert not again.learned
 
 
@@ -104,8 +103,8 @@ def test_a_checkpoint_that_does_not_know_its_items_goes_on(world, tmp_path, monk
     given = {"users": torch.arange(20), "interactions": 60, "sessions": 5, "checkpoint": tmp_path}
     with monkeypatch.context() as patch:
         save = Run.save
-        patch.setattr(Run, "save", lambda run, folder, agent, options: save(
-            run, folder, agent, {name: value for name, value in options.items() if name != "agent items"}))
+        patch.setattr(Run, "save", lambda run, folder, options: save(
+            run, folder, {name: value for name, value in options.items() if name != "agent items"}))
         fit(small_agent(ids=[f"film {number}" for number in range(40)]), world, **given)
     fit(small_agent(ids=[f"film {number}" for number in range(40)]), world, **given)
 
@@ -189,8 +188,8 @@ def test_the_best_are_kept_over_a_resumption_that_trains_on_from_the_last(world,
 def test_a_checkpoint_from_before_there_was_a_choice_keeps_the_last(world, tmp_path, monkeypatch):
     given = {"users": torch.arange(20), "sessions": 5, "checkpoint": tmp_path}
     save = Run.save
-    monkeypatch.setattr(Run, "save", lambda run, folder, agent, options: save(
-        run, folder, agent, {name: value for name, value in options.items() if name != "keep"}))
+    monkeypatch.setattr(Run, "save", lambda run, folder, options: save(
+        run, folder, {name: value for name, value in options.items() if name != "keep"}))
     fit(Notebook(), world, interactions=30, **given)
     fit(Notebook(), world, interactions=60, **given)
     with pytest.raises(ValueError, match="keep: checkpoint 'last', now 'best'"):

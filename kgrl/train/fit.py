@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from kgrl.checkpoint import Run, run_identity
-from kgrl.evaluate import METRICS, evaluate
 from kgrl.locks import alone_in_its
 from kgrl.objects import a_path, with_methods
 from kgrl.options import at_least, expected, flag, ids, one_of
-from kgrl.rollout import num_users, rollout
+from kgrl.rollout import num_users
 from kgrl.seeding import generator_for
+from kgrl.train.callback import call_all, checked_callbacks
+from kgrl.train.checkpoint import Run, run_identity
+from kgrl.train.rounds import log_evaluation, log_settings, one_evaluation, one_round, turn_of
 
 PRECISIONS = ("32-true", "bf16-mixed")
 """What networks may be computed in. ``"16-mixed"`` needs gradients scaled, which agents do not do; in ``"16-true"`` and
@@ -31,8 +29,6 @@ SCHEDULE = {"interactions": 20_480, "evaluate_every": 1_024, "sessions": 32}
 
 SMALLEST_TASTE_SHARE = 0.01
 """Below it there is nothing personal to learn."""
-EVALUATION_SEED = 20_000
-"""Added to a run's seed for its evaluations: the same draws at every one, and none of training's."""
 
 
 @alone_in_its("checkpoint")
@@ -40,7 +36,7 @@ def fit(
     agent: nn.Module, simulator: Any, users: Tensor, *, interactions: int | None = None,
     eval_users: Tensor | None = None, evaluate_every: int | None = None, sessions: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
-    loggers: Any = None, watch: Callable[[Mapping[str, float]], None] | None = None,
+    callbacks: Any = None, loggers: Any = None,
     precision: str = "32-true", progress: bool | None = None, pretrain_interactions: int = 0,
     evaluate_first: bool = False, keep: str = "last", seed: int = 0,
 ) -> list[dict[str, float]]:
@@ -68,9 +64,12 @@ def fit(
         checkpoint: a folder, written at the start, after every round that is evaluated and at the end; a run that finds
             one there goes on from it, and ends, on the CPU with the same number of threads, with the very numbers of an
             uninterrupted run.
+        callbacks: one or a list: what is called at the start, after rollouts, after evaluations and at the end, and may
+            stop the training, see :class:`kgrl.train.Callback` and :class:`kgrl.train.EarlyStopping`; or a function
+            that is called after evaluations: ``callbacks=lambda run: print(run.curve[-1])``.
         loggers: Fabric loggers (e.g. ``CSVLogger``, ``TensorBoardLogger`` of ``lightning_fabric.loggers``), one or a
-            list, that get the curve. A resumed run logs its earlier evaluations again (and shows them to ``watch``).
-        watch: called with each evaluation's row as it is made, e.g. to print it.
+            list, that get the options as hyperparameters, and the curve. A resumed run logs its earlier evaluations
+            again.
         precision: ``"32-true"`` or ``"bf16-mixed"``, in which the agent's networks are computed (``torch.autocast``);
             the world, its bounds and the metrics never are.
         progress: whether to show a bar with the latest validation reward and the time left; ``None``: at a terminal.
@@ -116,43 +115,53 @@ def fit(
         raise ValueError(expected("eval_users", "given for keep='best'", None, "the best is that of an evaluation"))
     one_of("precision", precision, PRECISIONS)
     fabric = Fabric(accelerator=simulator.device.type, devices=1, precision=cast(Any, precision), loggers=loggers)
-    run = Run(generator_for(simulator.device, seed))
+    called = checked_callbacks(callbacks)
+    run = Run(agent, generator_for(simulator.device, seed), simulator=simulator, eval_users=eval_users)
     folder = None if checkpoint is None else a_path("checkpoint", checkpoint)
     identity = run_identity(agent, simulator, users, eval_users, every, sessions, precision,
                             pretrain_interactions, keep, seed)
-    if folder is not None and run.restore(folder, agent, identity):
-        if run.interactions > interactions:
-            raise ValueError(expected("interactions", f"at least {run.interactions}, as many as the checkpoint in "
-                                      f"{folder} has had", interactions, "use another folder for a shorter run"))
-        for row in run.curve:
-            _tell(row, fabric, watch)
-    else:
-        if evaluate_first and eval_users is not None:
-            _evaluate(run, agent, simulator, eval_users, seed, fabric, keep)
-            _tell(run.curve[-1], fabric, watch)
-        if folder is not None:  # what the same agent begins with again, if it is interrupted before the next one
-            run.save(folder, agent, identity)
+
+    def told() -> None:
+        log_evaluation(fabric, run.curve[-1])
+        call_all(called, "on_evaluation", run)
+
+    there_already = folder is not None and run.restore(folder, identity)
+    if run.interactions > interactions:
+        raise ValueError(expected("interactions", f"at least {run.interactions}, as many as the checkpoint in "
+                                  f"{folder} has had", interactions, "use another folder for a shorter run"))
+    call_all(called, "on_start", run)
+    log_settings(fabric, {**identity, "interactions": interactions})
+    for _ in run.evaluations():
+        told()
+    if not there_already and evaluate_first and eval_users is not None:
+        one_evaluation(run, eval_users, seed, fabric, keep)
+        told()
+    if folder is not None and not there_already:  # what the same agent begins with again, if it is interrupted soon
+        run.save(folder, identity)
     _warn_of_no_taste(simulator, users if eval_users is None else eval_users, users)
     bar = tqdm(total=interactions, initial=run.interactions, disable=None if progress is None else not progress,
                unit=" interactions", desc="training")
     with bar:
-        while (count := min(sessions, (interactions - run.interactions) // horizon)) > 0:
+        while not run.stopped and (count := min(sessions, (interactions - run.interactions) // horizon)) > 0:
             started, before = time.perf_counter(), run.interactions
             with fabric.autocast():
-                turn = _turn(users, run.sessions, count, seed)
-                report = _round(agent, simulator, turn, run, run.interactions < pretrain_interactions)
+                one_round(run, turn_of(users, run.sessions, count, seed), run.interactions < pretrain_interactions)
             run.seconds += time.perf_counter() - started
+            call_all(called, "on_rollout", run)
             due = run.interactions // every > before // every
-            last = interactions - run.interactions < horizon
+            last = run.stopped is not None or interactions - run.interactions < horizon
             if eval_users is not None and (due or last):
-                _evaluate(run, agent, simulator, eval_users, seed, fabric, keep, report)
+                one_evaluation(run, eval_users, seed, fabric, keep)
                 bar.set_postfix(reward=f"{run.curve[-1]['reward']:.3f}", refresh=False)
-                _tell(run.curve[-1], fabric, watch)
-            if folder is not None and (due or last):
-                run.save(folder, agent, identity)
+                told()
+            if folder is not None and (due or last or run.stopped):
+                run.save(folder, identity)
             bar.update(run.interactions - before)
+        if run.stopped:
+            bar.set_description(f"stopped, as {run.stopped}")
     if run.best:
         agent.load_state_dict(run.best)  # after the checkpoint, from which a longer run goes on with the last
+    call_all(called, "on_end", run)
     return run.curve
 
 
@@ -167,61 +176,3 @@ def _warn_of_no_taste(simulator: Any, users: Tensor, train_users: Tensor) -> Non
     if (share := simulator.taste_share(users, train_users)) < SMALLEST_TASTE_SHARE:
         warnings.warn(f"fit: the taste share of this world is {share:.1%}: one list for all is about as good as any "
                       f"agent; print(simulator.bounds(users, train_users)) has the numbers", stacklevel=4)
-
-
-def _round(agent: Any, simulator: Any, users: Tensor, run: Run, pretraining: bool) -> dict[str, float]:
-    """One exploring (or random) rollout and what the agent learns from it; returns what ``learn`` reports."""
-    if pretraining:
-        sessions = simulator.play_random(users, run.generator)
-    else:
-        sessions = rollout(agent, simulator, users, explore=True, generator=run.generator)
-    if not (shown := int(sessions.length.sum())):
-        raise ValueError(expected("agent", "one that has something to recommend", "a rollout without any item",
-                                  "a session may begin without candidates: give the simulator `first`, or a backfill"))
-    report = (agent.pretrain if pretraining else agent.learn)(sessions, run.generator)
-    run.sessions += len(users)
-    run.interactions += shown
-    report = {name: float(value) for name, value in (report or {}).items()}
-    if not math.isfinite(report.get("loss", 0.0)):
-        raise ValueError(expected("loss", "finite", report["loss"], "`learn` of the agent has diverged"))
-    run.gradient_steps += int(report.pop("gradient_steps", 0))
-    return report
-
-
-def _evaluate(
-    run: Run, agent: Any, simulator: Any, users: Tensor, seed: int, fabric: Fabric, keep: str,
-    report: Mapping[str, float] | None = None,
-) -> None:
-    """Adds a row to the curve: a greedy evaluation, and what ``learn`` reported; keeps the best weights if asked."""
-    started = time.perf_counter()
-    with fabric.autocast():
-        scores = evaluate(agent, simulator, users, seed=seed + EVALUATION_SEED)
-    spent = time.perf_counter() - started
-    run.seconds, run.evaluation_seconds = run.seconds + spent, run.evaluation_seconds + spent
-    row = {"interactions": run.interactions, "gradient_steps": run.gradient_steps, "seconds": run.seconds,
-           "evaluation_seconds": run.evaluation_seconds}
-    run.curve.append(row | {name: getattr(scores, name) for name in METRICS} | dict(report or {}))
-    if keep == "best":
-        run.keep_best(agent)
-
-
-def _tell(row: Mapping[str, float], fabric: Fabric, watch: Callable[[Mapping[str, float]], None] | None) -> None:
-    """Hands an evaluation to the loggers and to whoever watches."""
-    fabric.log_dict(row, step=int(row["interactions"]))
-    if watch is not None:
-        watch(row)
-
-
-def _turn(users: Tensor, position: int, count: int, seed: int) -> Tensor:
-    """The ``count`` users from ``position`` on, in an order shuffled anew for each epoch.
-
-    The order follows from the seed and the epoch alone, so that a checkpoint need not hold it.
-    """
-    parts: list[Tensor] = []
-    while count:
-        epoch, start = divmod(position, len(users))
-        order = torch.randperm(len(users), generator=generator_for("cpu", seed * 1_000_003 + epoch))
-        taken = order[start : start + count]
-        parts.append(users[taken.to(users.device)])
-        position, count = position + len(taken), count - len(taken)
-    return torch.cat(parts)

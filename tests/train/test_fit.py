@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 
 import pytest
 import torch
-from lightning_fabric.loggers import CSVLogger
+from lightning_fabric.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 
 from kgrl.evaluate import evaluate
 from kgrl.sessions import Sessions
 from kgrl.simulator import Simulator
-from kgrl.train import EVALUATION_SEED, fit
+from kgrl.train import fit
+from kgrl.train.rounds import EVALUATION_SEED
 from tests.small_runs import Notebook, small_agent, small_feedback, small_world
 
 
@@ -56,7 +58,7 @@ def test_a_curve_may_begin_before_the_first_interaction(world, monkeypatch, tmp_
     told, notebook = [], Notebook()
     run = {"eval_users": torch.arange(5), "interactions": 48, "evaluate_every": 24, "sessions": 4,
            "evaluate_first": True, "checkpoint": tmp_path, "loggers": CSVLogger(tmp_path)}
-    curve = fit(notebook, world, torch.arange(5, 15), **run, watch=told.append)
+    curve = fit(notebook, world, torch.arange(5, 15), **run, callbacks=lambda run: told.append(run.curve[-1]))
     counters = ("interactions", "gradient_steps", "seconds", "evaluation_seconds")
     counts = [[row[name] for row in curve] for name in counters]
     assert counts == [[0, 24, 48], [0, 2, 4], [1, 3, 5], [1, 2, 3]]
@@ -176,17 +178,33 @@ def test_the_best_weights_are_those_of_the_first_highest_evaluation(world, evalu
     assert again.reward == max(rewards)
 
 
-def test_loggers_and_watch_get_the_curve(world, tmp_path):
+def test_loggers_and_callbacks_get_the_curve(world, tmp_path):
     rows: list[dict[str, float]] = []
-    logger = CSVLogger(tmp_path, name="log", flush_logs_every_n_steps=1)
+    logger = CSVLogger(tmp_path, name="log")
     curve = fit(Notebook(), world, torch.arange(20), eval_users=torch.arange(20, 30), interactions=120,
-                evaluate_every=60, sessions=5, loggers=logger, watch=rows.append)
+                evaluate_every=60, sessions=5, loggers=logger, callbacks=lambda run: rows.append(run.curve[-1]))
     assert rows == curve
     written = (Path(logger.log_dir) / "metrics.csv").read_text().splitlines()
     column = written[0].split(",").index("reward")
     assert [float(line.split(",")[column]) for line in written[1:]] == pytest.approx([row["reward"] for row in curve])
     column = written[0].split(",").index("step")
     assert [int(line.split(",")[column]) for line in written[1:]] == [60, 120]
+
+
+def test_options_are_logged_as_hyperparameters(world, tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    csv, board = CSVLogger(tmp_path, name="csv"), TensorBoardLogger(tmp_path, name="board")
+    curve = fit(small_agent(), world, torch.arange(20), eval_users=torch.arange(20, 30), interactions=120,
+                evaluate_every=60, sessions=5, loggers=[csv, board], seed=3)
+    written = json.loads((Path(csv.log_dir) / "hparams.json").read_text())
+    assert (written["agent"], written["agent options"]["gamma"], written["interactions"]) == ("KGQR", 0.5, 120)
+    assert {**written, "seed": 3, "sessions": 5, "evaluate_every": 60, "keep": "last"} == written
+    events = accumulator.EventAccumulator(board.log_dir).Reload()
+    rewards = [(each.step, each.value) for each in events.Scalars("reward")]
+    assert rewards == [(row["interactions"], pytest.approx(row["reward"])) for row in curve]
+    (data,) = [events.summary_metadata[tag].plugin_data.content for tag in events.summary_metadata
+               if tag.endswith("session_start_info")]
+    assert b"agent options/gamma" in data
 
 
 def test_quiet_when_asked(world, capfd):

@@ -1,0 +1,81 @@
+"""``Callback``: what :func:`kgrl.train.fit` calls while it runs, and how it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kgrl.options import did_you_mean, expected
+from kgrl.train.checkpoint import Run
+
+MOMENTS = ("on_start", "on_rollout", "on_evaluation", "on_end")
+"""When a callback may be called, by the name of its method."""
+
+
+class Callback:
+    """Something to be done while an agent is trained, e.g. to print, to save, to change a rate, or to stop.
+
+    Any object that has at least one of these methods is a callback; it need not derive from this class. Each method
+    gets the :class:`kgrl.train.Run`: what is trained and where, how far it has come, and ``stop(reason)``. What a
+    method returns is not looked at; what it raises ends the training, which a ``checkpoint`` lets go on. A plain
+    function is a callback, too: it is called as ``on_evaluation`` is.
+
+    A resumed run calls ``on_evaluation`` for its earlier evaluations first, one by one, with ``run.curve`` as it was at
+    each. So what a callback gathers from evaluations is the same with and without an interruption, and it has no state
+    that would have to be saved. Rollouts of before are not told again.
+    """
+
+    def on_start(self, run: Run) -> None:
+        """Once, before the first evaluation and rollout. A resumed run has the counters of its checkpoint by then."""
+
+    def on_rollout(self, run: Run) -> None:
+        """After each rollout, when the agent has learned from it: ``run.rollout`` and ``run.report`` are of this one.
+
+        An agent that is changed here goes on as it is; it is the caller's business then that a resumed run is the same.
+        """
+
+    def on_evaluation(self, run: Run) -> None:
+        """After each evaluation, before the checkpoint is written: its row is ``run.curve[-1]``."""
+
+    def on_end(self, run: Run) -> None:
+        """Once, when the agent has the weights that it keeps; not where an error has ended the training."""
+
+
+class _Function(Callback):
+    """A plain function as a callback."""
+
+    def __init__(self, function: Any) -> None:
+        self.on_evaluation = function  # type: ignore[method-assign]
+
+
+def checked_callbacks(given: Any) -> list[Any]:
+    """One callback or several as a list; a function among them as an object.
+
+    Raises:
+        TypeError: something that is no callback, or a class that is not made yet.
+        ValueError: a method whose name begins with ``on_`` and is none of those that are called.
+    """
+    several = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    return [] if given is None else [_checked(each) for each in several]
+
+
+def _checked(callback: Any) -> Any:
+    made = not isinstance(callback, type)
+    for name in dir(callback) if made else ():
+        if name.startswith("on_") and name not in MOMENTS and callable(getattr(callback, name)):
+            raise ValueError(expected("callbacks", f"called at {', '.join(MOMENTS)}", f"{type(callback).__name__}."
+                                      f"{name}", did_you_mean(name, MOMENTS)))
+    if made and any(callable(getattr(callback, name, None)) for name in MOMENTS):
+        return callback
+    if made and callable(callback):
+        return _Function(callback)
+    raise TypeError(expected("callbacks", f"functions, or objects with any of {', '.join(MOMENTS)}",
+                             type(callback).__name__ if made else callback.__name__,
+                             "" if made else f"{callback.__name__}(…) makes one of the class"))
+
+
+def call_all(callbacks: Sequence[Any], moment: str, run: Run) -> None:
+    """Calls the method ``moment`` of those that have it, in their order."""
+    for callback in callbacks:
+        if (method := getattr(callback, moment, None)) is not None:
+            method(run)
