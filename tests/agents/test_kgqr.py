@@ -325,7 +325,7 @@ def test_a_candidate_rule_of_ones_own(tmp_path, world):
 
 
 def test_an_aggregator_of_ones_own_is_asked_for_again(tmp_path):
-    from kgrl.nn.conv.aggregator import NeighborAggregator
+    from kgrl.nn.conv.plain_aggregators import NeighborAggregator
 
     agent = parity_agent(aggregator=NeighborAggregator)
     agent.save(tmp_path / "agent.safetensors")
