@@ -113,17 +113,13 @@ class Aggregator(torch.nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} has no `score`: it is no attention")
 
-    def message(self, sent_j: Tensor, alpha: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
-        """The messages ``[M, …]`` along M edges: what is sent, times the attention's weights, head by head.
+    def message(self, sent_j: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """The messages ``[M, …]`` along M edges; the layer multiplies them by the weights of an attention.
 
-        One's own may ask for what :meth:`score` may, and for ``alpha``, of the shape that ``score`` gave: the weights,
-        which add up to one at each target; ``None`` without a ``score``.
+        One's own may ask for what :meth:`score` may. Weights of H heads are for messages ``[M, H, …]``, or for those
+        of all heads side by side, ``[M, H · channels]``.
         """
-        if alpha is None:
-            return sent_j
-        if alpha.dim() == 1:
-            return sent_j * alpha.view(-1, *[1] * (sent_j.dim() - 1))
-        return (sent_j.unflatten(1, (alpha.size(1), -1)) * alpha.unsqueeze(-1)).flatten(1)
+        return sent_j
 
     def edge_norm(self, *args: Any, **kwargs: Any) -> Tensor | None:
         """What :meth:`edge_weight` needs of the whole graph, ``[M]``: computed once where the graph is planned.

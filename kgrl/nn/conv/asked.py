@@ -9,10 +9,10 @@ from torch import Tensor
 
 from kgrl.options import did_you_mean, expected
 
-_EDGES = ("sent_j", "asked_i", "edge_type", "edge_attr", "index", "ptr", "size")
+_ALL = ("sent_j", "asked_i", "edge_type", "edge_attr", "index", "ptr", "size")
 GIVEN = {
-    "score": _EDGES,
-    "message": (*_EDGES, "alpha"),
+    "score": _ALL,
+    "message": _ALL,
     "edge_norm": ("edge_type", "edge_attr", "index", "size"),
     "edge_weight": ("edge_type", "edge_attr", "edge_norm"),
 }

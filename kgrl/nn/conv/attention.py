@@ -71,8 +71,8 @@ class AttentionAggregator(Aggregator):
     def score(self, sent_j: Tensor, asked_i: Tensor) -> Tensor:
         return F.leaky_relu(sent_j[:, -self.heads :] + asked_i, self.negative_slope)
 
-    def message(self, sent_j: Tensor, alpha: Tensor) -> Tensor:
-        return super().message(sent_j[:, : -self.heads], alpha)
+    def message(self, sent_j: Tensor) -> Tensor:
+        return sent_j[:, : -self.heads]
 
     def forward(self, neighbours: Tensor, itself: Tensor) -> Tensor:
         out = neighbours + self.itself(itself)

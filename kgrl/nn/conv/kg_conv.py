@@ -17,7 +17,7 @@ from kgrl.nn.conv.asked import rows_of, told
 from kgrl.nn.conv.edges import checked_attributes, checked_edges, checked_types
 from kgrl.nn.conv.layer_options import activation, flow_of
 from kgrl.nn.conv.neighbours import neighbour_sum, plain_edges
-from kgrl.nn.conv.weighted import weighted_messages, weighted_sum
+from kgrl.nn.conv.weighted import attended, weighted_messages, weighted_sum
 from kgrl.objects import of_class
 from kgrl.options import a_table, a_tensor, at_least, expected, flag
 
@@ -158,7 +158,7 @@ class KGConv(MessagePassing):
                                       f"of the shape [targets, out_channels] = [{x_dst.size(0)}, {self.out_channels}]",
                                       list(out.shape)))
         out = self.act(out)
-        return (out, (_pairs(edge_index), alpha)) if return_attention_weights else out
+        return (out, (_pairs(edge_index), alpha)) if return_attention_weights and alpha is not None else out
 
     def __prepare_scriptable__(self) -> None:
         """``torch.jit.script`` asks for it first.
@@ -216,16 +216,17 @@ class KGConv(MessagePassing):
         self, sent_j: Tensor, asked_i: OptTensor, kinds: tuple[OptTensor, OptTensor], weight: OptTensor, index: Tensor,
         ptr: OptTensor, size_i: int,
     ) -> Tensor:
-        part, alpha = self.aggregator, None
+        part = self.aggregator
         known = {"sent_j": sent_j, "asked_i": asked_i, "edge_type": kinds[0], "edge_attr": kinds[1], "index": index,
                  "ptr": ptr, "size": size_i}
+        messages = rows_of(part, "message", told(part, "message", **known), index.numel(), "edges")
         if self._attends:
             score = rows_of(part, "score", told(part, "score", **known), index.numel(), "edges", (1, 2))
             alpha = softmax(score, index, num_nodes=size_i)
             if part.dropout:
                 alpha = F.dropout(alpha, part.dropout, self.training)
             self._alpha = alpha
-        messages = rows_of(part, "message", told(part, "message", **known, alpha=alpha), index.numel(), "edges")
+            messages = attended(messages, alpha)
         return messages if weight is None else weighted_messages(messages, weight)
 
     def message_and_aggregate(self, adj_t: Adj, sent: PairTensor, weight: OptTensor) -> Tensor:
