@@ -34,6 +34,8 @@ from kgrl.experiments.data_sets import DATASETS
 from kgrl.graph import knowledge_graph, shuffled, without_edges
 from kgrl.nn import Aggregator, KGConv
 
+CHANNELS = 16
+
 
 class OwnMatrices(Aggregator):
     """As R-GCN: each relation has a matrix of its own, a mixture of two. What it asks for is in arguments' names."""
@@ -72,12 +74,17 @@ class ByRelation(Aggregator):
         return self.both(neighbours + itself)
 
 
-def two_layers(aggregator: Any, channels: int, num_relations: int) -> nn.Module:
+def vectors(num_nodes: int) -> nn.Embedding:
+    """Small ones, so that a node that nobody trains disturbs little."""
+    return nn.Embedding.from_pretrained(0.1 * torch.randn(num_nodes, CHANNELS), freeze=False)
+
+
+def two_layers(aggregator: Any, num_relations: int) -> nn.Module:
     kwargs = {"num_relations": num_relations} if isinstance(aggregator, type) else None
     return Sequential("x, edge_index, edge_type", [
-        (KGConv(channels, channels, aggregator, aggregator_kwargs=kwargs), "x, edge_index, edge_type -> x"),
-        (KGConv(channels, channels, aggregator, aggregator_kwargs=kwargs), "x, edge_index, edge_type -> x"),
-        (nn.Linear(channels, 1), "x -> x")])
+        (KGConv(CHANNELS, CHANNELS, aggregator, aggregator_kwargs=kwargs), "x, edge_index, edge_type -> x"),
+        (KGConv(CHANNELS, CHANNELS, aggregator, aggregator_kwargs=kwargs), "x, edge_index, edge_type -> x"),
+        (nn.Linear(CHANNELS, 1), "x -> x")])
 
 
 def along(kg: Data) -> tuple[EdgeIndex, Tensor]:
@@ -117,7 +124,7 @@ def in_sequential(kg: Data, wanted: Tensor, held_out: Tensor, args: argparse.Nam
         ("gat", kg, ""), (OwnMatrices, kg, ""), (ByRelation, kg, "")]
     for aggregator, graph, words in rows:
         torch.manual_seed(args.seed)
-        model, table = two_layers(aggregator, 32, 2 * kg.num_relations), nn.Embedding(kg.num_nodes, 32)
+        model, table = two_layers(aggregator, 2 * kg.num_relations), vectors(kg.num_nodes)
         edges, kinds = along(graph)
         name = (aggregator if isinstance(aggregator, str) else aggregator.__name__) + words
         told = fit(partial(model, table.weight, edges, kinds), [model, table], wanted, held_out, args.epochs)
@@ -133,13 +140,14 @@ def in_hetero(data: HeteroData, wanted: Tensor, held_out: Tensor, args: argparse
     edges = {kind: data[kind].edge_index for kind in kinds} | {
         (kind[2], f"rev_{kind[1]}", kind[0]): data[kind].edge_index.flip(0) for kind in kinds}
     torch.manual_seed(args.seed)
-    tables = nn.ModuleDict({kind: nn.Embedding(data[kind].num_nodes, 32) for kind in ("item", "entity")})
+    tables = nn.ModuleDict({kind: vectors(data[kind].num_nodes) for kind in ("item", "entity")})
     x = {kind: table.weight for kind, table in tables.items()}
-    head = nn.Linear(32, 1)
-    by_hand = HeteroConv({kind: KGConv((32, 32), 32, "mean") for kind in edges}, aggr="mean")
+    head = nn.Linear(CHANNELS, 1)
+    by_hand = HeteroConv({kind: KGConv(CHANNELS, CHANNELS, "mean") for kind in edges}, aggr="mean")
     told = fit(lambda: head(by_hand(x, edges)["item"]), [by_hand, tables, head], wanted, held_out, args.epochs)
     print(f"  HeteroConv, {len(by_hand.convs)} relations: {told}")
-    one = Sequential("x, edge_index", [(KGConv((32, 32), 32, "mean"), "x, edge_index -> x"), nn.Linear(32, 1)])
+    layer, last = KGConv(CHANNELS, CHANNELS, "mean"), nn.Linear(CHANNELS, 1)
+    one = Sequential("x, edge_index", [(layer, "x, edge_index -> x"), last])
     by_pyg = to_hetero(one, (["item", "entity"], list(edges)), aggr="mean")
     told = fit(lambda: by_pyg(x, edges)["item"], [by_pyg, tables], wanted, held_out, args.epochs)
     print(f"  to_hetero, {len(edges)} relations: {told}")
@@ -148,7 +156,7 @@ def in_hetero(data: HeteroData, wanted: Tensor, held_out: Tensor, args: argparse
 def from_loaders(kg: Data, wanted: Tensor, held_out: Tensor, args: argparse.Namespace) -> None:
     """A pass over the graph in parts; each part is a graph of its own, so a layer sees what is in it."""
     torch.manual_seed(args.seed)
-    model, table = two_layers("gat", 32, 1), nn.Embedding(kg.num_nodes, 32)
+    model, table = two_layers("gat", 2 * kg.num_relations), vectors(kg.num_nodes)
     optimiser = torch.optim.Adam([*model.parameters(), *table.parameters()], lr=1e-2)
     graph = Data(edge_index=kg.edge_index.flip(0), edge_type=kg.edge_type, n_id=torch.arange(kg.num_nodes),
                  num_nodes=kg.num_nodes)
@@ -198,10 +206,10 @@ def compiled(kg: Data) -> None:
     if not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
         print("  torch.compile: skipped, there is no C++ compiler")
         return
-    x, edges, kinds = torch.randn(kg.num_nodes, 32, requires_grad=True), kg.edge_index.flip(0), kg.edge_type
+    x, edges, kinds = torch.randn(kg.num_nodes, CHANNELS, requires_grad=True), kg.edge_index.flip(0), kg.edge_type
     for aggregator in ("mean", "gat", ByRelation):
         kwargs = {"num_relations": 2 * kg.num_relations} if isinstance(aggregator, type) else None
-        plain = KGConv(32, 32, aggregator, aggregator_kwargs=kwargs)
+        plain = KGConv(CHANNELS, CHANNELS, aggregator, aggregator_kwargs=kwargs)
         best, out = [], []
         for conv in (plain, torch.compile(plain)):
             out.append(conv(x, edges, kinds))

@@ -392,6 +392,13 @@ class Degrees(Aggregator):
         return neighbours
 
 
+def test_weights_go_by_the_nodes_that_hear() -> None:
+    """Also where these are in the first row."""
+    x, pairs = torch.randn(SOURCES, IN).double(), EDGES.unique(dim=1)
+    there = KGConv(IN, IN, Degrees(), act=None)(x, pairs)
+    torch.testing.assert_close(KGConv(IN, IN, Degrees(), act=None, flow="target_to_source")(x, pairs.flip(0)), there)
+
+
 def test_weights_may_come_from_the_graph_alone() -> None:
     """Along distinct pairs, as for all who do not ask for relations."""
     x, edges, *_ = graph(7)
