@@ -53,10 +53,15 @@ def test_layers_have_the_shapes_that_the_page_says() -> None:
     ran = after("how-to/layers.md")
     x, kg = ran["x"], ran["kg"]
     assert ran["conv"](x, kg.edge_index).shape == (kg.num_nodes, 16)
-    assert ran["encoder"](x, targets=torch.tensor([3, 7])).shape == ran["h"].shape == (2, 50)
+    assert ran["encoder"](x, targets=torch.tensor([3, 7])).shape == (2, 50)
+    assert ran["h"].shape == (kg.num_nodes, 8)
     assert ran["items"].shape == (kg.num_items, 50)
     assert ran["mean"].shape == (1, 8)
     assert ran["h"].requires_grad
+    assert ran["translated"](x).shape == (kg.num_items, 50)
+    assert ran["attention"](x, kg.edge_index, kg.edge_type).shape == (kg.num_nodes, 16)
+    heard = torch.zeros(kg.num_nodes).index_add(0, ran["edges"][0], ran["alpha"])
+    torch.testing.assert_close(heard, torch.isin(torch.arange(kg.num_nodes), kg.edge_index[0]).float())
 
 
 def test_new_items_are_served_and_were_not_seen() -> None:

@@ -147,6 +147,22 @@ def test_tpgr_on_a_file_of_ratings_with_kgqrs_state(small_ml100k, tmp_path):
     assert "tree: depth 3, 4 children a node" in said
 
 
+def test_layers_in_pyg(small_ml100k, tmp_path):
+    """Every container and tool is there, or says what it lacks."""
+    said = run("--source", str(small_ml100k), "--data", str(tmp_path / "data"), "--epochs", "3", "--no-compile",
+               script="layers_in_pyg")
+    order = ["50 items of 55 nodes, 100 edges, 2 relations", "Sequential, mean: R²", "Sequential, mean, shuffled KG: R²",
+             "Sequential, mean, no KG: R²", "Sequential, gat: R²", "Sequential, OwnMatrices: R²",
+             "Sequential, ByRelation: R²", "HeteroConv, 2 relations: R²", "to_hetero, 2 relations: R²",
+             "RandomNodeLoader: 4 parts", "AttentionExplainer: Film ", "GNNExplainer: Film "]
+    places = [said.index(part) for part in order]
+    assert places == sorted(places)
+    for tool in ("NeighborLoader", "CaptumExplainer"):
+        assert re.search(rf"^  {tool}: (skipped, |\d+ parts|Film )", said, re.MULTILINE)
+    # a film's only neighbour is its director, so all of the attention is on him
+    assert re.search(r"AttentionExplainer: Film \d+ .* hears most of film.film.directed_by 5\d \(1.000\)", said)
+
+
 @pytest.mark.parametrize(("command", "text"), [
     ("kgqr --set gamma", "`--set` must be NAME=VALUE"),
     ("kgqr --set gamma=abc", "`--set gamma` must be a number"),

@@ -13,6 +13,7 @@ from kgrl.candidates import KHopCandidates
 from kgrl.evaluate import compare, evaluate, score
 from kgrl.factorization import Factors
 from kgrl.graph import knowledge_graph
+from kgrl.nn.conv.attention import AttentionAggregator
 from kgrl.sessions import Sessions, raw_items
 from kgrl.train import EarlyStopping, fit
 from kgrl.tree import ClusterTree
@@ -23,6 +24,19 @@ from tests.wrong_values import Call, Fresh
 
 SHOWN = torch.tensor([[0, 4, -1], [1, -1, -1]])
 ROWS = torch.tensor([0, 1])
+
+
+class Attributed(nn.Aggregator):
+    """A user's own attention over edges with attributes."""
+
+    def __init__(self, in_channels: tuple[int, int], out_channels: int, bias: bool = True) -> None:
+        super().__init__()
+
+    def score(self, sent_j: torch.Tensor, edge_attr: torch.Tensor) -> torch.Tensor:
+        return (sent_j * edge_attr).sum(-1)
+
+    def forward(self, neighbours: torch.Tensor, itself: torch.Tensor) -> torch.Tensor:
+        return neighbours + itself
 
 
 def terms() -> nn.TasteTerms:
@@ -46,11 +60,20 @@ def layer_calls() -> dict[str, Call]:
         "KGConv.forward": Call(nn.KGConv(4, 4), {"x": x, "edge_index": EDGES}),
         "KGConv.forward of types": Call(nn.KGConv(4, 4, "relational", aggregator_kwargs={"num_relations": 2}), {
             "x": x, "edge_index": EDGES, "edge_type": torch.tensor([0, 1, 0, 1])}),
+        "KGConv.forward of attributes": Call(nn.KGConv(4, 4, Attributed), {
+            "x": x, "edge_index": EDGES, "edge_attr": torch.rand(4, 4), "return_attention_weights": True}),
+        "KGConv of attention": Call(nn.KGConv, {
+            "in_channels": 4, "out_channels": 4, "aggregator": "gat", "flow": "target_to_source",
+            "aggregator_kwargs": {"heads": 2, "dropout": 0.5}}),
+        "AttentionAggregator": Call(AttentionAggregator, {
+            "in_channels": (4, 4), "out_channels": 4, "heads": 2, "negative_slope": 0.2, "dropout": 0.5}),
         "KGEncoder": Call(nn.KGEncoder, conv | {"channels": 4, "hops": 2}),
         "KGEncoder.forward": Call(nn.KGEncoder(4, 2), {"x": x, "edge_index": EDGES, "targets": torch.arange(2)}),
         "KGEncoder.from_kg": Call(nn.KGEncoder.from_kg, conv | {"kg": kg, "channels": 4, "hops": 2}),
         "KGEncoder.plan": Call(nn.KGEncoder(4, 2).plan, {"edge_index": EDGES, "num_nodes": 6,
                                                          "targets": torch.arange(2)}),
+        "KGEncoder.plan of attributes": Call(nn.KGEncoder(4, 2, Attributed).plan, {
+            "edge_index": EDGES, "num_nodes": 6, "targets": torch.arange(2), "edge_attr": torch.rand(4, 4)}),
         "KGEncoder.plan_kg": Call(nn.KGEncoder(4, 2).plan_kg, {"kg": kg}),
         "SRU": Call(nn.SRU, {"in_channels": 4, "state_channels": 5}),
         "SRU.forward": Call(nn.SRU(4, 5), {"inputs": torch.randn(2, 3, 4)}),

@@ -324,8 +324,13 @@ def test_a_candidate_rule_of_ones_own(tmp_path, world):
     assert torch.equal(rollout(loaded, world, torch.arange(6)).items, rollout(agent, world, torch.arange(6)).items)
 
 
+def test_an_agent_has_no_dropout_of_pytorchs_global_generator():
+    with pytest.raises(ValueError, match="`dropout` must be 0 in an agent, .*, got 0.5"):
+        parity_agent(aggregator="gat", aggregator_kwargs={"dropout": 0.5})
+
+
 def test_an_aggregator_of_ones_own_is_asked_for_again(tmp_path):
-    from kgrl.nn.conv.aggregator import NeighborAggregator
+    from kgrl.nn.conv.plain_aggregators import NeighborAggregator
 
     agent = parity_agent(aggregator=NeighborAggregator)
     agent.save(tmp_path / "agent.safetensors")

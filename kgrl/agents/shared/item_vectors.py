@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from kgrl.graph import checked_graph
+from kgrl.nn.conv.aggregator import Aggregator
 from kgrl.nn.conv.encoder import KGEncoder
 from kgrl.options import dense_vectors, expected, single
 
@@ -19,10 +20,18 @@ class ItemVectors(nn.Module):
             ``[N, d]`` is enough.
         num_items: N.
         encoder: graph convolution, planned for the items; ``None`` takes the items' embeddings as they are.
+
+    Raises:
+        ValueError: an aggregator of the encoder drops weights: agents draw from generators of their own, dropout does
+            not.
     """
 
     def __init__(self, embedding: Tensor, num_items: int, encoder: KGEncoder | None = None) -> None:
         super().__init__()
+        for part in () if encoder is None else encoder.modules():
+            if isinstance(part, Aggregator) and part.dropout:
+                raise ValueError(expected("dropout", "0 in an agent, which acts and learns by its own generators",
+                                          part.dropout, "PyTorch's dropout draws from the global one"))
         self.embedding = nn.Parameter(embedding.detach().clone())
         self.num_items, self.encoder = num_items, encoder
 

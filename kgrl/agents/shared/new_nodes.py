@@ -76,6 +76,8 @@ def heard_graph(kg: Data, untrained: Tensor) -> Data:
     kept = untrained[heads] | ~untrained[tails]
     heard = copy.copy(kg)
     heard.edge_index, heard.edge_type = kg.edge_index[:, kept], kg.edge_type[kept]
+    if kg.get("edge_attr") is not None:
+        heard.edge_attr = kg.edge_attr[kept]
     return heard
 
 

@@ -1,11 +1,16 @@
-"""``Aggregator``: what a layer does with a node's neighbours and the node itself; and mean, concat and neighbor."""
+"""``Aggregator``: what a layer does with a node's neighbours and the node itself."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import reset
+
+from kgrl.nn.conv.asked import asked_for
 
 
 class Aggregator(torch.nn.Module):
@@ -32,14 +37,32 @@ class Aggregator(torch.nn.Module):
 
         KGConv(50, 50, aggregator=BiInteraction)
 
-    ``aggr`` names another :math:`\bigoplus`. An attention also overrides :meth:`project` (once a node) and
-    :meth:`message` (once an edge); see :class:`~kgrl.nn.conv.attention.AttentionAggregator`. An aggregator that leaves
-    ``message`` alone and reduces by ``"mean"`` or ``"sum"`` takes the fused path, in which no message is ever written.
+    ``aggr`` names another :math:`\bigoplus`. Five further methods may be overridden: :meth:`project` (once a node),
+    :meth:`score` (an attention), :meth:`message`, and :meth:`edge_norm` and :meth:`edge_weight` (a number an edge). An
+    aggregator without ``score`` and ``message`` that reduces by ``"mean"`` or ``"sum"`` takes the fused path, in which
+    no message is ever written.
 
-    **Relations** reach an aggregator that says ``uses_edge_types = True``. It overrides :meth:`edge_weight`, and stays
-    on the fused path; or :meth:`message`, which then gets ``edge_type [M]`` as a sixth argument. Its constructor gets
-    ``num_relations`` from :meth:`KGEncoder.from_kg <kgrl.nn.KGEncoder.from_kg>`. See
-    :class:`~kgrl.nn.conv.relational.RelationalAggregator`.
+    **Edges.** A method that works on edges gets what the names of its arguments ask for, as in PyG's ``message``: the
+    relation of each edge by ``edge_type``, its attributes by ``edge_attr``. The layer and the encoder then demand them;
+    other aggregators never see them. A constructor with ``num_relations`` or ``edge_dim`` gets these from
+    :meth:`KGEncoder.from_kg <kgrl.nn.KGEncoder.from_kg>`. An attention by relation, like KGAT's::
+
+        class ByRelation(Aggregator):
+            def __init__(self, in_channels, out_channels, bias=True, num_relations=1):
+                super().__init__()
+                self.relations = torch.nn.Embedding(num_relations, in_channels[0])
+                self.both = uniform_linear(in_channels[0], out_channels, bias)
+
+            def project(self, x_src, x_dst):
+                return x_src, x_dst
+
+            def score(self, sent_j, asked_i, edge_type):
+                return (sent_j * (asked_i + self.relations(edge_type)).tanh()).sum(-1)
+
+            def forward(self, neighbours, itself):
+                return self.both(neighbours + itself)
+
+        KGConv(50, 50, aggregator=ByRelation, aggregator_kwargs={"num_relations": 24})(x, edge_index, edge_type)
 
     Args:
         in_channels (tuple): of sources and targets; −1 = known at the first input.
@@ -48,42 +71,67 @@ class Aggregator(torch.nn.Module):
     """
 
     aggr: str = "mean"
-    """How messages become one vector a target: the name of a PyG aggregation."""
-    uses_edge_types: bool = False
-    """Whether it asks for the relation of each edge; others never see it."""
+    """How messages become one vector a target: the name of a PyG aggregation. ``"sum"`` where there is a ``score``."""
+    asks: frozenset[str] = frozenset()
+    """Which of ``edge_type`` and ``edge_attr`` it asks for; read off its methods' arguments when the class is made."""
+    num_relations: int | None = None
+    """Edge types are below it; ``None``: nobody said so. One given in ``aggregator_kwargs`` ends up here."""
+    dropout: float = 0.0
+    """Share of the attention's weights that are dropped in training, by PyTorch's global generator."""
+    takes: Mapping[str, tuple[str, ...]] = {}
+    """The arguments of each method that works on edges; read off when the class is made, too."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.takes = asked_for(cls)
+        names = {name for method in cls.takes.values() for name in method}
+        cls.asks = frozenset(names & {"edge_type", "edge_attr"})
+        own = cls.__mro__[: cls.__mro__.index(Aggregator)]
+        if cls.score is not Aggregator.score and not any("aggr" in vars(kind) for kind in own):
+            cls.aggr = "sum"
+
+    @property
+    def looks_at_edges(self) -> bool:
+        """Whether it wants anything of single edges: types, attributes or weights. These cannot come with a matrix."""
+        return bool(self.asks) or type(self).edge_weight is not Aggregator.edge_weight
 
     def project(self, x_src: Tensor, x_dst: Tensor) -> tuple[Tensor, Tensor | None]:
         """What each source sends ``[S, …]``, and what each target asks with ``[T, …]`` (``None``: nothing)."""
         return x_src, None
 
-    def message(self, sent_j: Tensor, asked_i: Tensor | None, index: Tensor, ptr: Tensor | None, size: int) -> Tensor:
-        """The messages ``[M, …]`` along M edges.
+    def score(self, *args: Any, **kwargs: Any) -> Tensor:
+        """An attention's scores ``[M]``, or ``[M, H]`` of H heads; a softmax over each target's edges follows.
 
-        Args:
-            sent_j: ``[M, …]``, what the source of each edge sends.
-            asked_i: ``[M, …]``, what the target of each edge asks with.
-            index: ``[M]``, the target of each edge.
-            ptr: ``[T + 1]``, where the edges of each target begin, if they are sorted by target.
-            size: T.
+        It may ask for any of:
+
+        - ``sent_j [M, …]``: what the source of each edge sends;
+        - ``asked_i [M, …]``: what the target of each edge asks with;
+        - ``edge_type [M]``, ``edge_attr [M, …]``: the relation and the attributes of each edge;
+        - ``index [M]``: the target of each edge;
+        - ``ptr [T + 1]``: where the edges of each target begin, if they are sorted by target, else ``None``;
+        - ``size``: T.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no `score`: it is no attention")
+
+    def message(self, sent_j: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """The messages ``[M, …]`` along M edges; the layer multiplies them by the weights of an attention.
+
+        One's own may ask for what :meth:`score` may. Weights of H heads are for messages ``[M, H, …]``, or for those
+        of all heads side by side, ``[M, H · channels]``.
         """
         return sent_j
 
-    def edge_norm(self, edge_type: Tensor, index: Tensor, size: int) -> Tensor | None:
+    def edge_norm(self, *args: Any, **kwargs: Any) -> Tensor | None:
         """What :meth:`edge_weight` needs of the whole graph, ``[M]``: computed once where the graph is planned.
 
-        Args:
-            edge_type: ``[M]``, the relation of each edge.
-            index: ``[M]``, the target of each edge.
-            size: T.
+        It may ask for ``edge_type``, ``edge_attr``, ``index`` and ``size``, as :meth:`score` may.
         """
         return None
 
-    def edge_weight(self, edge_type: Tensor, edge_norm: Tensor | None) -> Tensor | None:
+    def edge_weight(self, *args: Any, **kwargs: Any) -> Tensor | None:
         """What each message is multiplied by: ``[M]``, or ``[M, K]`` for K messages side by side (``None``: nothing).
 
-        Args:
-            edge_type: ``[M]``, the relation of each edge.
-            edge_norm: what :meth:`edge_norm` gave for these edges.
+        It may ask for ``edge_type``, ``edge_attr``, and ``edge_norm``: what :meth:`edge_norm` gave for these edges.
         """
         return None
 
@@ -118,55 +166,3 @@ class Aggregator(torch.nn.Module):
 def uniform_linear(in_channels: int, out_channels: int, bias: bool) -> Linear:
     """A linear map that starts uniform (Glorot) with bias zero; ``in_channels`` −1 waits for the first input."""
     return Linear(in_channels, out_channels, bias=bias, weight_initializer="glorot", bias_initializer="zeros")
-
-
-class MeanAggregator(Aggregator):
-    r"""The average aggregator of KGQR (eq. 5 and 6).
-
-    .. math::
-        \mathbf{x}^{\prime}_i = \sigma \left( \mathbf{W} \, \mathrm{mean}_{j \in \mathcal{N}(i)} \mathbf{x}_j +
-        \mathbf{B} \, \mathbf{x}_i + \mathbf{b} \right)
-    """
-
-    def __init__(self, in_channels: tuple[int, int], out_channels: int, bias: bool = True) -> None:
-        super().__init__()
-        self.neighbours = uniform_linear(in_channels[0], out_channels, bias)
-        self.itself = uniform_linear(in_channels[1], out_channels, bias=False)
-
-    def forward(self, neighbours: Tensor, itself: Tensor) -> Tensor:
-        return self.neighbours(neighbours).add_(self.itself(itself))
-
-
-class ConcatAggregator(Aggregator):
-    r"""Neighbours and the node itself side by side, as in GraphSAGE (Hamilton et al. 2017; reference 9 of KGQR).
-
-    .. math::
-        \mathbf{x}^{\prime}_i = \sigma \left( \left[ \mathbf{W} \, \mathrm{mean}_{j \in \mathcal{N}(i)} \mathbf{x}_j
-        \, \Vert \, \mathbf{B} \, \mathbf{x}_i \right] + \mathbf{b} \right)
-
-    The paper is silent on the split: :math:`\lceil F/2 \rceil` and :math:`\lfloor F/2 \rfloor` of F channels.
-    """
-
-    def __init__(self, in_channels: tuple[int, int], out_channels: int, bias: bool = True) -> None:
-        super().__init__()
-        self.neighbours = uniform_linear(in_channels[0], out_channels - out_channels // 2, bias)
-        self.itself = uniform_linear(in_channels[1], out_channels // 2, bias)
-
-    def forward(self, neighbours: Tensor, itself: Tensor) -> Tensor:
-        return torch.cat([self.neighbours(neighbours), self.itself(itself)], dim=-1)
-
-
-class NeighborAggregator(Aggregator):
-    r"""The neighbours alone; a node without any becomes :math:`\sigma(\mathbf{b})`.
-
-    .. math::
-        \mathbf{x}^{\prime}_i = \sigma \left( \mathbf{W} \, \mathrm{mean}_{j \in \mathcal{N}(i)} \mathbf{x}_j +
-        \mathbf{b} \right)
-    """
-
-    def __init__(self, in_channels: tuple[int, int], out_channels: int, bias: bool = True) -> None:
-        super().__init__()
-        self.neighbours = uniform_linear(in_channels[0], out_channels, bias)
-
-    def forward(self, neighbours: Tensor, itself: Tensor) -> Tensor:
-        return self.neighbours(neighbours)

@@ -8,10 +8,9 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch_geometric.nn.dense.linear import Linear, is_uninitialized_parameter
 from torch_geometric.nn.inits import glorot
-from torch_geometric.utils import softmax
 
 from kgrl.nn.conv.aggregator import Aggregator, uniform_linear
-from kgrl.options import at_least, expected
+from kgrl.options import at_least, between, expected
 
 
 class AttentionAggregator(Aggregator):
@@ -31,9 +30,9 @@ class AttentionAggregator(Aggregator):
     Args:
         heads (int): H; divides ``out_channels``.
         negative_slope (float): of the LeakyReLU.
+        dropout (float): share of the weights :math:`\alpha` that are dropped in training, as in GAT; the others are
+            scaled up. Drawn from PyTorch's global generator, as by :class:`torch.nn.Dropout`.
     """
-
-    aggr = "sum"
 
     def __init__(
         self,
@@ -42,12 +41,13 @@ class AttentionAggregator(Aggregator):
         bias: bool = True,
         heads: int = 1,
         negative_slope: float = 0.2,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.heads = at_least("heads", heads, 1)
         if out_channels % heads:
             raise ValueError(expected("heads", f"a divisor of out_channels = {out_channels}", heads))
-        self.negative_slope = negative_slope
+        self.negative_slope, self.dropout = negative_slope, between("dropout", dropout, 0, 1)
         self.neighbours = uniform_linear(in_channels[0], out_channels, bias=False)
         self.itself = uniform_linear(in_channels[1], out_channels, bias=False)
         self.att_src = Parameter(torch.empty(heads, out_channels // heads))
@@ -68,12 +68,11 @@ class AttentionAggregator(Aggregator):
         sent = F.linear(x_src, torch.cat([weight, self._by_head(weight, self.att_src)]))
         return sent, F.linear(x_dst, self._by_head(score, self.att_dst))
 
-    def message(self, sent_j: Tensor, asked_i: Tensor | None, index: Tensor, ptr: Tensor | None, size: int) -> Tensor:
-        assert asked_i is not None
-        vectors, score = sent_j[:, : -self.heads], sent_j[:, -self.heads :]
-        score = F.leaky_relu(score + asked_i, self.negative_slope)
-        weight = softmax(score, index, num_nodes=size)
-        return (vectors.unflatten(1, (self.heads, -1)) * weight.unsqueeze(-1)).flatten(1)
+    def score(self, sent_j: Tensor, asked_i: Tensor) -> Tensor:
+        return F.leaky_relu(sent_j[:, -self.heads :] + asked_i, self.negative_slope)
+
+    def message(self, sent_j: Tensor) -> Tensor:
+        return sent_j[:, : -self.heads]
 
     def forward(self, neighbours: Tensor, itself: Tensor) -> Tensor:
         out = neighbours + self.itself(itself)
@@ -85,7 +84,7 @@ class AttentionAggregator(Aggregator):
 
     @property
     def options(self) -> str:
-        return f", heads={self.heads}"
+        return f", heads={self.heads}" + (f", dropout={self.dropout}" if self.dropout else "")
 
 
 def _weight(linear: Linear, x: Tensor) -> Tensor:

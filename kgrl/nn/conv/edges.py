@@ -39,6 +39,7 @@ class Remembered:
 
 
 _PASSED = Remembered()
+_TYPES_PASSED = Remembered()
 
 
 def checked_edges(edge_index: Adj, num_sources: int, num_targets: int) -> Adj:
@@ -82,6 +83,41 @@ def node_ids(name: str, ids: Tensor, num_nodes: int) -> Tensor:
         if low < 0 or high >= num_nodes:
             raise IndexError(expected(name, f"node ids from 0 to {num_nodes - 1}", low if low < 0 else high))
     return ids
+
+
+def checked_types(edge_type: Tensor | None, num_edges: int, num_relations: int | None = None) -> Tensor:
+    """``edge_type``, if it has a relation for each edge, below ``num_relations`` where that is known.
+
+    Raises:
+        ValueError: it has not, or is missing.
+    """
+    what = f"a LongTensor of the {num_edges} edges' relations"
+    if not isinstance(edge_type, Tensor):
+        raise ValueError(expected("edge_type", f"{what} for an aggregator that uses edge types", edge_type))
+    if edge_type.dtype != torch.long or edge_type.shape != (num_edges,):
+        raise ValueError(expected("edge_type", what, f"{edge_type.dtype} {list(edge_type.shape)}"))
+    if num_edges and not torch.compiler.is_compiling() and _TYPES_PASSED.get(edge_type, num_relations) is None:
+        low, high = (int(bound) for bound in torch.aminmax(edge_type))
+        if low < 0 or (num_relations is not None and high >= num_relations):
+            ids = "from 0" if num_relations is None else f"in [0, {num_relations})"
+            raise ValueError(expected("edge_type", f"relation ids {ids}", low if low < 0 else high))
+        _TYPES_PASSED.keep(True, edge_type, num_relations)
+    return edge_type
+
+
+def checked_attributes(edge_attr: Tensor | None, num_edges: int) -> Tensor:
+    """``edge_attr``, if it has a row for each edge.
+
+    Raises:
+        ValueError: it has not, or is missing.
+    """
+    what = f"a tensor [{num_edges}, …], a row for each edge"
+    if not isinstance(edge_attr, Tensor):
+        raise ValueError(expected("edge_attr", f"{what}, for an aggregator that uses edge attributes",
+                                  edge_attr if edge_attr is None else type(edge_attr).__name__))
+    if not edge_attr.dim() or edge_attr.size(0) != num_edges:
+        raise ValueError(expected("edge_attr", what, f"{edge_attr.dtype} {list(edge_attr.shape)}"))
+    return edge_attr
 
 
 def _check_list(edge_index: Tensor, num_sources: int, num_targets: int) -> None:

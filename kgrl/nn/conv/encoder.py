@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -14,9 +15,10 @@ from torch_geometric.data import Data
 from torch_geometric.typing import Adj
 
 from kgrl.nn.conv.aggregator import Aggregator
-from kgrl.nn.conv.kg_conv import AggregatorLike, KGConv, uses_edge_types
+from kgrl.nn.conv.aggregator_choice import AggregatorLike, graph_options
+from kgrl.nn.conv.kg_conv import KGConv
 from kgrl.nn.conv.neighbours import Rows
-from kgrl.nn.conv.plan import Graph, Hop, Plan, graph_of, plan, target_ids
+from kgrl.nn.conv.plan import Along, Graph, Hop, Plan, graph_of, plan, target_ids
 from kgrl.nn.conv.relational import relation_count
 from kgrl.objects import of_class
 from kgrl.options import a_table, at_least, expected
@@ -35,8 +37,9 @@ class KGEncoder(torch.nn.Module):
     Edges are those of a knowledge graph, head → tail, wherever they are handed over: to ``forward``, to :meth:`plan`,
     or within the ``kg`` of :meth:`from_kg`, with the same result. Messages go from tail to head (equation 5:
     :math:`\mathcal{N}(h)` are the tails of h), along distinct (head, tail) pairs: :math:`\mathcal{N}(h)` is a set,
-    several relations between the same two entities count once. For an aggregator that uses edge types they go along
-    distinct triples. :class:`~kgrl.nn.KGConv` is the layer for edges source → target that count each.
+    several relations between the same two entities count once. For an aggregator that asks for edge types they go along
+    distinct triples; for one that asks for edge attributes each edge counts, as it has its own.
+    :class:`~kgrl.nn.KGConv` is the layer for edges source → target that count each.
 
     Only what the targets can see is computed: layer l on the nodes within L − l hops of a target. Outputs and gradients
     are those of the whole graph. For a graph that stays the same, :meth:`plan` (or :meth:`from_kg`) works out once
@@ -55,14 +58,12 @@ class KGEncoder(torch.nn.Module):
     Shapes:
         - **inputs:** node features :math:`(|\mathcal{V}|, F_{in})`, edge indices :math:`(2, |\mathcal{E}|)` head →
           tail, or a sparse matrix whose row h has entries at the tails of h, targets :math:`(T)`, edge types
-          :math:`(|\mathcal{E}|)` for aggregators that use them
+          :math:`(|\mathcal{E}|)` and attributes :math:`(|\mathcal{E}|, \ldots)` for aggregators that ask for them
         - **outputs:** :math:`(T, F_{out})`
     """
 
     graph_ptr: Tensor
     graph_columns: Tensor
-    graph_type: Tensor | None
-    graph_norm: Tensor | None
     plan_nodes: Tensor
     plan_order: Tensor | None
 
@@ -99,11 +100,12 @@ class KGEncoder(torch.nn.Module):
     def from_kg(cls, kg: Data, channels: int | Sequence[int], hops: int = 2, **options: Any) -> KGEncoder:
         r"""An encoder planned for the items of a knowledge graph.
 
-        The graph is that of the class; a class or name of an aggregator that uses edge types gets ``num_relations``.
+        The graph is that of the class. An aggregator's name or class gets ``num_relations`` and ``edge_dim``, the size
+        of ``kg.edge_attr``, where its constructor takes them.
 
         Args:
-            kg: with ``edge_index`` (head → tail), ``num_nodes`` and ``num_items``, items first; and ``edge_type`` for
-                an aggregator that uses it.
+            kg: with ``edge_index`` (head → tail), ``num_nodes`` and ``num_items``, items first; and ``edge_type`` or
+                ``edge_attr`` for an aggregator that asks for it.
             channels: see the class.
             hops: see the class.
             **options: the class's further arguments.
@@ -112,20 +114,23 @@ class KGEncoder(torch.nn.Module):
             The encoder; ``encoder(x)`` with ``x [num_nodes, channels]`` gives ``[num_items, channels]``.
         """
         _checked_kg(kg)
-        aggregator = options.get("aggregator", "mean")
-        if uses_edge_types(aggregator) and not isinstance(aggregator, torch.nn.Module):
+        attributes = kg.get("edge_attr")
+        known = {"num_relations": relation_count(kg)}
+        if isinstance(attributes, Tensor):
+            known["edge_dim"] = math.prod(attributes.shape[1:])
+        if known := graph_options(options.get("aggregator", "mean"), known):
             given = dict(of_class("aggregator_kwargs", options.get("aggregator_kwargs") or {}, Mapping))
-            options["aggregator_kwargs"] = {"num_relations": relation_count(kg)} | given
+            options["aggregator_kwargs"] = known | given
         return cls(channels, hops, **options).plan_kg(kg)
 
     def plan_kg(self, kg: Data) -> KGEncoder:
         """:meth:`plan` for the items of a knowledge graph, as :meth:`from_kg` does it; returns the encoder itself."""
         targets = torch.arange(_checked_kg(kg).num_items, device=kg.edge_index.device)
-        edge_type = kg.get("edge_type") if self._typed is not None else None
-        return self.plan(kg.edge_index, int(kg.num_nodes), targets, edge_type)
+        return self.plan(kg.edge_index, int(kg.num_nodes), targets, kg.get("edge_type"), kg.get("edge_attr"))
 
     def plan(
-        self, edge_index: Adj, num_nodes: int, targets: Tensor, edge_type: Tensor | None = None
+        self, edge_index: Adj, num_nodes: int, targets: Tensor, edge_type: Tensor | None = None,
+        edge_attr: Tensor | None = None,
     ) -> KGEncoder:
         """Fixes the graph, and what is computed when ``forward`` is given neither edges nor targets.
 
@@ -133,25 +138,28 @@ class KGEncoder(torch.nn.Module):
             edge_index: ``[2, M]``, head → tail.
             num_nodes: of the whole graph.
             targets: ``[T]``, node ids, repeats allowed, or a bool mask ``[num_nodes]``.
-            edge_type: ``[M]``, the relation of each edge, for an aggregator that uses it.
+            edge_type: ``[M]``, the relation of each edge, for an aggregator that asks for it.
+            edge_attr: ``[M, …]``, the attributes of each edge, for an aggregator that asks for them; kept as they are
+                now, without a gradient.
 
         Returns:
             The encoder itself.
         """
-        graph = graph_of(edge_index, at_least("num_nodes", num_nodes, 0), edge_type, self._typed)
+        given = Along(edge_type, edge_attr.detach() if isinstance(edge_attr, Tensor) else edge_attr)
+        graph = graph_of(edge_index, at_least("num_nodes", num_nodes, 0), given, self._asking)
         planned = plan(graph, target_ids(targets, num_nodes), self.hops, self._whole)
         self.num_nodes = num_nodes
-        kept = {"graph_ptr": graph.rows.ptr, "graph_columns": graph.rows.columns, "graph_type": graph.edge_type,
-                "graph_norm": graph.edge_norm, "plan_nodes": planned.nodes, "plan_order": planned.order}
+        kept = {"graph_ptr": graph.rows.ptr, "graph_columns": graph.rows.columns, "plan_nodes": planned.nodes,
+                "plan_order": planned.order} | _named("graph", graph.along)
         for layer, hop in enumerate(planned.hops):
-            kept |= {f"plan_hop{layer}": hop.edges, f"plan_type{layer}": hop.edge_type,
-                     f"plan_norm{layer}": hop.edge_norm}
+            kept |= {f"plan_hop{layer}": hop.edges} | _named(f"plan_hop{layer}", hop.along)
         for name, values in kept.items():
             self.register_buffer(name, values, persistent=False)
         return self
 
     def forward(
-        self, x: Tensor, edge_index: Adj | None = None, targets: Tensor | None = None, edge_type: Tensor | None = None
+        self, x: Tensor, edge_index: Adj | None = None, targets: Tensor | None = None, edge_type: Tensor | None = None,
+        edge_attr: Tensor | None = None,
     ) -> Tensor:
         """The targets' vectors.
 
@@ -161,52 +169,56 @@ class KGEncoder(torch.nn.Module):
                 about edges without types is kept for as long as their tensor lives and stays as it is.
             targets: ``[T]``, repeats allowed, or a bool mask ``[num_nodes]``, whose T nodes come in their order;
                 ``None``: the planned targets, or with an ``edge_index`` every node.
-            edge_type: ``[M]``, the relation of each edge of ``edge_index``, for an aggregator that uses it.
+            edge_type: ``[M]``, the relation of each edge of ``edge_index``, for an aggregator that asks for it.
+            edge_attr: ``[M, …]``, their attributes, for an aggregator that asks for them.
 
         Returns:
             ``[T, F_out]``.
 
         Raises:
-            ValueError: neither edges nor a planned graph, or ``x``, a mask or ``edge_type`` does not fit the graph.
+            ValueError: neither edges nor a planned graph, or ``x``, a mask or what goes along does not fit.
             IndexError: an edge's end or a target that is no node.
         """
+        given = Along(edge_type, edge_attr)
         if edge_index is not None and targets is None:
-            hop = graph_of(edge_index, a_table("x", x).size(0), edge_type, self._typed).whole
+            hop = graph_of(edge_index, a_table("x", x).size(0), given, self._asking).whole
             for conv in self.convs:
-                x = conv(x, hop.edges, hop.edge_type, edge_norm=hop.edge_norm)
+                x = conv(x, hop.edges, **hop.along._asdict())
             return x
-        return self._run(x, self._planned_for(x, edge_index, targets, edge_type))
+        return self._run(x, self._planned_for(x, edge_index, targets, given))
 
     @property
-    def _typed(self) -> Aggregator | None:
-        """The first layer's aggregator, if it uses edge types."""
+    def _asking(self) -> Aggregator | None:
+        """The first layer's aggregator, if it wants anything of single edges."""
         part = self.convs[0].aggregator if self.hops else None
-        return part if isinstance(part, Aggregator) and part.uses_edge_types else None
+        return part if isinstance(part, Aggregator) and part.looks_at_edges else None
 
-    def _planned_for(
-        self, x: Tensor, edge_index: Adj | None, targets: Tensor | None, edge_type: Tensor | None
-    ) -> Plan:
+    def _planned_for(self, x: Tensor, edge_index: Adj | None, targets: Tensor | None, given: Along) -> Plan:
         a_table("x", x)
         if edge_index is not None:
-            graph = graph_of(edge_index, x.size(0), edge_type, self._typed)
+            graph = graph_of(edge_index, x.size(0), given, self._asking)
         elif self.num_nodes is None:
             raise ValueError("`edge_index` is needed where no graph is planned; give it, or call `plan` or `from_kg`")
         elif x.size(0) != self.num_nodes:
             raise ValueError(expected("x", f"one row for each of the graph's {self.num_nodes} nodes", tuple(x.shape)))
         elif targets is None:
-            hops = (Hop(*(getattr(self, f"plan_{part}{layer}") for part in ("hop", "type", "norm")))
+            hops = (Hop(getattr(self, f"plan_hop{layer}"), self._along(f"plan_hop{layer}"))
                     for layer in range(self.hops))
             return Plan(self.plan_nodes, tuple(hops), self.plan_order)
         else:
-            graph = Graph(Rows(self.graph_ptr, self.graph_columns), self.graph_type, self.graph_norm)
+            graph = Graph(Rows(self.graph_ptr, self.graph_columns), self._along("graph"))
         assert targets is not None
         return plan(graph, target_ids(targets, x.size(0)), self.hops, self._whole)
+
+    def _along(self, edges: str) -> Along:
+        """What goes along with edges that are kept under this name."""
+        return Along(*(getattr(self, name) for name in _named(edges, Along())))
 
     def _run(self, x: Tensor, planned: Plan) -> Tensor:
         out = x.index_select(0, planned.nodes)
         x = x if self._whole else out
         for conv, hop in zip(self.convs, planned.hops, strict=True):
-            x = out = conv((x, out[: hop.edges.num_cols]), hop.edges, hop.edge_type, edge_norm=hop.edge_norm)
+            x = out = conv((x, out[: hop.edges.num_cols]), hop.edges, **hop.along._asdict())
         # repeats: embedding, as its gradient adds in a fixed order, which that of out[order] does not
         return out if planned.order is None else F.embedding(planned.order, out)
 
@@ -218,6 +230,11 @@ class KGEncoder(torch.nn.Module):
 
     def extra_repr(self) -> str:
         return "" if self.num_nodes is None else f"num_nodes={self.num_nodes}"
+
+
+def _named(edges: str, along: Along) -> dict[str, Tensor | None]:
+    """What goes along with edges, each part under a name of its own."""
+    return {f"{edges}_{name}": values for name, values in along._asdict().items()}
 
 
 def _checked_kg(kg: Data) -> Data:

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.nn.aggr import Aggregation, MultiAggregation
 from torch_geometric.nn.conv import MessagePassing
-from torch_geometric.nn.resolver import activation_resolver
 from torch_geometric.typing import Adj, OptTensor, PairTensor, Size
+from torch_geometric.utils import is_torch_sparse_tensor, softmax, to_edge_index
 
-from kgrl.nn.conv.aggregator import Aggregator, ConcatAggregator, MeanAggregator, NeighborAggregator
-from kgrl.nn.conv.attention import AttentionAggregator
-from kgrl.nn.conv.edges import checked_edges
+from kgrl.nn.conv.aggregator import Aggregator
+from kgrl.nn.conv.aggregator_choice import AGGREGATORS, AggregatorLike, resolved_aggregator
+from kgrl.nn.conv.asked import rows_of, told
+from kgrl.nn.conv.edges import checked_attributes, checked_edges, checked_types
+from kgrl.nn.conv.layer_options import activation, flow_of
 from kgrl.nn.conv.neighbours import neighbour_sum, plain_edges
-from kgrl.nn.conv.relational import RelationalAggregator, checked_types
-from kgrl.nn.conv.weighted import weighted_messages, weighted_sum
+from kgrl.nn.conv.weighted import attended, weighted_messages, weighted_sum
 from kgrl.objects import of_class
-from kgrl.options import a_table, a_tensor, at_least, expected, flag, resolve
-
-AGGREGATORS: dict[str, Callable[..., Aggregator]] = {
-    "mean": MeanAggregator,
-    "concat": ConcatAggregator,
-    "neighbor": NeighborAggregator,
-    "gat": AttentionAggregator,
-    "relational": RelationalAggregator,
-}
-
-AggregatorLike: TypeAlias = str | type[Aggregator] | Aggregator | type[Aggregation] | Aggregation
-"""What an ``aggregator`` option takes."""
+from kgrl.options import a_table, a_tensor, at_least, expected, flag
 
 
 class KGConv(MessagePassing):
@@ -61,6 +50,9 @@ class KGConv(MessagePassing):
         bias (bool): If :obj:`False`, no additive bias is learned. (default: :obj:`True`)
         aggregator_kwargs (dict, optional): What the aggregator's constructor gets besides, *e.g.*,
             :obj:`{"heads": 5}` for :obj:`"gat"` or :obj:`{"num_relations": 48}` for :obj:`"relational"`.
+        **kwargs (optional): Of :class:`~torch_geometric.nn.conv.MessagePassing`: :obj:`flow`, which is
+            :obj:`"source_to_target"` or :obj:`"target_to_source"` (then messages go from :obj:`edge_index[1]` to
+            :obj:`edge_index[0]`, as from tail to head, and never on the fused path).
 
     Shapes:
         - **inputs:**
@@ -69,7 +61,8 @@ class KGConv(MessagePassing):
           edge indices :math:`(2, |\mathcal{E}|)`, as a tensor, an :class:`~torch_geometric.EdgeIndex` (sorted by column
           it takes the fused path), or a transposed adjacency matrix (:obj:`torch.sparse` or :obj:`SparseTensor`; its
           values are not looked at, and edge types cannot go along with it),
-          edge types :math:`(|\mathcal{E}|)` for :obj:`"relational"`; the other aggregators do not look at them
+          edge types :math:`(|\mathcal{E}|)` and attributes :math:`(|\mathcal{E}|, \ldots)` for aggregators that ask for
+          them, as :obj:`"relational"` does for types; the others do not look at them
         - **outputs:** node features :math:`(|\mathcal{V}|, F_{out})` or :math:`(|\mathcal{V_t}|, F_{out})` if bipartite
     """
 
@@ -84,18 +77,25 @@ class KGConv(MessagePassing):
         act: str | Callable[[Tensor], Tensor] | None = "relu",
         bias: bool = True,
         aggregator_kwargs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
     ) -> None:
         at_least("out_channels", out_channels, 1)
-        sigma = _activation(act)
-        kwargs = {} if aggregator_kwargs is None else of_class("aggregator_kwargs", aggregator_kwargs, Mapping)
-        part, aggr = _resolved(aggregator, in_channels, out_channels, flag("bias", bias), dict(kwargs))
-        super().__init__(aggr=aggr)
+        sigma = activation(act)
+        given = {} if aggregator_kwargs is None else of_class("aggregator_kwargs", aggregator_kwargs, Mapping)
+        flow = flow_of(kwargs)
+        self._sender = 0 if flow == "source_to_target" else 1
+        ends = in_channels if self._sender == 0 or not isinstance(in_channels, tuple | list) else in_channels[::-1]
+        part, aggr = resolved_aggregator(aggregator, ends, out_channels, flag("bias", bias), dict(given))
+        super().__init__(aggr=aggr, flow=flow, node_dim=0)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.aggregator = part
         self.act = sigma
+        self._attends = type(part).score is not Aggregator.score
+        self._weighs = type(part).edge_weight is not Aggregator.edge_weight
+        self._alpha: Tensor | None = None  # during a forward pass; PyG's AttentionExplainer looks for it
         # without messages of its own, an aggregator lets the sum run over the compressed rows directly
-        self._plain = type(part).message is Aggregator.message
-        self.fuse = self._plain and self.aggr in ("mean", "sum")
+        plain = type(part).message is Aggregator.message and not self._attends
+        self.fuse = plain and self.aggr in ("mean", "sum") and self._sender == 0
 
     @property
     def gathers_nothing(self) -> bool:
@@ -109,8 +109,8 @@ class KGConv(MessagePassing):
 
     def forward(
         self, x: Tensor | PairTensor, edge_index: Adj, edge_type: Tensor | Size = None, size: Size = None,
-        edge_norm: OptTensor = None,
-    ) -> Tensor:
+        edge_norm: OptTensor = None, edge_attr: OptTensor = None, return_attention_weights: bool | None = None,
+    ) -> Tensor | tuple[Tensor, tuple[Tensor, Tensor]]:
         """The targets' new vectors.
 
         Args:
@@ -120,28 +120,45 @@ class KGConv(MessagePassing):
             size: number of sources and targets, as in PyG.
             edge_norm: ``[M]``, what ``aggregator.edge_norm`` gives for these edges, where it is known; it is computed
                 otherwise, for which the edges are sorted.
+            edge_attr: ``[M, …]``, the attributes of each edge, in the edges' order.
+            return_attention_weights: ``True``: return the attention's weights, too. They are those that were used: in
+                training after ``dropout``.
+
+        Returns:
+            ``[T, F_out]``; with ``return_attention_weights`` ``(out, (edge_index, alpha))`` as PyG's ``GATConv``, with
+            ``alpha [M]`` or ``[M, H]`` as the aggregator's ``score``, and ``edge_index [2, M]`` also of a matrix.
 
         Raises:
             IndexError: an edge's end is no node.
             ValueError: ``x`` or the edges are of another shape, or what the aggregator returns is; a third argument of
-                real numbers: there are no edge weights; the aggregator uses edge types, and they are missing, do not
-                fit the edges, are out of range, or come with a sparse matrix.
+                real numbers: there are no edge weights; the aggregator uses edge types or attributes, and they are
+                missing, do not fit the edges, are out of range, or come with a sparse matrix; attention weights of an
+                aggregator that has none.
         """
         if isinstance(edge_type, tuple | list):
             edge_type, size = None, edge_type
-        x_src, x_dst = self._features(x)
-        checked_edges(edge_index, x_src.size(0), x_dst.size(0))
-        relation, weight = self._typed(edge_index, edge_type, edge_norm, x_dst.size(0))
+        if return_attention_weights and not self._attends:
+            raise ValueError(expected("return_attention_weights", "left out for an aggregator without `score`", True,
+                                      "\"gat\" has one"))
+        ends = self._features(x)
+        checked_edges(edge_index, ends[0].size(0), ends[1].size(0))
+        x_src, x_dst = ends[self._sender], ends[1 - self._sender]
+        kinds, weight = self._along(edge_index, edge_type, edge_attr, edge_norm, x_dst.size(0))
         sent, asked = self.aggregator.project(x_src, x_dst)
-        # propagate_type: (sent: PairTensor, asked: Tuple[OptTensor, OptTensor], relation: OptTensor, weight: OptTensor)
-        neighbours = self.propagate(edge_index, sent=(sent, x_dst), asked=(None, asked), relation=relation,
-                                    weight=weight, size=size)
+        rows_of(self.aggregator, "project", sent, x_src.size(0), "sources")
+        if asked is not None:
+            rows_of(self.aggregator, "project", asked, x_dst.size(0), "targets")
+        # propagate_type: (sent: PairTensor, asked: Tuple[OptTensor, OptTensor], kinds: Tuple[OptTensor, OptTensor], weight: OptTensor)  # noqa: E501
+        neighbours = self.propagate(edge_index, sent=self._by_row(sent, x_dst), asked=self._by_row(None, asked),
+                                    kinds=kinds, weight=weight, size=size)
+        alpha, self._alpha = self._alpha, None
         out = self.aggregator(neighbours, x_dst)
         if out.shape != (x_dst.size(0), self.out_channels):
             raise ValueError(expected(f"{type(self.aggregator).__name__}.forward",
                                       f"of the shape [targets, out_channels] = [{x_dst.size(0)}, {self.out_channels}]",
                                       list(out.shape)))
-        return self.act(out)
+        out = self.act(out)
+        return (out, (_pairs(edge_index), alpha)) if return_attention_weights and alpha is not None else out
 
     def __prepare_scriptable__(self) -> None:
         """``torch.jit.script`` asks for it first.
@@ -165,27 +182,51 @@ class KGConv(MessagePassing):
                 raise ValueError(expected("x", f"[nodes, {channels}], as `in_channels` says", list(part.shape)))
         return parts[0], parts[1]
 
-    def _typed(
-        self, edge_index: Adj, edge_type: OptTensor, edge_norm: OptTensor, num_targets: int
-    ) -> tuple[OptTensor, OptTensor]:
-        """The checked relations of the edges, and their weights; nothing for aggregators that do not use them."""
-        if not self.aggregator.uses_edge_types:
+    def _by_row(self, of_sources: OptTensor, of_targets: OptTensor) -> tuple[OptTensor, OptTensor]:
+        """The two in the order of ``edge_index``'s rows."""
+        return (of_sources, of_targets) if self._sender == 0 else (of_targets, of_sources)
+
+    def _along(
+        self, edge_index: Adj, edge_type: OptTensor, edge_attr: OptTensor, edge_norm: OptTensor, num_targets: int
+    ) -> tuple[tuple[OptTensor, OptTensor], OptTensor]:
+        """The checked relations and attributes of the edges, where they are asked for, and the edges' weights."""
+        part = self.aggregator
+        if "edge_type" not in part.asks:
             if edge_type is not None and a_tensor("edge_type", edge_type).is_floating_point():
-                hint = "KGConv has no edge weights"
+                hint = "KGConv has no edge weights; attributes are `edge_attr=`"
                 raise ValueError(expected("edge_type", "the edges' relations, whole numbers", edge_type.dtype, hint))
-            return None, None
-        target = plain_edges(edge_index)[1]
-        edge_type = checked_types(edge_type, target.numel())
+            edge_type = None
+        if not part.looks_at_edges:
+            return (None, None), None
+        target = plain_edges(edge_index)[1 - self._sender]
+        if "edge_type" in part.asks:
+            edge_type = checked_types(edge_type, target.numel(), part.num_relations)
+        edge_attr = checked_attributes(edge_attr, target.numel()) if "edge_attr" in part.asks else None
+        if not self._weighs:
+            return (edge_type, edge_attr), None
+        known = {"edge_type": edge_type, "edge_attr": edge_attr}
         if edge_norm is None:
-            edge_norm = self.aggregator.edge_norm(edge_type, target, num_targets)
-        return edge_type, self.aggregator.edge_weight(edge_type, edge_norm)
+            edge_norm = told(part, "edge_norm", **known, index=target, size=num_targets)
+        weight = told(part, "edge_weight", **known, edge_norm=edge_norm)
+        if weight is not None:
+            rows_of(part, "edge_weight", weight, target.numel(), "edges", (1, 2))
+        return (edge_type, edge_attr), weight
 
     def message(
-        self, sent_j: Tensor, asked_i: OptTensor, relation: OptTensor, weight: OptTensor, index: Tensor,
+        self, sent_j: Tensor, asked_i: OptTensor, kinds: tuple[OptTensor, OptTensor], weight: OptTensor, index: Tensor,
         ptr: OptTensor, size_i: int,
     ) -> Tensor:
-        typed = () if relation is None or self._plain else (relation,)
-        messages = self.aggregator.message(sent_j, asked_i, index, ptr, size_i, *typed)
+        part = self.aggregator
+        known = {"sent_j": sent_j, "asked_i": asked_i, "edge_type": kinds[0], "edge_attr": kinds[1], "index": index,
+                 "ptr": ptr, "size": size_i}
+        messages = rows_of(part, "message", told(part, "message", **known), index.numel(), "edges")
+        if self._attends:
+            score = rows_of(part, "score", told(part, "score", **known), index.numel(), "edges", (1, 2))
+            alpha = softmax(score, index, num_nodes=size_i)
+            if part.dropout:
+                alpha = F.dropout(alpha, part.dropout, self.training)
+            self._alpha = alpha
+            messages = attended(messages, alpha)
         return messages if weight is None else weighted_messages(messages, weight)
 
     def message_and_aggregate(self, adj_t: Adj, sent: PairTensor, weight: OptTensor) -> Tensor:
@@ -201,44 +242,8 @@ class KGConv(MessagePassing):
         return f"{type(self).__name__}({self.in_channels}, {self.out_channels}, aggregator={name}{options})"
 
 
-def _activation(act: str | Callable[[Tensor], Tensor] | None) -> Callable[[Tensor], Tensor]:
-    what = "the name of an activation, a callable or None"
-    if not (act is None or isinstance(act, str) or (callable(act) and not isinstance(act, type))):
-        raise TypeError(expected("act", what, act))
-    try:
-        return torch.nn.Identity() if act is None else activation_resolver(act)
-    except (TypeError, ValueError) as error:
-        raise type(error)(expected("act", what, act)) from error
-
-
-def uses_edge_types(aggregator: AggregatorLike) -> bool:
-    """Whether an ``aggregator`` option asks for the relation of each edge."""
-    made = AGGREGATORS.get(aggregator.lower()) if isinstance(aggregator, str) else aggregator
-    return bool(getattr(made, "uses_edge_types", False))
-
-
-def _resolved(
-    aggregator: AggregatorLike,
-    in_channels: int | tuple[int, int],
-    out_channels: int,
-    bias: bool,
-    kwargs: dict[str, Any],
-) -> tuple[Aggregator, str | Aggregation]:
-    """The aggregator, and what reduces its messages."""
-    pair = in_channels if isinstance(in_channels, tuple | list) else (in_channels, in_channels)
-    if len(pair) != 2:
-        raise ValueError(expected("in_channels", "one size, or a pair: of sources and of targets", in_channels))
-    source, target = pair
-    for size in (source, target):
-        if isinstance(size, bool) or size != -1:  # which is known at the first input
-            at_least("in_channels", size, 1)
-    if kwargs and isinstance(aggregator, torch.nn.Module):
-        raise ValueError(expected("aggregator_kwargs", "left out beside an instance", kwargs))
-    if isinstance(aggregator, type) and issubclass(aggregator, Aggregation):
-        aggregator, kwargs = aggregator(**kwargs), {}
-    if isinstance(aggregator, Aggregation):
-        wide = aggregator.get_out_channels(source) if isinstance(aggregator, MultiAggregation) else source
-        return MeanAggregator((wide, target), out_channels, bias), aggregator
-    options = {"in_channels": (source, target), "out_channels": out_channels, "bias": bias, **kwargs}
-    part = resolve("aggregator", aggregator, AGGREGATORS, Aggregator, **options)
-    return part, part.aggr
+def _pairs(edge_index: Adj) -> Tensor:
+    """``[2, M]``, source above target, in the order in which the messages of a matrix go."""
+    if isinstance(edge_index, Tensor) and not is_torch_sparse_tensor(edge_index):
+        return edge_index
+    return to_edge_index(edge_index)[0].flip(0)

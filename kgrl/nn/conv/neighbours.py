@@ -90,15 +90,15 @@ def _columns(adj_t: Adj, rows: Rows, num_sources: int) -> Rows:
 
 
 def plain_edges(edge_index: Adj) -> Tensor:
-    """``[2, M]``, the edges that ``edge_type`` goes along with.
+    """``[2, M]``, the edges that types and attributes go along with.
 
     Raises:
         ValueError: it is a sparse matrix, whose entries have an order of their own.
     """
     if isinstance(edge_index, SparseTensor) or is_torch_sparse_tensor(edge_index):
-        hint = "a sparse matrix cannot take edge types along"
-        raise ValueError(expected("edge_index", "a tensor or EdgeIndex [2, M] for an aggregator that uses edge types",
-                                  type(edge_index).__name__, hint))
+        what = "a tensor or EdgeIndex [2, M] for an aggregator that uses edge types, attributes or weights"
+        hint = "a sparse matrix cannot take these along"
+        raise ValueError(expected("edge_index", what, type(edge_index).__name__, hint))
     return edge_pairs(edge_index)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -14,35 +14,51 @@ from torch_geometric.utils import coalesce
 from torch_geometric.utils.sparse import index2ptr
 
 from kgrl.nn.conv.aggregator import Aggregator
-from kgrl.nn.conv.edges import Remembered, checked_edges, node_ids, passed
+from kgrl.nn.conv.asked import told
+from kgrl.nn.conv.edges import Remembered, checked_attributes, checked_edges, checked_types, node_ids, passed
 from kgrl.nn.conv.neighbours import Rows, edge_pairs, plain_edges
-from kgrl.nn.conv.relational import checked_types, distinct_triples
+from kgrl.nn.conv.relational import distinct_triples
 from kgrl.options import a_tensor, expected
 
 _KNOWN = Remembered()  # graphs that were made of edges without types
+
+
+class Along(NamedTuple):
+    """What goes along with M edges, in their order: what :class:`KGConv <kgrl.nn.KGConv>` takes by these names.
+
+    Args:
+        edge_type: ``[M]``, where the aggregator asks for it.
+        edge_attr: ``[M, …]``, where the aggregator asks for it.
+        edge_norm: ``[M]``, of :meth:`Aggregator.edge_norm <kgrl.nn.Aggregator.edge_norm>`, if it has one.
+    """
+
+    edge_type: Tensor | None = None
+    edge_attr: Tensor | None = None
+    edge_norm: Tensor | None = None
+
+    def at(self, position: Tensor) -> Along:
+        """Of the edges at ``position``."""
+        return Along(*(None if values is None else values.index_select(0, position) for values in self))
 
 
 class Hop(NamedTuple):
     """The edges of one layer, sorted by target: from rows of the layer before to rows of its own."""
 
     edges: EdgeIndex
-    edge_type: Tensor | None = None
-    edge_norm: Tensor | None = None
+    along: Along = Along()
 
 
 @dataclass
 class Graph:
-    """Who hears whom, and what an aggregator that uses edge types needs of each edge.
+    """Who hears whom.
 
     Args:
         rows: the in-neighbours of every node; M edges.
-        edge_type: ``[M]``, in their order; ``None``: the aggregator does not look.
-        edge_norm: ``[M]``, of :meth:`Aggregator.edge_norm <kgrl.nn.Aggregator.edge_norm>`, if it has one.
+        along: what goes along with the edges, in their order.
     """
 
     rows: Rows
-    edge_type: Tensor | None = None
-    edge_norm: Tensor | None = None
+    along: Along = field(default_factory=Along)
 
     @cached_property
     def whole(self) -> Hop:
@@ -50,32 +66,47 @@ class Graph:
         size = self.rows.ptr.numel() - 1
         target = torch.arange(size, device=self.rows.ptr.device).repeat_interleave(self.rows.ptr.diff())
         edges = EdgeIndex(torch.stack([self.rows.columns, target]), sparse_size=(size, size), sort_order="col")
-        return Hop(passed(edges, size, size), self.edge_type, self.edge_norm)
+        return Hop(passed(edges, size, size), self.along)
 
 
-def graph_of(edge_index: Adj, num_nodes: int, edge_type: Tensor | None, typed: Aggregator | None) -> Graph:
-    """Who hears whom, with the relations and their norms where they are used.
+def graph_of(edge_index: Adj, num_nodes: int, given: Along, part: Aggregator | None) -> Graph:
+    """Who hears whom, with what the aggregator wants of each edge.
 
     Args:
         edge_index: ``[2, M]``, head → tail, or a sparse matrix.
         num_nodes: ids are below it.
-        edge_type: ``[M]``, looked at where there is a ``typed``.
-        typed: the aggregator, if it uses edge types.
+        given: what goes along with the edges, ``edge_norm`` aside; looked at where there is a ``part``.
+        part: the aggregator, if it wants anything of single edges.
 
     Raises:
         IndexError: an edge's end is no node.
-        ValueError: edges of another shape, or ``edge_type`` does not fit them.
+        ValueError: edges of another shape, or what goes along does not fit them.
     """
     checked_edges(edge_index, num_nodes, num_nodes)
-    if typed is not None:
-        edges = plain_edges(edge_index)
-        edges, edge_type = distinct_triples(edges, checked_types(edge_type, edges.size(1)))
-        return Graph(Rows(index2ptr(edges[0], num_nodes), edges[1]), edge_type,
-                     typed.edge_norm(edge_type, edges[0], num_nodes))
+    if part is not None:
+        edges, along = _wanted(plain_edges(edge_index), num_nodes, given, part)
+        known = {"edge_type": along.edge_type, "edge_attr": along.edge_attr}
+        norm = told(part, "edge_norm", **known, index=edges[0], size=num_nodes)
+        return Graph(Rows(index2ptr(edges[0], num_nodes), edges[1]), along._replace(edge_norm=norm))
     if (graph := _KNOWN.get(edge_index, num_nodes)) is None:
         heads, tails = coalesce(edge_pairs(edge_index).long(), num_nodes=num_nodes)
         graph = _KNOWN.keep(Graph(Rows(index2ptr(heads, num_nodes), tails)), edge_index, num_nodes)
     return graph
+
+
+def _wanted(edges: Tensor, num_nodes: int, given: Along, part: Aggregator) -> tuple[Tensor, Along]:
+    """The edges that count, sorted by head, with what is asked of them: each, distinct triples, or distinct pairs."""
+    count, edge_type = edges.size(1), None
+    if "edge_type" in part.asks:
+        edge_type = checked_types(given.edge_type, count, part.num_relations)
+    if "edge_attr" in part.asks:
+        order = edges[0].argsort(stable=True)
+        attributes = checked_attributes(given.edge_attr, count).index_select(0, order)
+        return edges[:, order], Along(None if edge_type is None else edge_type[order], attributes)
+    if edge_type is not None:
+        edges, edge_type = distinct_triples(edges, edge_type)
+        return edges, Along(edge_type)
+    return coalesce(edges.long(), num_nodes=num_nodes), Along()
 
 
 def target_ids(targets: Tensor, num_nodes: int) -> Tensor:
@@ -149,5 +180,4 @@ def _edges_into(rows: Rows, nodes: Tensor) -> tuple[Tensor, Tensor]:
 def _hop(graph: Graph, position: Tensor, source: Tensor, target: Tensor, num_sources: int, num_targets: int) -> Hop:
     """The edges at ``position``, between rows; all edges of a target are among them, so each keeps its norm."""
     edges = EdgeIndex(torch.stack([source, target]), sparse_size=(num_sources, num_targets), sort_order="col")
-    kinds = (None if values is None else values[position] for values in (graph.edge_type, graph.edge_norm))
-    return Hop(passed(edges.fill_cache_(), num_sources, num_targets), *kinds)
+    return Hop(passed(edges.fill_cache_(), num_sources, num_targets), graph.along.at(position))

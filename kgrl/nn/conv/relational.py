@@ -41,7 +41,6 @@ class RelationalAggregator(Aggregator):
     """
 
     aggr = "sum"
-    uses_edge_types = True
 
     def __init__(
         self,
@@ -75,7 +74,6 @@ class RelationalAggregator(Aggregator):
 
     def edge_norm(self, edge_type: Tensor, index: Tensor, size: int) -> Tensor:
         r"""Each edge is divided by :math:`|\mathcal{R}(i)| \, |\mathcal{N}_r(i)|`, or :math:`|\mathcal{N}(i)|`."""
-        _check_relations(edge_type, self.num_relations)
         if self.normalize == "neighbor":
             return torch.bincount(index, minlength=size)[index]
         return relation_norm(edge_type, index, size)
@@ -84,7 +82,6 @@ class RelationalAggregator(Aggregator):
         if edge_norm is None or edge_norm.shape != edge_type.shape:
             raise ValueError(expected("edge_norm", "what `edge_norm` gives for these edges",
                                       None if edge_norm is None else list(edge_norm.shape)))
-        _check_relations(edge_type, self.num_relations)
         share = 1 / edge_norm.to(self.deviation.dtype)
         # basis by basis: the gradient of a selection from a vector adds in a fixed order, and at once
         parts = [torch.addcmul(share, share, row.index_select(0, edge_type)) for row in self.deviation]
@@ -119,20 +116,6 @@ def relation_norm(edge_type: Tensor, index: Tensor, size: int) -> Tensor:
     return edges[group] * relations[index]
 
 
-def checked_types(edge_type: Tensor | None, num_edges: int) -> Tensor:
-    """``edge_type``, if it has a relation for each edge.
-
-    Raises:
-        ValueError: it has not, or is missing.
-    """
-    what = f"a LongTensor of the {num_edges} edges' relations"
-    if not isinstance(edge_type, Tensor):
-        raise ValueError(expected("edge_type", f"{what} for an aggregator that uses edge types", edge_type))
-    if edge_type.dtype != torch.long or edge_type.shape != (num_edges,):
-        raise ValueError(expected("edge_type", what, f"{edge_type.dtype} {list(edge_type.shape)}"))
-    return edge_type
-
-
 def relation_count(kg: Data) -> int:
     """How many edge types a KG may have: those of :func:`kgrl.graph.knowledge_graph` say it, inverses included."""
     if "num_relations" in kg and "inverse" in kg:
@@ -149,10 +132,3 @@ def distinct_triples(edge_index: Tensor, edge_type: Tensor) -> tuple[Tensor, Ten
     new = torch.ones(rows.size(1), dtype=torch.bool, device=rows.device)
     new[1:] = (rows[:, 1:] != rows[:, :-1]).any(dim=0)
     return rows[:2, new], rows[2, new]
-
-
-def _check_relations(edge_type: Tensor, num_relations: int) -> None:
-    if edge_type.numel():
-        low, high = (int(bound) for bound in torch.aminmax(edge_type))
-        if low < 0 or high >= num_relations:
-            raise ValueError(expected("edge_type", f"relation ids in [0, {num_relations})", low if low < 0 else high))

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 
 from kgrl.nn.conv.neighbours import Rows, in_neighbours
+from kgrl.options import expected
 
 CHUNK = 8_192
 """Edges whose rows are multiplied at once: few enough to stay in the processor's cache."""
@@ -124,6 +125,27 @@ def weighted_sum(
 def weighted_messages(sent_j: Tensor, weight: Tensor) -> Tensor:
     """The messages ``[M, channels]`` or ``[M, K · channels]`` that :func:`weighted_sum` adds without writing them."""
     return (sent_j.unsqueeze(1) * _by_edge(weight).to(sent_j.dtype).unsqueeze(2)).flatten(1)
+
+
+def attended(messages: Tensor, alpha: Tensor) -> Tensor:
+    """Messages times an attention's weights.
+
+    Args:
+        messages: ``[M, …]``; of H heads ``[M, H, …]``, or side by side, ``[M, H · channels]``.
+        alpha: ``[M]``, or ``[M, H]``.
+
+    Raises:
+        ValueError: the heads do not fit the messages.
+    """
+    if alpha.dim() == 1:
+        return messages * alpha.view(-1, *[1] * (messages.dim() - 1))
+    heads = alpha.size(1)
+    if messages.dim() > 2 and messages.size(1) == heads:
+        return messages * alpha.view(-1, heads, *[1] * (messages.dim() - 2))
+    if messages.dim() != 2 or messages.size(1) % heads:
+        raise ValueError(expected("messages", f"[edges, {heads}, …], or a multiple of {heads} channels wide: `score` "
+                                  "has as many heads", list(messages.shape)))
+    return (messages.unflatten(1, (heads, -1)) * alpha.unsqueeze(-1)).flatten(1)
 
 
 def _by_edge(weight: Tensor) -> Tensor:

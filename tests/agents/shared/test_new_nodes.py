@@ -93,9 +93,11 @@ def test_new_items_that_share_nothing_are_the_mean_item(edges: int) -> None:
 def test_trained_nodes_do_not_hear_of_new_ones(inverse: bool) -> None:
     kg = knowledge_graph(torch.tensor([[0, 1, 2, 3], [4, 4, 4, 1]]), num_items=4, inverse=inverse)
     untrained = torch.tensor([False, False, True, True, False])
+    kg.edge_attr = torch.arange(kg.num_edges).float().view(-1, 1)
     heard = heard_graph(kg, untrained)
     rows = zip(*kg.edge_index.tolist(), kg.edge_type.tolist(), strict=True)
     wanted = [(h, t, r) for h, t, r in rows if untrained[h] or not untrained[t]]  # messages go from tail to head
     assert list(zip(*heard.edge_index.tolist(), heard.edge_type.tolist(), strict=True)) == wanted
+    assert torch.equal(kg.edge_index[:, heard.edge_attr.view(-1).long()], heard.edge_index)  # attributes go along
     assert heard.num_items == 4
     assert kg.num_edges == 4 * (1 + inverse)  # the graph itself stays as it is
