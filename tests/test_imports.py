@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rollout": {"sessions"},
     "evaluate": {"rollout", "sessions"},
     "checkpoint": set(),
+    "plots": {"graph", "tree", "sessions"},
     "train": {"checkpoint", "rollout", "evaluate", "sessions"},
 }
 # leaves: everything may import these; each names the leaves it stands on itself
