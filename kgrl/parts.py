@@ -51,7 +51,8 @@ def made_part(
         TypeError: neither a name nor a ``base``.
     """
     make = choices.get(value.lower()) if isinstance(value, str) else value
-    given = accepted(make, options) if callable(make) and isinstance(value, str | type) else {}
+    known = isinstance(value, str) or (isinstance(value, type) and issubclass(value, base))
+    given = accepted(make, options) if known and callable(make) else {}
     return resolve(name, value, choices, base, **given)
 
 

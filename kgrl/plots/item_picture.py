@@ -24,12 +24,13 @@ def plot_item(
     A radial drawing (Di Battista et al., 1999, *Graph Drawing*, section 3.1): each neighbour has a sector of the circle
     as wide as it has items behind it, and stands in its middle. Rare entities come first, as they tell more than those
     that everything shares: the neighbours are the ``most`` with the fewest neighbours of their own, counter-clockwise
-    from the right; and an item is drawn once, behind the first of them.
+    from the right, those that the item alone is linked to last; and an item is drawn once, behind the first of them.
 
     Args:
         kg: from :func:`kgrl.graph.knowledge_graph`.
         item: an item's id.
-        names: ``[≥ E]``, what each node is called: :func:`kgrl.datasets.node_names`. ``None``: by ids.
+        names: ``[≥ E]``, what each node is called, "" for nobody knows: :func:`kgrl.datasets.node_names`. ``None``: by
+            ids.
         most: neighbours that are drawn.
         onward: items behind each of them; 0: none.
         ax: Matplotlib's axes; ``None``: new ones.
@@ -60,7 +61,8 @@ def plot_item(
         if nodes:
             ax.scatter(*zip(*(places[node] for node in nodes), strict=True), marker=marker, color=colour, zorder=2)
     for node, (x, y) in places.items():
-        ax.annotate(called(node), (x, y), xytext=(0, 6), textcoords="offset points", ha="center", fontsize="x-small",
+        text = called(node) if names is None or names[node] else ""
+        ax.annotate(text, (x, y), xytext=(0, 6), textcoords="offset points", ha="center", fontsize="x-small",
                     fontweight="bold" if node == item else None)
     ax.set_aspect("equal")
     ax.margins(0.15)
@@ -75,7 +77,8 @@ def _rings(kg: Data, item: int, most: int, onward: int) -> dict[int, list[int]]:
 
     def rarest(node: int) -> list[int]:
         around: Tensor = tails[ptr[node] : ptr[node + 1]]
-        return around[degree[around].argsort(stable=True)].tolist()
+        alone = (around >= kg.num_items) & (degree[around] <= 1)  # leads to no other item
+        return around[(degree[around] + alone * len(degree)).argsort(stable=True)].tolist()
 
     ring = rarest(item)[:most]
     taken, rings = {item, *ring}, {}

@@ -22,28 +22,33 @@ def kg() -> Data:
 
 
 def test_rare_neighbours_come_first_and_items_stand_behind_them_once() -> None:
-    """Scott has nobody behind, horror Aliens, English Brazil: three sectors of 120°, centres at 60°, 180° and 300°."""
+    """Horror has Aliens behind it, English Brazil, Scott nobody: three sectors of 120°, centres at 60°, 180°, 300°."""
     ax = plot_item(kg(), 0, names=NAMES)
     half, root = 0.5, 3**0.5 / 2
     assert points(ax) == {  # circles, then squares
-        "o": rounded([(0, 0), (-2, 0), (1, -2 * root)]), "s": rounded([(half, root), (-1, 0), (half, -root)])}
+        "o": rounded([(0, 0), (1, 2 * root), (-2, 0)]), "s": rounded([(half, root), (-1, 0), (half, -root)])}
     assert set(texts(ax)) == {*NAMES, "director", "genre", "language"} - {"Ran"}
     assert len(lines(ax)) == 5  # three links, and two behind
 
 
 def test_a_sector_is_as_wide_as_what_is_behind() -> None:
-    """Without Alien's other links, English has two items behind it: 45° and 135° of a half circle each."""
+    """Node 4 has two items behind it, and two thirds of the circle; 5 has none, and the last third."""
     edges = torch.tensor([[0, 1, 2, 0], [4, 4, 4, 5]])
     ax = plot_item(knowledge_graph(edges, num_items=4, num_nodes=6), 0)
-    assert points(ax)["s"] == rounded([(0.5, 3**0.5 / 2), (-0.5, -(3**0.5) / 2)])  # 60°, 240°
-    assert points(ax)["o"] == rounded([(0, 0), (-2, 0), (1, -(3**0.5))])  # 180°, 300°
+    assert points(ax)["s"] == rounded([(-0.5, 3**0.5 / 2), (0.5, -(3**0.5) / 2)])  # 120°, 300°
+    assert points(ax)["o"] == rounded([(0, 0), (1, 3**0.5), (-2, 0)])  # 60°, 180°
     assert {"0", "1", "2", "4", "5"} <= set(texts(ax))  # by ids
 
 
 def test_most_and_onward_are_limits() -> None:
     ax = plot_item(kg(), 0, names=NAMES, most=2, onward=0)
-    assert set(texts(ax)) == {"Alien", "Scott", "horror", "director", "genre"}
+    assert set(texts(ax)) == {"Alien", "horror", "English", "genre", "language"}
     assert len(lines(ax)) == 2
+
+
+def test_a_node_without_a_name_has_none() -> None:
+    assert sorted(filter(None, texts(plot_item(kg(), 0, names=[*NAMES[:5], "", ""], onward=0)))) == [
+        "Alien", "Scott", "director", "genre", "language"]
 
 
 def test_an_item_without_links_stands_alone() -> None:
