@@ -263,7 +263,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "kwargs beside an instance": (
         lambda: small_agent(aggregator=ConcatAggregator((6, 6), 6), aggregator_kwargs={"heads": 2}),
         "`aggregator_kwargs` must be left out beside an instance"),
-    "a tree without an item": (lambda: tpgr(tree=lacking_an_item()), "`tree` must be over the data set's 20 items, got"),
+    "a tree without an item": (lambda: tpgr(tree=lacking_an_item()), "`tree` must be over the data set's 20 items"),
     "a tree's name": (lambda: tpgr(tree="kmean"), "`tree` .*did you mean 'kmeans'"),
     "a tree of nothing": (lambda: TPGR("pca"), "`tree` must be an instance, got 'pca'; give `embedding`"),
     "no tree": (lambda: tpgr(tree=3), "`tree` must be a ClusterTree, got 'int'; a name"),
