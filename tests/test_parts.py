@@ -127,6 +127,15 @@ def test_every_part_of_the_page_has_its_section_with_code() -> None:
         assert "```python" in text
 
 
+@pytest.mark.parametrize(("page", "name", "most"), [
+    ("swap-a-part", "BiInteraction", 15), ("own-agent", "MostLiked", 30)])
+def test_a_part_of_ones_own_is_short(page: str, name: str, most: int) -> None:
+    text = (ROOT / "docs" / "how-to" / f"{page}.md").read_text(encoding="utf-8")
+    (source,) = re.findall(rf"^class {name}\(.*?(?=^\S|\Z)", text, re.DOTALL | re.MULTILINE)
+    assert "def " in source
+    assert len(source.strip().splitlines()) <= most
+
+
 # ------------------------------------------------------------------------------------------ one argument swaps a part
 
 def tpgr(**options: Any) -> TPGR:

@@ -161,8 +161,9 @@ class KGQR(CandidateAgent):
         self.register_buffer("popular", None if popular is None else popular.clone())
         with fenced(self.options["seed"]):
             network = kgqr_network(kg, embedding, self.options, aggregator, state, start)
+            rule = kgqr_candidates(kg, popular, self.options, candidates)
         self._begin(network, [network.items.embedding], embedding_lr)
-        self.candidates: Any = kgqr_candidates(kg, popular, self.options, candidates)
+        self.candidates: Any = rule
         if candidates is not None and not (isinstance(candidates, str) and candidates.lower() == "k-hop"):
             self.options["own_candidates"] = repr(self.candidates)
         warn_unused_options(KGQR, self.options | {"backfill": wanted, "state": state}, embedding, candidates)

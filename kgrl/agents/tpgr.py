@@ -118,7 +118,6 @@ class TPGR(PolicyGradientAgent):
             preset, item_channels, state_channels, sharpness, bins, hidden, horizon, eta, gamma, lr, weight_decay,
             entropy, pretrain_lr, frozen, baseline, standardise, clip, epochs, minibatches, seed)}
         layers = {"aggregator": aggregator, "aggregator_kwargs": aggregator_kwargs}
-        warn_unused_parts(TPGR, state, aggregator, embedding, self.options | layers | {"kg": kg, "tastes": start})
         if kg is not None:
             self.options |= layers | {"aggregator": named_part(aggregator)}
         self.kg_digest = None if kg is None else kg_digest(kg)
@@ -138,6 +137,7 @@ class TPGR(PolicyGradientAgent):
                     nn.init.zeros_(parameter)
             self.memory = Recall(self.state.parts[0].channels, self.items.channels)
         self._begin(lr, weight_decay, pretrain_lr)
+        warn_unused_parts(TPGR, state, aggregator, embedding, self.options | layers | {"kg": kg, "tastes": start})
 
     @classmethod
     def from_data(

@@ -41,7 +41,8 @@ def plot_tree(
     """
     of_class("tree", tree, ClusterTree, "ClusterTree.build(vectors) makes one")
     called = namer("titles", titles, len(tree))
-    start, items = tuple(prefix), tree.subtree(prefix)
+    items = tree.subtree(prefix)
+    start = tuple(int(digit) for digit in prefix)
     left = tree.depth - len(start)
     if levels is None:
         levels = left if len(items) <= 60 else 1

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 from kgrl.objects import of_class, with_methods
 from kgrl.options import at_least, expected
@@ -43,6 +44,7 @@ def plot_session(
         raise ValueError(expected("row", f"below {len(sessions)}, the number of sessions", row))
     if candidates is not None:
         with_methods("candidates", candidates, "select", hint="see kgrl.candidates.KHopCandidates")
+        of_class("candidates", candidates, nn.Module)
     session = sessions.rows(torch.tensor([row], device=sessions.device))
     first, steps = session.begin, int(session.length)
     items = session.items[0, first : first + steps].tolist()

@@ -40,7 +40,9 @@ def plot_vectors(vectors: Tensor, *, groups: Sequence[str] | None = None, most: 
     points = dense_vectors("vectors", vectors).detach().double().cpu()
     if len(points) < 2:
         raise ValueError(expected("vectors", "at least two", len(points)))
-    labels = [""] * len(points) if groups is None else list(groups)
+    labels = [""] * len(points) if groups is None else groups
+    if not isinstance(labels, list | tuple):
+        raise TypeError(expected("groups", f"a list of {len(points)} texts", type(labels).__name__))
     if len(labels) != len(points) or not all(isinstance(each, str) for each in labels):
         raise ValueError(expected("groups", f"{len(points)} texts, one per vector", f"{len(labels)} of them"))
     scores, shares = _components(points)
