@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from kgrl.objects import with_methods
 from kgrl.options import expected
 from kgrl.seeding import given_or_new
 from kgrl.sessions import Sessions
@@ -53,8 +54,10 @@ def rollout(
         The finished sessions.
 
     Raises:
+        TypeError: ``agent`` has no ``act``, or is a class and not made yet.
         ValueError: agent and simulator both say ``num_items``, and differ.
     """
+    with_methods("agent", agent, "act", "modules")
     known, there = getattr(agent, "num_items", None), getattr(simulator, "num_items", None)
     if None not in (known, there) and known != there:
         raise ValueError(expected("agent", f"one over the simulator's {there} items", f"{known} items",

@@ -332,3 +332,37 @@ def test_only_with_results_a_script_writes_beside_the_page(script, tmp_path, mon
     for given, home in (([], Path("runs")), (["--results", str(page)], tmp_path), (["--out", "own"], Path())):
         monkeypatch.setattr(sys, "argv", [path, *table, *given])
         assert runpy.run_path(path)["options"]().out.parent == home
+
+
+def test_swap_aggregators(small_ml100k, tmp_path):
+    """Every aggregator asked for has a row, the user's own as any other, and what is printed is what was measured."""
+    arguments = ["--source", str(small_ml100k), "--data", str(tmp_path / "data"), "--interactions", "320",
+                 "--aggregators", "mean", "BiInteraction", "--out", str(tmp_path / "rows.json")]
+    said = run(*arguments, script="swap_aggregators")
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [row["aggregator"] for row in rows] == ["mean", "BiInteraction"]
+    bounds = {line.split("  ")[0].strip(): float(line[18:30]) for line in said.splitlines()[1:6]}
+    table = said[said.index("aggregator "):].splitlines()[1:]
+    for row, line in zip(rows, table, strict=True):
+        name, reward, precision, seconds, memory, weights = line.split()
+        assert (name, float(reward), float(precision)) == (
+            row["aggregator"], pytest.approx(row["reward"], abs=6e-4), pytest.approx(row["precision"], abs=6e-5))
+        assert float(seconds) == pytest.approx(row["seconds"], abs=0.06)
+        assert float(memory) == pytest.approx(row["mib"], abs=0.6)
+        assert int(weights.replace(",", "")) == row["weights"]
+        assert -1.5 < row["reward"] < bounds["upper bound"]
+    assert rows[0]["weights"] == rows[1]["weights"] == 2 * (2 * 50 * 50 + 50)  # two layers of two matrices and a bias
+
+
+@pytest.mark.parametrize(("given", "text"), [
+    (["--aggregators", "gta"], "invalid choice: 'gta'"),
+    (["--aggregators", "mean", "mean"], "`--aggregators` must be each at most once"),
+    (["--interactions", "3"], "must be a whole number of at least 32"),
+    (["--dataset", "synthetic", "--source", "f"], "--source is of no use: synthetic data are made"),
+])
+def test_wrong_arguments_of_swap_aggregators(given, text, monkeypatch, capsys):
+    script = str(ROOT / "examples" / "swap_aggregators.py")
+    monkeypatch.setattr(sys, "argv", [script, *given])
+    with pytest.raises(SystemExit):
+        runpy.run_path(script, run_name="__main__")
+    assert text in capsys.readouterr().err

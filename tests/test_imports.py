@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agents": {"nn", "candidates", "tree", "pretrain", "graph", "sessions", "presets"},
     "rollout": {"sessions"},
     "evaluate": {"rollout", "sessions"},
+    "plots": {"graph", "tree", "sessions"},
     "train": {"rollout", "evaluate", "sessions"},
 }
 # leaves: everything may import these; each names the leaves it stands on itself
@@ -41,7 +42,7 @@ LEAVES: dict[str, set[str]] = {"version": set(), "options": set(), "objects": {"
                                 "files": {"objects", "options", "sealed", "temporary"},
                                 "sealed": set(), "temporary": set(),
                                 "locks": set(), "significance": {"options"}, "raw_ids": {"options", "texts"},
-                                "precision": set(), "texts": set()}
+                                "precision": set(), "texts": set(), "parts": {"options"}}
 MAY_IMPORT = {part: allowed | LEAVES.keys() for part, allowed in MAY_IMPORT.items()} | LEAVES
 MAY_IMPORT["factorization"] = set(LEAVES)
 MAY_IMPORT["experiments"] = set(MAY_IMPORT)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from kgrl import agents, nn, pretrain, simulator
+from kgrl import agents, nn, plots, pretrain, simulator
 from kgrl.candidates import KHopCandidates
 from kgrl.evaluate import compare, evaluate, score
 from kgrl.factorization import Factors
@@ -118,6 +118,7 @@ def world_calls() -> dict[str, Call]:
         "Simulator": Call(simulator.Simulator, {
             "feedback": plain, "eta": 0.1, "horizon": HORIZON, "first": torch.arange(ITEMS), "items": NEW,
             "past": simulator.Past.from_data(data(), OLD, longest=3)}),
+        "Simulator of data": Call(simulator.Simulator, {"feedback": "rated", "data": data()}),
         "Simulator.reset": Call(played.reset, {"users": users}),
         "Simulator.step": Call(played.step, {"sessions": Fresh(lambda: played.reset(users)), "items": users}),
         "Simulator.play": Call(played.play, {"users": users, "items": torch.tensor([[0, 1], [2, 3]])}),
@@ -144,6 +145,24 @@ def planted() -> Any:
     return made
 
 
+def plot_calls() -> dict[str, Call]:
+    """Pictures, on axes of one's own, which is faster than new ones."""
+    from matplotlib.figure import Figure
+
+    kg, names, ax = knowledge_graph(data()), ["a"] * int(knowledge_graph(data()).num_nodes or 0), Figure().subplots()
+    played = world().play(torch.arange(2), NEW[:3].expand(2, -1))
+    return {
+        "plot_item": Call(plots.plot_item, {"kg": kg, "item": 3, "names": names, "most": 3, "onward": 1, "ax": ax}),
+        "plot_tree": Call(plots.plot_tree, {"tree": ClusterTree.build(torch.randn(ITEMS, 3)), "titles": names,
+                                            "prefix": [1], "levels": 1, "named": 1, "ax": ax}),
+        "plot_session": Call(plots.plot_session, {"sessions": played, "row": 1, "titles": names,
+                                                  "candidates": KHopCandidates(kg), "ax": ax}),
+        "plot_vectors": Call(plots.plot_vectors, {"vectors": torch.randn(4, 3), "groups": ["a", "a", "b", ""],
+                                                  "most": 1, "ax": ax}),
+        "shared_entities": Call(plots.shared_entities, {"kg": kg, "relation": "has_a", "names": names}),
+    }
+
+
 def agent_calls() -> dict[str, Call]:
     kg, vectors = knowledge_graph(data()), torch.randn(ITEMS, 3)
     rated, learner = {"data": data(), "users": TRAIN}, {
@@ -157,7 +176,8 @@ def agent_calls() -> dict[str, Call]:
         "KGQR": Call(agents.KGQR, learner | {
             "kg": kg, "embedding": torch.randn(int(kg.num_nodes or 0), 3), "popular": torch.arange(ITEMS),
             "variant": "KGQR", "aggregator": "mean", "hops": 1, "num_candidates": 8, "backfill": ("popular", 3),
-            "max_degree": 100, "dim": 3, "embedding_lr": 1e-3, "taste_channels": 2, "tastes": terms()}),
+            "max_degree": 100, "candidates": "k-hop", "state": "gru", "dim": 3, "embedding_lr": 1e-3,
+            "taste_channels": 2, "tastes": terms()}),
         "DQNR": Call(agents.DQNR, learner | {"vectors": vectors, "pool": NEW, "embedding_lr": 1e-3, "tastes": terms(),
                                              "taste_channels": 2}),
         "DDPGR": Call(agents.DDPGR, ddpg),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from kgrl.files import digest, load_tensors
 from kgrl.nn.policy.next_item import NextItem
 from kgrl.nn.policy.ranking_loss import LOSSES
 from kgrl.options import a_tensor, at_least, between, expected, flag, one_of
+from kgrl.parts import UnusedOption, warn_unused
 from kgrl.pretrain.items import item_vectors
 from kgrl.pretrain.sequences import LikedSequences
 from kgrl.raw_ids import RawIds
@@ -79,6 +81,9 @@ class GRU4Rec(Versioned, Scorer):
         seed: of weights, order, cuts, drawn negatives and dropout.
         ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), by which its file is checked when it is loaded.
 
+    Warns:
+        UnusedOption: a ``regularisation`` with a loss that has none.
+
     Raises:
         ValueError: ``likes`` that are no counts, ids of other items, or an option outside its range.
     """
@@ -111,6 +116,8 @@ class GRU4Rec(Versioned, Scorer):
             "longest": at_least("longest", longest, 1), "lr": between("lr", lr, 0, 1),
             "weight_decay": between("weight_decay", weight_decay, 0, 1), "seed": at_least("seed", seed, 0),
         }
+        if loss != "bpr-max":
+            warn_unused(GRU4Rec, f"with {loss=}", regularisation=regularisation)
         with fenced(self.options["seed"]):
             network = (self.options[name] for name in ("dim", "state_channels", "tied", "dropout"))
             self.network = NextItem(len(likes), *network)
@@ -188,7 +195,8 @@ class GRU4Rec(Versioned, Scorer):
         """
         tensors, metadata = load_tensors(path, f"{cls.__name__} agent")
         known, _ = cls._found(path, tensors, ids)
-        agent = cls(tensors["likes"], metadata["ordered"], **metadata["options"], ids=known)
+        with warnings.catch_warnings(action="ignore", category=UnusedOption):
+            agent = cls(tensors["likes"], metadata["ordered"], **metadata["options"], ids=known)
         agent.load_state_dict(tensors)
         return agent
 

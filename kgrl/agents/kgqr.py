@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,18 +12,18 @@ from torch_geometric.data import Data
 
 from kgrl.agents.q_learning.candidate_agent import CandidateAgent
 from kgrl.agents.q_learning.kgqr_file import constructor_options, moved_tensors
-from kgrl.agents.q_learning.kgqr_parts import VARIANTS, kgqr_candidates, kgqr_network
+from kgrl.agents.q_learning.kgqr_parts import VARIANTS, kgqr_candidates, kgqr_network, warn_unused_options
 from kgrl.agents.q_learning.network import QNetwork
 from kgrl.agents.shared.catalogue import UNTRAINED, Catalogue, matched
 from kgrl.agents.shared.new_nodes import heard_graph
 from kgrl.agents.shared.warm_start import checked_start
-from kgrl.agents.state.named import named_state
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.files import digest, load_tensors, restore
 from kgrl.graph import checked_graph, kg_digest
 from kgrl.nn.state.taste import TasteTerms
-from kgrl.objects import of_class, with_methods
+from kgrl.objects import of_class
 from kgrl.options import at_least, between, ids, one_of, single
+from kgrl.parts import UnusedOption, named_part
 from kgrl.presets.preset import preset, suits
 from kgrl.seeding import fenced
 
@@ -69,13 +70,15 @@ class KGQR(CandidateAgent):
         num_candidates, max_degree: see :class:`kgrl.candidates.KHopCandidates`.
         backfill: see there; ``"default"``: the 300 most popular, or 300 at random where ``popular`` is not given
             (``"paper"``: none).
-        candidates: :class:`kgrl.candidates.FixedCandidates` or a rule of your own instead, a module with
-            ``select(seeds, exclude, generator)`` like that class.
+        candidates: what chooses them: ``"k-hop"``, as above; ``"all"``, every item; or a class or instance of your own,
+            a module with ``select(seeds, exclude, generator)`` like :class:`kgrl.candidates.FixedCandidates`. A class
+            is called with those of ``kg``, ``num_items``, ``popular``, ``hops``, ``size``, ``backfill`` and
+            ``max_degree`` that it names. ``None``: ``"k-hop"``, or ``"all"`` where the variant has no selection.
 
     Args of the state:
         state: what is remembered of the items shown: ``"gru"`` (the paper's: the liked ones, in order), ``"sru"``
-            (TPGR's: all of them, and how they were rewarded), or a class or instance of your own, see
-            :class:`kgrl.agents.state.session_state.SessionState`.
+            (TPGR's: all of them, and how they were rewarded), or a class (called with ``item_channels`` and
+            ``channels``) or instance of your own, see :class:`kgrl.agents.state.session_state.SessionState`.
         state_channels, hidden_channels: width of that state and of the head.
         streak_state: whether the head also sees c_p, c_n and the step; ``None``: yes (``"paper"``: no).
         horizon: T, by whose root the streak and the step are divided; matters with ``streak_state`` alone.
@@ -105,9 +108,12 @@ class KGQR(CandidateAgent):
         replay_size: sessions the replay holds.
         seed: of the initial weights.
 
+    Warns:
+        UnusedOption: an option was given that has no effect beside the others (:class:`kgrl.parts.UnusedOption`).
+
     Raises:
-        ValueError: an option outside its range, a ``kg`` that knowledge_graph did not make, or an embedding or tastes
-            that do not fit it.
+        ValueError: an option outside its range, a ``kg`` that knowledge_graph did not make, or an embedding, tastes or
+            a part that do not fit it.
         TypeError: an option of another type, or ``candidates`` without ``select``.
     """
 
@@ -116,7 +122,7 @@ class KGQR(CandidateAgent):
         aggregator: Any = "mean", aggregator_kwargs: Mapping[str, Any] | None = None, hops: int = 2,
         dim: int = 50,
         num_candidates: int | None = 1000, backfill: tuple[str, int] | str | None = "default",
-        max_degree: int | None = None, candidates: nn.Module | None = None,
+        max_degree: int | None = None, candidates: str | type[nn.Module] | nn.Module | None = None,
         state: Any = "gru", state_channels: int = 64, hidden_channels: int = 64, streak_state: bool | None = None,
         horizon: int = 32, taste_channels: int | None = None, tastes: TasteTerms | None = None,
         preset: str = "default", gamma: float = 0.1, epsilon: float | tuple[float, float] = 0.05, lr: float = 3e-3,
@@ -126,21 +132,18 @@ class KGQR(CandidateAgent):
     ) -> None:
         popular = None if popular is None else ids("popular", popular, int(checked_graph(kg).num_items))
         start, taste_channels = checked_start(tastes, taste_channels, int(checked_graph(kg).num_items))
+        wanted = backfill
         if backfill == "default":
             backfill = None if preset == "paper" else ("random" if popular is None else "popular", BACKFILL)
-        if candidates is not None:
-            with_methods("candidates", candidates, "select", hint="see kgrl.candidates.FixedCandidates")
-            of_class("candidates", candidates, nn.Module)
         kwargs = {} if aggregator_kwargs is None else of_class("aggregator_kwargs", aggregator_kwargs, Mapping)
         embedding = None if embedding is None else single("embedding", embedding)
         own = {
             "variant": one_of("variant", variant, VARIANTS),
-            "aggregator": aggregator if isinstance(aggregator, str) else {"custom": repr(aggregator)},
-            "aggregator_kwargs": dict(kwargs) or None,
-            "state": named_state("state", state), "hops": at_least("hops", hops, 1),
+            "aggregator": named_part(aggregator), "aggregator_kwargs": dict(kwargs) or None,
+            "state": named_part(state), "hops": at_least("hops", hops, 1),
             "num_candidates": None if num_candidates is None else at_least("num_candidates", num_candidates, 1),
             "backfill": backfill,
-            "max_degree": max_degree, "own_candidates": None if candidates is None else repr(candidates),
+            "max_degree": max_degree, "own_candidates": None,
             "dim": at_least("dim", dim, 1),
             "embedding_lr": None if embedding_lr is None else between("embedding_lr", embedding_lr, 1e-12, 1),
         }
@@ -158,8 +161,12 @@ class KGQR(CandidateAgent):
         self.register_buffer("popular", None if popular is None else popular.clone())
         with fenced(self.options["seed"]):
             network = kgqr_network(kg, embedding, self.options, aggregator, state, start)
+            rule = kgqr_candidates(kg, popular, self.options, candidates)
         self._begin(network, [network.items.embedding], embedding_lr)
-        self.candidates: Any = kgqr_candidates(kg, popular, self.options) if candidates is None else candidates
+        self.candidates: Any = rule
+        if candidates is not None and not (isinstance(candidates, str) and candidates.lower() == "k-hop"):
+            self.options["own_candidates"] = repr(self.candidates)
+        warn_unused_options(KGQR, self.options | {"backfill": wanted, "state": state}, embedding, candidates)
 
     @classmethod
     def from_preset(cls, dataset: str, kg: Data, *, world: str | None = None, **options: Any) -> KGQR:
@@ -175,7 +182,8 @@ class KGQR(CandidateAgent):
             ValueError: no such preset, or a KG of another data set.
         """
         found = suits(preset("KGQR", dataset, world), checked_graph(kg).get("source"))
-        agent = cls(kg, **(found.options | options))
+        with warnings.catch_warnings(action="ignore", category=UnusedOption):  # a preset's cannot be left out
+            agent = cls(kg, **(found.options | options))
         agent.schedule = found.training
         return agent
 
@@ -216,7 +224,8 @@ class KGQR(CandidateAgent):
         if match is not None:
             tensors = moved_tensors(tensors, match, kg, metadata["options"]["variant"])
             untrained = match.untrained(untrained)
-        agent = cls(kg, **constructor_options(metadata, tensors, options, kg, match is not None))
+        with warnings.catch_warnings(action="ignore", category=UnusedOption):
+            agent = cls(kg, **constructor_options(metadata, tensors, options, kg, match is not None))
         own = {name: part for name, part in agent.state_dict().items() if agent._is_per_item(name)}
         restore(agent, {name: part for name, part in tensors.items() if not agent._is_per_item(name)} | own, path)
         agent._hear(kg, untrained)

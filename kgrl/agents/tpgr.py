@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data, HeteroData
 
-from kgrl.agents.policy_gradient.from_data import tpgr_parts
+from kgrl.agents.policy_gradient.from_data import tpgr_parts, tree_over
 from kgrl.agents.policy_gradient.policy_gradient_agent import PolicyGradientAgent
 from kgrl.agents.policy_gradient.recall import Recall
 from kgrl.agents.policy_gradient.tpgr_file import TASTES, LoadedTPGR
+from kgrl.agents.policy_gradient.tpgr_options import PRESETS, tpgr_options, warn_unused_parts
 from kgrl.agents.shared.catalogue import UNTRAINED, Catalogue
 from kgrl.agents.shared.item_vectors import ItemVectors
 from kgrl.agents.shared.warm_start import checked_start
 from kgrl.agents.state.counts import UserStatus
 from kgrl.agents.state.joined import JoinedState
-from kgrl.agents.state.named import made_state, named_state
+from kgrl.agents.state.named import made_state
 from kgrl.agents.state.session_taste import KnownTaste
 from kgrl.files import digest, restore
 from kgrl.graph import kg_digest
 from kgrl.nn.policy.tree_policy import TreePolicy
 from kgrl.nn.state.taste import TasteTerms
-from kgrl.objects import of_class
-from kgrl.options import LARGEST, at_least, between, flag, one_of, single, sizes_of
+from kgrl.options import at_least, one_of, single
+from kgrl.parts import UnusedOption, named_part
 from kgrl.presets.preset import preset as settings_of
 from kgrl.presets.preset import suits
 from kgrl.raw_ids import RawIds
 from kgrl.seeding import fenced
 from kgrl.tree.cluster_tree import ClusterTree
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "default": {"baseline": True, "standardise": True, "entropy": 0.01},
-    "paper": {"baseline": False, "standardise": False, "entropy": 0.0},
-}
-"""What an option is by preset, where it is not given. ``"paper"`` is REINFORCE as printed: no baseline, returns as they
-are, no entropy bonus, and in :meth:`TPGR.from_data` no taste state."""
 
 
 class TPGR(PolicyGradientAgent):
@@ -60,18 +55,21 @@ class TPGR(PolicyGradientAgent):
     but discounted from the step on too (there: from the session's start, which mutes late steps).
 
     Args:
-        tree: over the N items, e.g. ``ClusterTree.build(item_vectors(data, users, kind="rating"))``.
+        tree: over the N items, e.g. ``ClusterTree.build(item_vectors(data, users, kind="rating"))``; or how items are
+            clustered by their ``embedding``: ``"pca"``, ``"kmeans"``, or a subclass of the tree's, by its ``build``.
         embedding: ``[N, d]``, of the items, or with ``kg`` ``[E, d]``, of its entities: where they start from; they are
             trained along. ``None``: uniform random, ``item_channels`` long.
         kg: a KG of N items; their vectors are then those of a graph convolution over it, KGQR's equations 5 and 6.
         ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), where there is no KG that has them: by these the
             agent finds its items again.
         state: what is remembered of the items shown, beside status and taste: ``"sru"`` (the paper's), ``"gru"``
-            (KGQR's), or a class or instance of your own, see :class:`kgrl.agents.state.session_state.SessionState`.
+            (KGQR's), or a class or instance of your own, see :class:`kgrl.agents.state.session_state.SessionState`. A
+            class is called with those of ``item_channels``, ``channels``, ``bins`` and ``highest`` that it names.
+        aggregator, aggregator_kwargs: of the convolution over ``kg``, as :class:`kgrl.agents.KGQR` has them.
         tastes: of the items, what the taste state goes by, e.g. from :func:`kgrl.pretrain.item_tastes` or, for items
             that nobody has rated, too, :func:`kgrl.pretrain.kg_tastes`; ``None``: no taste state, as in the paper.
         preset: ``"default"`` or ``"paper"``: what ``baseline``, ``standardise`` and ``entropy`` are where they are not
-            given, see :data:`kgrl.agents.tpgr.PRESETS`.
+            given, see :data:`kgrl.agents.policy_gradient.tpgr_options.PRESETS`.
         item_channels: length of the convolution's item vectors, and of embeddings that are not given.
         state_channels: size of the recurrent state.
         sharpness: how much a logit changes with the expected feedback, at first. Where drawn sessions are far from
@@ -88,10 +86,13 @@ class TPGR(PolicyGradientAgent):
             authors' code.
         baseline: whether the mean return of a step over the batch is taken off; ``None``: yes (``"paper"``: no).
         standardise: whether returns are divided by their standard deviation over the batch; ``None``: likewise.
-        clip: PPO's ε (Schulman et al., 2017); ``None``: plain policy gradient.
-        epochs: passes over each batch; more than one wants ``clip``.
+        clip: PPO's ε (Schulman et al., 2017), which more ``epochs`` than one want; ``None``: plain policy gradient.
+        epochs: passes over each batch.
         minibatches: parts that a pass splits the batch's sessions into, one gradient step each.
         seed: of the initial weights.
+
+    Warns:
+        UnusedOption: as :class:`kgrl.agents.KGQR`.
 
     Raises:
         TypeError: ``tree`` is none, or ``state`` is no session state.
@@ -99,46 +100,34 @@ class TPGR(PolicyGradientAgent):
     """
 
     def __init__(
-        self, tree: ClusterTree, embedding: Tensor | None = None, *, kg: Data | None = None, ids: RawIds | None = None,
-        state: Any = "sru", tastes: TasteTerms | None = None, preset: str = "default", item_channels: int = 16,
-        state_channels: int = 16, sharpness: float = 30.0, bins: int = 10, hidden: Sequence[int] = (),
-        horizon: int = 32, eta: float = 0.0, gamma: float = 0.3, lr: float = 1e-3, weight_decay: float = 0.0,
-        entropy: float | None = None, pretrain_lr: float = 1e-3, frozen: bool = False, baseline: bool | None = None,
-        standardise: bool | None = None, clip: float | None = None, epochs: int = 1, minibatches: int = 1,
-        seed: int = 0,
+        self, tree: str | type[ClusterTree] | ClusterTree, embedding: Tensor | None = None, *, kg: Data | None = None,
+        ids: RawIds | None = None, state: Any = "sru", aggregator: Any = "mean",
+        aggregator_kwargs: Mapping[str, Any] | None = None, tastes: TasteTerms | None = None, preset: str = "default",
+        item_channels: int = 16, state_channels: int = 16, sharpness: float = 30.0, bins: int = 10,
+        hidden: Sequence[int] = (), horizon: int = 32, eta: float = 0.0, gamma: float = 0.3, lr: float = 1e-3,
+        weight_decay: float = 0.0, entropy: float | None = None, pretrain_lr: float = 1e-3, frozen: bool = False,
+        baseline: bool | None = None, standardise: bool | None = None, clip: float | None = None, epochs: int = 1,
+        minibatches: int = 1, seed: int = 0,
     ) -> None:
         super().__init__()
-        self.tree = of_class("tree", tree, ClusterTree, "TPGR.from_data(data, users) takes a data set and makes one")
-        self.num_items = len(tree)
-        chosen = PRESETS[one_of("preset", preset, PRESETS)]
-        baseline = chosen["baseline"] if baseline is None else baseline
-        standardise = chosen["standardise"] if standardise is None else standardise
-        entropy = chosen["entropy"] if entropy is None else entropy
-        start, _ = checked_start(tastes, None, self.num_items)
         embedding = None if embedding is None else single("embedding", embedding)
-        self.options: dict[str, Any] = {
-            "state": named_state("state", state), "preset": preset,
-            "item_channels": at_least("item_channels", item_channels, 1),
-            "state_channels": at_least("state_channels", state_channels, 1),
-            "sharpness": between("sharpness", sharpness, 0, float("inf")), "bins": at_least("bins", bins, 1),
-            "hidden": sizes_of("hidden", hidden), "horizon": at_least("horizon", horizon, 1),
-            "eta": between("eta", eta, 0, LARGEST / horizon), "gamma": between("gamma", gamma, 0, 1),
-            "lr": between("lr", lr, 0, 1), "weight_decay": between("weight_decay", weight_decay, 0, 1),
-            "entropy": between("entropy", entropy, 0, float("inf")),
-            "pretrain_lr": between("pretrain_lr", pretrain_lr, 0, 1), "frozen": flag("frozen", frozen),
-            "baseline": flag("baseline", baseline), "standardise": flag("standardise", standardise),
-            "clip": None if clip is None else between("clip", clip, 0, 1),
-            "epochs": at_least("epochs", epochs, 1), "minibatches": at_least("minibatches", minibatches, 1),
-            "seed": at_least("seed", seed, 0),
-        }
+        self.tree = tree = tree_over(tree, embedding, kg)
+        self.num_items = len(tree)
+        start, _ = checked_start(tastes, None, self.num_items)
+        self.options: dict[str, Any] = {"state": named_part(state), **tpgr_options(
+            preset, item_channels, state_channels, sharpness, bins, hidden, horizon, eta, gamma, lr, weight_decay,
+            entropy, pretrain_lr, frozen, baseline, standardise, clip, epochs, minibatches, seed)}
+        layers = {"aggregator": aggregator, "aggregator_kwargs": aggregator_kwargs}
+        if kg is not None:
+            self.options |= layers | {"aggregator": named_part(aggregator)}
         self.kg_digest = None if kg is None else kg_digest(kg)
         self.catalogue = Catalogue.of_items(ids, self.num_items) if kg is None else Catalogue.of(kg)
         self.untrained: Tensor | None = None
         self.data_digest = digest(tree.paths, tree.children, self.kg_digest, embedding, *(start or ()))
         with fenced(self.options["seed"]):
-            self.items = ItemVectors.made(embedding, self.num_items, item_channels, kg)
-            known = {"bins": bins, "highest": 1 + eta * (horizon - 1)} if self.options["state"] == "sru" else {}
-            recurrent = made_state("state", state, self.num_items, self.items.channels, state_channels, **known)
+            self.items = ItemVectors.made(embedding, self.num_items, item_channels, kg, **layers)
+            recurrent = made_state("state", state, self.num_items, self.items.channels, state_channels, bins=bins,
+                                   highest=1 + eta * (horizon - 1))
             self.state = JoinedState(recurrent=recurrent, status=UserStatus(horizon),
                                      taste=None if start is None else KnownTaste(start))
             self.policy = TreePolicy(self.state.channels, tree, hidden)
@@ -148,10 +137,11 @@ class TPGR(PolicyGradientAgent):
                     nn.init.zeros_(parameter)
             self.memory = Recall(self.state.parts[0].channels, self.items.channels)
         self._begin(lr, weight_decay, pretrain_lr)
+        warn_unused_parts(TPGR, state, aggregator, embedding, self.options | layers | {"kg": kg, "tastes": start})
 
     @classmethod
     def from_data(
-        cls, data: HeteroData, users: Tensor, *, tree: ClusterTree | None = None, state: Any = "sru",
+        cls, data: HeteroData, users: Tensor, *, tree: Any = None, state: Any = "sru",
         embedding: Tensor | None = None, tastes: TasteTerms | None = None, taste_channels: int | None = None,
         preset: str = "default", item_channels: int = 16, seed: int = 0, **options: Any,
     ) -> TPGR:
@@ -160,7 +150,8 @@ class TPGR(PolicyGradientAgent):
         Args:
             data: a data set.
             users: ``[U]``, training users; only their ratings are looked at.
-            tree: ``None``: the one attached to ``data``, or else one of rating vectors by PCA, depth 2.
+            tree: as in the constructor, but a name or class clusters rating vectors; ``None``: the one attached to
+                ``data``, or else ``"pca"``.
             state: as in the constructor; ``"kg"``: KGQR's, over the data's KG.
             embedding: ``None``: matrix factorization's item vectors (``"kg"``: uniform random).
             tastes: ``None``: :func:`kgrl.pretrain.item_tastes`.
@@ -234,7 +225,8 @@ class TPGR(PolicyGradientAgent):
                 leaves; a state of your own that is not given again; or options that make another network.
         """
         file = LoadedTPGR(path, f"{cls.__name__} agent", data, users, vectors, options)
-        agent = cls(**(file.given | file.metadata["options"] | options))
+        with warnings.catch_warnings(action="ignore", category=UnusedOption):
+            agent = cls(**(file.given | file.metadata["options"] | options))
         own = {name: part for name, part in agent.state_dict().items() if name.startswith(TASTES)}
         restore(agent, file.tensors | own, path)
         agent.untrained = file.untrained

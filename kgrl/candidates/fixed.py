@@ -12,7 +12,7 @@ from kgrl.seeding import given_or_new
 
 
 class FixedCandidates(nn.Module):
-    """Every item, or those of a pool, whoever is asked for: no candidate selection.
+    """Every item, or those of a pool, whoever is asked for: no candidate selection, as in KGQR's Table 5 (KGQR-CS).
 
     As the candidates are no session's own, an agent can score them as one dense matrix. It knows them by their *places*
     in the pool, −1 for none; only what leaves it are item ids. :meth:`restrict` puts other items in its place; a

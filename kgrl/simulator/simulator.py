@@ -6,6 +6,7 @@ from itertools import chain
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.data import HeteroData
 
 from kgrl.objects import of_class, shaped
 from kgrl.options import LARGEST, a_tensor, at_least, between, expected, ids
@@ -14,6 +15,7 @@ from kgrl.seeding import given_or_new
 from kgrl.sessions import UNDEFINED, Sessions
 from kgrl.simulator.bounds import Bounds, distinct_items, measure_bounds, taste_share_of_some
 from kgrl.simulator.feedback import FeedbackModel
+from kgrl.simulator.feedback_models import made_feedback
 from kgrl.simulator.past import Past, checked_past
 from kgrl.simulator.pool import Pool, check_feedback, check_items, check_sessions
 
@@ -37,7 +39,8 @@ class Simulator(nn.Module):
     sessions differ), and on a session with fewer than T items left (here it ends early; metrics still divide by T).
 
     Args:
-        feedback: the world's feedback model.
+        feedback: the world's feedback model; or its name (``"predicted"``, ``"rated"``, ``"planted"``) or class, which
+            is made of ``data``.
         eta: weight η ≥ 0 of the streak term.
         horizon: T, steps a session.
         first: ``[≤ N]``, a popularity ranking, for the cold-start protocol: the first item of every session is taken
@@ -47,6 +50,7 @@ class Simulator(nn.Module):
             these alone, too. ``None``: all items.
         past: what users received before a session, with which it begins; of items that are not among ``items``. Rewards
             and metrics do not count it. ``None``: sessions begin with nothing.
+        data: what a ``feedback`` by name or class is made of; left out beside an instance.
 
     Raises:
         TypeError: ``feedback`` is no feedback model, or ``past`` no past.
@@ -57,13 +61,12 @@ class Simulator(nn.Module):
     first: Tensor
 
     def __init__(
-        self, feedback: FeedbackModel, eta: float = 0.0, horizon: int = 32, first: Tensor | None = None,
-        items: Tensor | None = None, past: Past | None = None,
+        self, feedback: str | type[FeedbackModel] | FeedbackModel, eta: float = 0.0, horizon: int = 32,
+        first: Tensor | None = None, items: Tensor | None = None, past: Past | None = None,
+        data: HeteroData | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(feedback, FeedbackModel):
-            raise TypeError(expected("feedback", "a FeedbackModel", feedback, "e.g. PredictedFeedback.fit(data)"))
-        self.feedback = feedback.checked()
+        self.feedback = feedback = made_feedback(feedback, data).checked()
         self.horizon = at_least("horizon", horizon, 1)
         self.eta = between("eta", eta, 0, LARGEST / self.horizon)
         device = next((t.device for t in chain(feedback.parameters(), feedback.buffers())), None)

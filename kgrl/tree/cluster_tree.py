@@ -111,7 +111,7 @@ class ClusterTree:
                 leaves), an unknown method, or vectors that are not as described, hold NaN or are infinite.
             TypeError: ``depth`` or ``children`` is no whole number, ``vectors`` no tensor.
         """
-        split = SPLITS[one_of("method", method, SPLITS)]
+        split = SPLITS[one_of("method", method.lower() if isinstance(method, str) else method, SPLITS)]
         if depth is not None and children is not None:
             raise ValueError(expected("depth", "None where `children` is given, as one follows from the other", depth))
         rows = ItemRows(vectors)

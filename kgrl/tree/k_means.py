@@ -21,7 +21,7 @@ CELLS = 1 << 24  # entries of the table of each cluster's nearest items, and dis
 def k_means_digits(
     rows: ItemRows, items: np.ndarray, sizes: np.ndarray, children: int, generator: torch.Generator
 ) -> np.ndarray:
-    """Splits every node by k-means and turn-taking; arguments and result are those of :func:`pca_digits`."""
+    """Splits every node by k-means and turn-taking (TPGR, Algorithm 3); arguments as :func:`pca_digits` has them."""
     parts = []
     for below in np.split(items, sizes.cumsum()[:-1]):
         x = rows.take(below)

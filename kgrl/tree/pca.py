@@ -83,7 +83,7 @@ CELLS = 1 << 26  # of doubles that one portion of nodes may take (512 MiB); a si
 def pca_digits(
     rows: ItemRows, items: np.ndarray, sizes: np.ndarray, children: int, generator: torch.Generator
 ) -> np.ndarray:
-    """Splits every node along its first principal component.
+    """Splits every node along its first principal component (TPGR, Algorithm 4).
 
     Args:
         rows: all vectors.

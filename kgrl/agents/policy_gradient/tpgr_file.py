@@ -56,9 +56,9 @@ class LoadedTPGR:
             tree = extended_tree(tree, self.match, data, users, near, vectors)
             self.tensors = moved_tree_tensors(self.tensors, self.match, near, tree)
             self.untrained = self.match.untrained(self.untrained)
-        if isinstance(self.metadata["options"]["state"], dict) and "state" not in options:
-            made = self.metadata["options"]["state"]
-            raise ValueError(expected("state", f"given again, as it was made by hand ({made})", None))
+        for part in ("state", "aggregator"):
+            if isinstance(made := self.metadata["options"].get(part), dict) and part not in options:
+                raise ValueError(expected(part, f"given again, as it was made by hand ({made})", None))
         self.given = {"tree": tree, "embedding": self.tensors["items.embedding"], "kg": self.kg, "ids": ids,
                       "tastes": saved_tastes(self.tensors, options, anew=self.match is not None, at=TASTES)}
 

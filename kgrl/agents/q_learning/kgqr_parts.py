@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from kgrl.agents.q_learning.network import QNetwork
-from kgrl.agents.state.named import made_state
+from kgrl.agents.shared.item_vectors import tried_layers
+from kgrl.agents.state.named import STATES, made_state
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.nn.conv.encoder import KGEncoder
 from kgrl.nn.state.taste import TasteTerms
+from kgrl.objects import shaped, with_methods
 from kgrl.options import dense_vectors, expected
+from kgrl.parts import made_part, takes, warn_unused
+from kgrl.seeding import generator_for
 
 VARIANTS = ("KGQR", "KGQR-CS", "KGQR-GCN-CS", "KGQR-KG")
 """Table 5: the whole method; without candidate selection; and without convolution; and without any KG."""
 CONVOLVES = ("KGQR", "KGQR-CS")
 """The variants with a graph convolution: their embeddings are those of all entities."""
+CANDIDATES: dict[str, Callable[..., nn.Module]] = {"k-hop": KHopCandidates, "all": FixedCandidates}
+"""``"k-hop"``: KGQR's equations 9 and 10; ``"all"``: every item, no candidate selection, as in Table 5's ablations."""
 
 
 def kgqr_network(
@@ -44,6 +50,7 @@ def kgqr_network(
     if convolves:
         encoder = KGEncoder.from_kg(kg, channels=[channels] + [dim] * options["hops"], hops=options["hops"],
                                     aggregator=aggregator, aggregator_kwargs=options["aggregator_kwargs"])
+        tried_layers(encoder, aggregator)
     items = int(kg.num_items), dim if convolves else channels
     recurrent = made_state("state", state, *items, options["state_channels"])
     return QNetwork(
@@ -52,9 +59,63 @@ def kgqr_network(
     )
 
 
-def kgqr_candidates(kg: Data, popular: Tensor | None, options: Mapping[str, Any]) -> KHopCandidates | FixedCandidates:
-    """The k-hop candidates; every item where the variant has no candidate selection."""
-    if options["variant"] == "KGQR":
-        return KHopCandidates(kg, hops=options["hops"], size=options["num_candidates"], popular=popular,
-                              backfill=options["backfill"], max_degree=options["max_degree"])
-    return FixedCandidates(int(kg.num_items))
+def kgqr_candidates(kg: Data, popular: Tensor | None, options: Mapping[str, Any], candidates: Any) -> nn.Module:
+    """The rule that chooses the candidates; ``None``: the variant's.
+
+    Raises:
+        TypeError: it has no ``select``, or ``select`` gives no pair of tensors.
+        ValueError: an unknown name, one that goes against the variant, or ``select`` gives what are no candidates.
+    """
+    usual = "k-hop" if options["variant"] == "KGQR" else "all"
+    if isinstance(candidates, str) and candidates.lower() == "k-hop" != usual:
+        what = f"'all' or left out, as variant={options['variant']!r} has no candidate selection"
+        raise ValueError(expected("candidates", what, candidates))
+    if not isinstance(candidates, str | type | type(None)):
+        with_methods("candidates", candidates, "select", hint="see kgrl.candidates.FixedCandidates")
+    rule = made_part(
+        "candidates", usual if candidates is None else candidates, CANDIDATES, nn.Module, kg=kg,
+        num_items=int(kg.num_items), popular=popular, hops=options["hops"], size=options["num_candidates"],
+        backfill=options["backfill"], max_degree=options["max_degree"])
+    return rule if isinstance(rule, KHopCandidates | FixedCandidates) else _tried_rule(kg, rule)
+
+
+def _tried_rule(kg: Data, rule: nn.Module) -> nn.Module:
+    """``rule``, if it chooses candidates for two sessions: one that was shown an item, and a new one."""
+    with_methods("candidates", rule, "select", hint="see kgrl.candidates.FixedCandidates")
+    device, name = kg.edge_index.device, f"{type(rule).__name__}.select"
+    shown = torch.tensor([[0], [-1]], device=device)
+    found = rule.select(shown, shown, generator_for(device, 0))  # type: ignore[operator]
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise TypeError(expected(name, "a pair: the candidates' ids, and the session of each", type(found).__name__))
+    items, batch = shaped(name, found[0], None, whole=True), shaped(name, found[1], len(found[0]), whole=True)
+    if bool(((items < 0) | (items >= kg.num_items)).any() or ((batch < 0) | (batch > 1)).any()):
+        raise ValueError(expected(name, f"of item ids in [0, {kg.num_items}), and sessions in [0, 2) here",
+                                  [items.tolist()[:10], batch.tolist()[:10]]))
+    if bool(((items == 0) & (batch == 0)).any()):
+        raise ValueError(expected(name, "without the items of `exclude`", "an item that was shown"))
+    return rule
+
+
+def warn_unused_options(owner: type, given: Mapping[str, Any], embedding: Tensor | None, candidates: Any) -> None:
+    """Warns of options of ``KGQR`` that have no effect beside the others.
+
+    Args:
+        owner: ``KGQR``.
+        given: its options.
+        embedding, candidates: likewise, as they were given.
+    """
+    variant, convolves = given["variant"], given["variant"] in CONVOLVES
+    rule = candidates if candidates is not None else "k-hop" if variant == "KGQR" else "all"
+    if not convolves:
+        why = f"with variant={variant!r}, which has no convolution"
+        warn_unused(owner, why, aggregator=given["aggregator"], aggregator_kwargs=given["aggregator_kwargs"])
+        if not takes(rule, CANDIDATES, "hops"):
+            warn_unused(owner, why, hops=given["hops"])
+        if embedding is not None and embedding.size(1) != given["dim"]:
+            warn_unused(owner, f"beside an `embedding` {why}", dim=given["dim"])
+    for option, name in (("size", "num_candidates"), ("backfill", "backfill"), ("max_degree", "max_degree")):
+        if not takes(rule, CANDIDATES, option):
+            why = "beside `candidates` that are made without it" if candidates is not None else f"with {variant=}"
+            warn_unused(owner, why, **{name: given[name]})
+    if not takes(given["state"], STATES, "channels"):
+        warn_unused(owner, "beside a `state` that is made without it", state_channels=given["state_channels"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
@@ -9,6 +11,7 @@ from torch_geometric.data import Data
 from kgrl.graph import checked_graph
 from kgrl.nn.conv.aggregator import Aggregator
 from kgrl.nn.conv.encoder import KGEncoder
+from kgrl.nn.conv.kg_conv import KGConv, uses_edge_types
 from kgrl.options import dense_vectors, expected, single
 
 
@@ -36,7 +39,9 @@ class ItemVectors(nn.Module):
         self.num_items, self.encoder = num_items, encoder
 
     @classmethod
-    def made(cls, embedding: Tensor | None, num_items: int, channels: int, kg: Data | None) -> ItemVectors:
+    def made(
+        cls, embedding: Tensor | None, num_items: int, channels: int, kg: Data | None, **layers: Any
+    ) -> ItemVectors:
         """With a convolution of two layers and ``channels`` numbers over ``kg``, where there is one.
 
         Args:
@@ -44,6 +49,7 @@ class ItemVectors(nn.Module):
             num_items: N.
             channels: length of a vector, where ``embedding`` does not say.
             kg: of N items and E entities.
+            **layers: of :class:`kgrl.nn.KGEncoder`: ``aggregator`` and ``aggregator_kwargs``.
 
         Raises:
             ValueError: embeddings of another shape, or a KG of another number of items.
@@ -58,7 +64,8 @@ class ItemVectors(nn.Module):
         if kg is None:
             return cls(embedding, num_items)
         widths = [embedding.size(1), channels, channels]
-        return cls(embedding, num_items, KGEncoder.from_kg(kg, channels=widths, hops=2, aggregator="mean"))
+        encoder = KGEncoder.from_kg(kg, channels=widths, hops=2, **layers)
+        return cls(embedding, num_items, tried_layers(encoder, layers.get("aggregator", "mean")))
 
     @property
     def channels(self) -> int:
@@ -71,3 +78,20 @@ class ItemVectors(nn.Module):
             return self.embedding if len(self.embedding) == self.num_items else self.embedding[: self.num_items]
         vectors: Tensor = self.encoder(self.embedding)
         return vectors
+
+
+@torch.no_grad()
+def tried_layers(encoder: KGEncoder, aggregator: Any) -> KGEncoder:
+    """``encoder``, where an aggregator of one's own was tried on one edge: what it lacks is named before any training.
+
+    Raises:
+        ValueError: the aggregator returns vectors of another shape.
+    """
+    if isinstance(aggregator, str):
+        return encoder
+    edge = torch.tensor([[1], [0]])
+    kind = torch.zeros(1, dtype=torch.long) if uses_edge_types(aggregator) else None
+    for conv in encoder.convs:
+        assert isinstance(conv, KGConv)
+        conv(torch.zeros(2, conv.in_channels), edge, kind)  # type: ignore[arg-type]
+    return encoder

@@ -9,15 +9,10 @@ from torch import nn
 
 from kgrl.agents.state.recurrent import LikedItems, RewardedItems
 from kgrl.agents.state.session_state import checked_state
-from kgrl.options import one_of, resolve
+from kgrl.parts import made_part
 
 STATES: dict[str, type[nn.Module]] = {"gru": LikedItems, "sru": RewardedItems}
 """``"gru"``: KGQR's, the liked items; ``"sru"``: TPGR's, the items and how they were rewarded."""
-
-
-def named_state(name: str, state: Any) -> str | dict[str, str]:
-    """What an agent's options remember of its state: the name, or that it was made by hand."""
-    return one_of(name, state.lower(), STATES) if isinstance(state, str) else {"custom": repr(state)}
 
 
 def made_state(
@@ -27,8 +22,8 @@ def made_state(
 
     Args:
         name: what it is called in an error.
-        state: a name among :data:`STATES`; a class, called with the length of an item vector and ``channels``; or an
-            instance, see :class:`kgrl.agents.state.session_state.SessionState`.
+        state: a name among :data:`STATES`; a class, called with those of ``item_channels``, ``channels`` and
+            ``options`` that it names; or an instance, see :class:`kgrl.agents.state.session_state.SessionState`.
         num_items, item_channels: shape of the agent's item vectors.
         channels: length of the state, where it is made here.
         **options: for a state that is made here.
@@ -38,5 +33,5 @@ def made_state(
         ValueError: an unknown name, or one whose carry changes its shape.
     """
     if isinstance(state, str | type):
-        state = resolve(name, state, STATES, nn.Module, item_channels=item_channels, channels=channels, **options)
+        state = made_part(name, state, STATES, nn.Module, item_channels=item_channels, channels=channels, **options)
     return cast(nn.Module, checked_state(name, state, torch.zeros(num_items, item_channels)))

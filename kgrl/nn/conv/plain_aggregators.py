@@ -45,7 +45,7 @@ class ConcatAggregator(Aggregator):
 
 
 class NeighborAggregator(Aggregator):
-    r"""The neighbours alone; a node without any becomes :math:`\sigma(\mathbf{b})`.
+    r"""The neighbours alone (KGQR's neighbor aggregator); a node without any becomes :math:`\sigma(\mathbf{b})`.
 
     .. math::
         \mathbf{x}^{\prime}_i = \sigma \left( \mathbf{W} \, \mathrm{mean}_{j \in \mathcal{N}(i)} \mathbf{x}_j +
