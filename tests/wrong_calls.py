@@ -74,6 +74,9 @@ def data_calls() -> dict[str, Call]:
         "popular_items": Call(datasets.popular_items, {"data": made, "users": TRAIN}),
         "renumbered": Call(datasets.renumbered, {"data": made, "seed": 0}),
         "split_items": Call(datasets.split_items, {"data": made, "new": 0.2, "seed": 0, "by": "random"}),
+        "split_ratings": Call(datasets.split_ratings, {"data": made, "train": 0.5, "valid": 0.2, "seed": 0,
+                                                       "by": "user"}),
+        "with_ratings": Call(datasets.with_ratings, {"data": made, "ratings": torch.tensor([0, 2, 5])}),
         "split_users": Call(datasets.split_users, {"data": made, "train": 0.5, "valid": 0.2, "seed": 0}),
     }
 

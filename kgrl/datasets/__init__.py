@@ -8,6 +8,7 @@ from kgrl.datasets.movielens import MovieLens1M, MovieLens10M, MovieLens20M
 from kgrl.datasets.movielens_100k import MovieLens100K
 from kgrl.datasets.names import names_from_labels, node_names
 from kgrl.datasets.netflix import NetflixPrize
+from kgrl.datasets.rating_splits import split_ratings, with_ratings
 from kgrl.datasets.recbole import from_recbole
 from kgrl.datasets.released import as_released
 from kgrl.datasets.renumber import renumbered
@@ -33,5 +34,7 @@ __all__ = [
     "popular_items",
     "renumbered",
     "split_items",
+    "split_ratings",
     "split_users",
+    "with_ratings",
 ]
