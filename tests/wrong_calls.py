@@ -39,7 +39,7 @@ def written(folder: Path, files: dict[str, bytes]) -> Path:
 def reader_calls(folder: Path) -> dict[str, Call]:
     """Of kgrl.datasets, with files in ``folder``; data sets that are downloaded have none, and end with that."""
     shared: dict[str, Any] = {"linked_only": True, "min_ratings": 1}
-    files = shared | {"rating_scale": (1.0, 5.0, 3.0), "bad_links": "error", "seed": 0}
+    files = shared | {"min_item_ratings": 0, "rating_scale": (1.0, 5.0, 3.0), "bad_links": "error", "seed": 0}
     source = {"root": folder / "made", "source": folder / "nothing"}
     calls = {
         "from_frames": Call(datasets.from_frames, frames() | files | {

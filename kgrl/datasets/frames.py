@@ -33,6 +33,7 @@ def from_frames(
     columns: Names | None = None,
     linked_only: bool = True,
     min_ratings: int = 1,
+    min_item_ratings: int = 0,
     bad_links: str = "error",
     positive_from: float | None = None,
     seed: int = 0,
@@ -64,6 +65,8 @@ def from_frames(
             "stars"}``. ``{"rating": None}``: there are no ratings, whatever looks like it.
         linked_only: drop items without an entity, and their ratings. Without ``triples`` nothing is dropped.
         min_ratings: drop users with fewer of the ratings that remain (KGQR: 200 on MovieLens-20M).
+        min_item_ratings: drop items with fewer of the ratings that remain, and again users, until all have enough; 0:
+            items stay, rated or not. Both 5: the 5-core. An item that is dropped stays an entity of the KG.
         bad_links: ``"error"``, or ``"drop"`` for leaving out links of unknown items or entities, and second links.
         positive_from: makes the ratings binary as RippleNet does: at least this is 1, and as many items that the user
             never rated are drawn as 0. ``None``: ratings stay as they are.
@@ -88,7 +91,7 @@ def from_frames(
             entity of the KG or has one already, relation names that collide, or nothing left; the text names the row
             and the value.
     """
-    rules = Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed)
+    rules = Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed, min_item_ratings)
     frames = {"ratings": ratings, "triples": triples, "links": links, "items": items, "entities": entities}
     given = {name: frame for name, frame in frames.items() if frame is not None}
     there = [column for frame in given.values() for column in getattr(frame, "columns", [])]

@@ -37,6 +37,7 @@ def from_recbole(
     rating_scale: Scale | None = None,
     linked_only: bool = True,
     min_ratings: int = 1,
+    min_item_ratings: int = 0,
     bad_links: str = "error",
     positive_from: float | None = None,
     seed: int = 0,
@@ -57,6 +58,7 @@ def from_recbole(
         rating_scale: see :func:`kgrl.datasets.from_frames`, as the other options.
         linked_only: drop items without an entity, and their ratings.
         min_ratings: drop users with fewer ratings.
+        min_item_ratings: drop items with fewer.
         bad_links: ``"error"`` or ``"drop"``.
         positive_from: makes the ratings binary: at least this is 1, and as many items that the user never rated are
             drawn as 0. For clicks and plays, which know no dislike.
@@ -72,7 +74,7 @@ def from_recbole(
         FileNotFoundError: no ``.inter`` file, or only one of ``.kg`` and ``.link``.
         ValueError: several ``.inter`` files and no ``name``, a malformed file, or what ``from_frames`` refuses.
     """
-    rules = Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed)
+    rules = Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed, min_item_ratings)
     raw, name = read_recbole(a_path("folder", folder), name if name is None else of_class("name", name, str), columns)
     data = assemble(raw, rules, name)
     warn_of_left_out_items(data)
