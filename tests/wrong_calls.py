@@ -67,6 +67,10 @@ def data_calls() -> dict[str, Call]:
     return {
         "as_released": Call(datasets.as_released, {"data": made, "new": NEW, "known_at": "release", "late": ["has_a"],
                                                    "evenly": True}),
+        "attribute_triples": Call(datasets.attribute_triples, {
+            "items": frames()["items"].assign(genre="x|y", year=[1, 2]), "item": "item", "columns": ["genre", "year"],
+            "title": "title", "separator": "|", "bins": 5, "dates": "year", "kinds": {"genre": "genre"},
+            "min_items": 1}),
         "audit_links": Call(datasets.audit_links, {"data": made, "max_items": 20, "shufflings": 2, "max_pairs": 100,
                                                    "seed": 0}),
         "names_from_labels": Call(datasets.names_from_labels, {"data": made, "labels": labels}),

@@ -1,5 +1,6 @@
 """Raw files → validated ``HeteroData``: the only place that touches files, raw ids and downloads."""
 
+from kgrl.datasets.attributes import attribute_triples
 from kgrl.datasets.audit import LinkAudit, audit_links
 from kgrl.datasets.book_crossing import BookCrossing
 from kgrl.datasets.frames import from_frames
@@ -25,6 +26,7 @@ __all__ = [
     "NetflixPrize",
     "SyntheticKGRec",
     "as_released",
+    "attribute_triples",
     "audit_links",
     "from_frames",
     "from_kgcn",
