@@ -76,6 +76,10 @@ def data_calls() -> dict[str, Call]:
         "names_from_labels": Call(datasets.names_from_labels, {"data": made, "labels": labels}),
         "node_names": Call(datasets.node_names, {"data": made}),
         "popular_items": Call(datasets.popular_items, {"data": made, "users": TRAIN}),
+        "ratings_from_counts": Call(datasets.ratings_from_counts, {
+            "interactions": pd.DataFrame({"user": [1, 2], "item": [1, 2], "count": [1, 2]}), "kind": "log",
+            "liked_from": 1.0, "negatives": 1.0, "seed": 0, "items": torch.arange(9).numpy(),
+            "columns": {"count": "count"}}),
         "renumbered": Call(datasets.renumbered, {"data": made, "seed": 0}),
         "split_items": Call(datasets.split_items, {"data": made, "new": 0.2, "seed": 0, "by": "random"}),
         "split_ratings": Call(datasets.split_ratings, {"data": made, "train": 0.5, "valid": 0.2, "seed": 0,

@@ -4,6 +4,7 @@ from kgrl.datasets.attributes import attribute_triples
 from kgrl.datasets.audit import LinkAudit, audit_links
 from kgrl.datasets.book_crossing import BookCrossing
 from kgrl.datasets.frames import from_frames
+from kgrl.datasets.implicit import ratings_from_counts
 from kgrl.datasets.kgcn import from_kgcn
 from kgrl.datasets.movielens import MovieLens1M, MovieLens10M, MovieLens20M
 from kgrl.datasets.movielens_100k import MovieLens100K
@@ -34,6 +35,7 @@ __all__ = [
     "names_from_labels",
     "node_names",
     "popular_items",
+    "ratings_from_counts",
     "renumbered",
     "split_items",
     "split_ratings",
