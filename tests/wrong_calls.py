@@ -12,7 +12,7 @@ from kgrl import datasets, graph, pretrain
 from kgrl.candidates import FixedCandidates, KHopCandidates, relation_words
 from kgrl.tree import ClusterTree
 from tests.agents.every_agent import ITEMS, NEW, OLD, TRAIN, data
-from tests.datasets.test_fuzz import KGCN, RECBOLE
+from tests.datasets.test_fuzz import KGAT, KGCN, RECBOLE
 from tests.wrong_values import Call, Fresh
 
 EDGES = torch.tensor([[0, 1, 2, 3], [4, 5, 4, 5]])
@@ -46,6 +46,8 @@ def reader_calls(folder: Path) -> dict[str, Call]:
             "columns": {"user": "user"}, "positive_from": 4.0, "name": "mine"}),
         "from_kgcn": Call(datasets.from_kgcn, files | {
             "folder": written(folder / "kgcn", KGCN), "ratings": "ratings.csv", "separator": ",", "threshold": 4.0}),
+        "from_kgat": Call(datasets.from_kgat, shared | {
+            "folder": written(folder / "kgat", KGAT), "negatives": True, "min_item_ratings": 0, "seed": 0}),
         "from_recbole": Call(datasets.from_recbole, files | {
             "folder": written(folder / "a", RECBOLE), "name": "a", "positive_from": 4.0,
             "columns": {"user": "user_id"}}),

@@ -5,6 +5,7 @@ from kgrl.datasets.audit import LinkAudit, audit_links
 from kgrl.datasets.book_crossing import BookCrossing
 from kgrl.datasets.frames import from_frames
 from kgrl.datasets.implicit import ratings_from_counts
+from kgrl.datasets.kgat import from_kgat
 from kgrl.datasets.kgcn import from_kgcn
 from kgrl.datasets.movielens import MovieLens1M, MovieLens10M, MovieLens20M
 from kgrl.datasets.movielens_100k import MovieLens100K
@@ -30,6 +31,7 @@ __all__ = [
     "attribute_triples",
     "audit_links",
     "from_frames",
+    "from_kgat",
     "from_kgcn",
     "from_recbole",
     "names_from_labels",

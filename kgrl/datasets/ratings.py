@@ -131,7 +131,8 @@ def warn_if_nothing_to_learn(rating: np.ndarray, scale: Scale, name: str) -> Non
     """
     liked = float((rating > scale[2]).mean())
     if liked >= 1 - RARE:
-        much, hint = "all", "positive_from=… (from_kgcn: threshold=…) draws items that a user never rated as not liked"
+        much, hint = "all", "positive_from=… (from_kgcn: threshold=…, from_kgat: negatives=True) draws items that a " \
+                            "user never rated as not liked"
     elif liked <= RARE:
         much, hint = "none", "rating_scale=(low, high, threshold) says where liking begins, positive_from=… makes the "\
                              "ratings binary (counts, such as plays, are liked from 1 on)"
