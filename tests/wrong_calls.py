@@ -50,7 +50,7 @@ def reader_calls(folder: Path) -> dict[str, Call]:
             "folder": written(folder / "kgat", KGAT), "negatives": True, "min_item_ratings": 0, "seed": 0}),
         "from_recbole": Call(datasets.from_recbole, files | {
             "folder": written(folder / "a", RECBOLE), "name": "a", "positive_from": 4.0,
-            "columns": {"user": "user_id"}}),
+            "columns": {"user": "user_id"}, "config": {"USER_ID_FIELD": "user_id"}}),
         "SyntheticKGRec": Call(datasets.SyntheticKGRec, {
             "root": folder / "planted", "num_users": 20, "num_items": 20, "num_attributes": 4, "tastes_per_user": 1,
             "num_distractors": 0, "ratings_per_user": 5, "liked_share": 0.5, "noise": 0.0, "seed": 0,

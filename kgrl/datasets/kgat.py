@@ -120,16 +120,13 @@ def _read(folder: Path, lists: dict[str, Table]) -> Raw:
     tables = [read_adjacency(paths[number]) for number in there]
     ratings = stacked(tables)
     part = np.repeat(there, [len(table.frame) for table in tables])
-    once = ~ratings.frame.duplicated(["user", "item"]).to_numpy()
-    kept = Table(ratings.frame[once], ratings.name, ratings.locate)
-    counts = {"ratings": len(once), "duplicate_ratings": int((~once).sum())}
-    items, triples = _items(kept, lists.get("item")), _triples(folder, lists)
+    items, triples = _items(ratings, lists.get("item")), _triples(folder, lists)
     for kind in ("user", "item"):
         if kind in lists:
-            _require(kept, kind, lists[kind])
+            _require(ratings, kind, lists[kind])
     used = [paths[number] for number in there] + [folder / LISTS[kind] for kind in lists]
     used += [] if triples is None else [folder / KG]
-    return Raw(kept, triples, None, items, {path.name: sha256(path) for path in used}, counts=counts, part=part[once])
+    return Raw(ratings, triples, None, items, {path.name: sha256(path) for path in used}, part=part)
 
 
 def _items(ratings: Table, listed: Table | None) -> Table:

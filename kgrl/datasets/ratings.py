@@ -44,11 +44,16 @@ class Ratings:
         return Ratings(self.user[rows], self.item[rows], self.rating[rows], time, part)
 
     def without_duplicates(self) -> Ratings:
-        """The last rating of each (user, item): the latest where times are known, else the last of the file."""
+        """The last rating of each (user, item): the latest where times are known, else the last of the file.
+
+        Where files split them, that of the first part: an item that a user is trained with is no test.
+        """
         pair = pd.Series(self.user * (int(self.item.max(initial=0)) + 1) + self.item)
         if not pair.duplicated().any():
             return self
         oldest_first = np.arange(len(self)) if self.time is None else np.argsort(self.time, kind="stable")
+        if self.part is not None:
+            oldest_first = oldest_first[np.argsort(-self.part[oldest_first], kind="stable")]
         last = oldest_first[~pair.iloc[oldest_first].duplicated(keep="last").to_numpy()]
         return self[np.sort(last)]
 

@@ -37,7 +37,7 @@ def test_a_hand_worked_folder(write):
     assert data["item", "book_genre", "entity"].edge_index.tolist() == [[0, 1], [0, 0]]
     assert data["item", "attributes_Happy", "entity"].edge_index.tolist() == [[2], [1]]
     assert data["entity", "attributes_Happy", "entity"].edge_index.tolist() == [[0], [1]]
-    assert data[RATES].edge_index.tolist() == [[0, 0, 1, 2, 2, 2, 0], [2, 0, 1, 0, 1, 2, 1]]
+    assert data[RATES].edge_index.tolist() == [[0, 0, 1, 2, 2, 2, 0], [0, 2, 1, 0, 1, 2, 1]]
     assert data[RATES].part.tolist() == [0, 0, 0, 0, 0, 0, 2]  # item 2 of user 0 was trained with
     assert data[RATES].rating.tolist() == [1.0] * 7
     assert data.rating_scale == (0.0, 1.0, 0.5)
