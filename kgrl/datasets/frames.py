@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -10,7 +11,7 @@ from torch_geometric.data import HeteroData
 
 from kgrl.datasets.assemble import Raw, Rules, assemble
 from kgrl.datasets.ratings import Scale
-from kgrl.datasets.table import Names, Table, own_names
+from kgrl.datasets.table import Names, Table, looks_like, own_names
 
 COLUMNS = {
     "ratings": (["user", "item"], ["rating", "time"]),
@@ -45,8 +46,10 @@ def from_frames(
     it is given), so the order of the rows does not matter to the numbers; only ids of mixed types, which have no order,
     are numbered as they first appear.
 
-    Warned of are items that are left out, columns of ``items`` that are not read, numbers in ``triples`` that were
-    taken for items, and ratings that tell no likes from dislikes. Whether the links are right is not checked here;
+    Warned of are items that are left out, columns that are not read, numbers in ``triples`` that were taken for items,
+    and ratings that tell no likes from dislikes. Who has no triples makes them of a table of items
+    (:func:`kgrl.datasets.attribute_triples`), and who has counts makes ratings of them
+    (:func:`kgrl.datasets.ratings_from_counts`). Whether the links are right is not checked here;
     ``print(audit_links(data))`` tells (:func:`~kgrl.datasets.audit_links`).
 
     Args:
@@ -101,6 +104,7 @@ def from_frames(
         listed = tables["items"]
         tables["items"] = replace(listed, frame=listed.frame.drop(columns="raw_id", errors="ignore"))
         warn_of_unread_attributes(tables["items"])
+    warn_of_unread_columns(tables)
     raw = Raw(tables["ratings"], tables.get("triples"), tables.get("links"), tables.get("items"),
               entities=tables.get("entities"))
     data = assemble(raw, rules, name)
@@ -130,7 +134,19 @@ def warn_of_unread_attributes(items: Table) -> None:
     unread = [str(column) for column in items.frame if column not in ("item", "title", "raw_id")]
     if unread:
         warnings.warn(f"`items`: only item and title are read, not {', '.join(unread)}; what items have in common "
-                      f"belongs in `triples`, as (entity of the item, {unread[0]!r}, value)", stacklevel=3)
+                      f"belongs in `triples`, as (entity of the item, {unread[0]!r}, value): attribute_triples(items) "
+                      f"makes them", stacklevel=3)
+
+
+def warn_of_unread_columns(tables: Mapping[str, Table]) -> None:
+    """Names the columns that nobody reads; what looks like one of ours was asked about before."""
+    for name in [name for name in tables if name != "items"]:
+        needed, optional = COLUMNS[name]
+        unread = [str(column) for column in tables[name].frame
+                  if column not in (*needed, *optional) and looks_like(column) not in optional]
+        if unread:
+            warnings.warn(f"`{name}`: only {', '.join((*needed, *optional))} are read, not {', '.join(unread)}; leave "
+                          f"these columns out, or say columns={{…}} where one is meant", stacklevel=3)
 
 
 def warn_of_left_out_items(data: HeteroData) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -76,6 +77,10 @@ def from_kgat(
     lists = {kind: read_list(folder / name) for kind, name in LISTS.items() if (folder / name).is_file()}
     data = assemble(_read(folder, lists), rules, folder.name)
     warn_of_left_out_items(data)
+    if "entity" in lists and len(twice := lists["entity"].frame["name"][lists["entity"].frame["name"].duplicated()]):
+        warnings.warn(f"{lists['entity'].name}: {twice.iloc[0]!r} stands for several entities, so entities keep their "
+                      f"numbers as raw ids", stacklevel=2)
+        del lists["entity"]
     for kind in lists.keys() - {"relation"}:
         if "raw_id" in data[kind]:
             data[kind].raw_id = _original(data[kind].raw_id, lists[kind])
@@ -109,7 +114,7 @@ def read_list(path: Path) -> Table:
         raise ValueError(f"{path} has no row at all, only a header; expected lines {' '.join(header)!r}")
     found.frame["number"] = found.frame["number"].astype(np.int64)
     found.complain(found.frame["number"].duplicated(), "number", "listed once")
-    if path.name != LISTS["entity"]:  # several items may be one thing of the world; two users of one id are not two
+    if path.name != LISTS["entity"]:  # several items may be one thing of the world
         found.complain(found.frame["name"].duplicated(), "name", "listed once")
     return found
 

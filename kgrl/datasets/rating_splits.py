@@ -78,7 +78,7 @@ def split_ratings(
         if share and by != "given" and not len(ratings):
             what = f"one that leaves {name} at least one of the {len(part):,} ratings"
             raise ValueError(expected("by" if by == "last" else "train", what, by if by == "last" else first))
-    return found  # type: ignore[return-value]
+    return found
 
 
 def _borders(train: float, valid: float) -> tuple[float, float]:

@@ -46,6 +46,14 @@ def test_a_hand_worked_folder(write):
     assert data.provenance["before"].items() >= {"ratings": 9, "duplicate_ratings": 2, "triples": 4}.items()
 
 
+def test_several_items_may_be_one_thing_of_the_world(write):
+    folder = write({**FILES, "entity_list.txt": FILES["entity_list.txt"].replace("m.b 1", "m.a 1")})
+    with pytest.warns(UserWarning, match=r"entity_list\.txt: 'm\.a' stands for several entities"):
+        data = from_kgat(folder, negatives=True)
+    assert data["item"].entity_id.tolist() == [0, 1, 2]
+    assert data["entity"].raw_id.tolist() == [3, 4]
+
+
 def test_numbers_alone(write):
     """Without lists: LightGCN has no KG, either."""
     data = quiet(write({"train.txt": "0\t5\t1\r\n3 1\r\n"}))
