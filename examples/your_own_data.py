@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--items", type=Path, help="CSV: item[, title] and attributes, in the place of triples")
     parser.add_argument("--separator", help="between several values of a text in --items")
     parser.add_argument("--scale", type=scale, help="lowest rating, highest, and above which an item is liked")
-    parser.add_argument("--interactions", type=int, default=10_240, help="items that are shown in training")
+    parser.add_argument("--interactions", type=int, default=5_120, help="items that are shown in training")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if args.ratings is not None and (args.triples is None) == (args.items is None):
@@ -85,8 +85,8 @@ def main() -> None:
     train, valid, test = split_users(data, seed=args.seed)
     kg, popular = knowledge_graph(data), popular_items(data, train)
     horizon = min(16, len(popular) // 2)
-    logged = RatedFeedback(data, relevant_above=data.rating_scale[2])   # unrated: 0; PredictedFeedback.fit(data) guesses
-    world = Simulator(logged, horizon=horizon, first=popular)           # these, where there are many ratings to fit to
+    logged = RatedFeedback(data, relevant_above=data.rating_scale[2])   # unrated: 0; from many ratings,
+    world = Simulator(logged, horizon=horizon, first=popular)           # PredictedFeedback.fit(data) guesses the others
     print(world.bounds(test, train))
 
     agent = KGQR(kg, dim=16, popular=popular, gamma=0.0, lr=3e-3, gradient_steps=16, seed=args.seed)
