@@ -12,7 +12,7 @@ from kgrl import datasets, graph, pretrain
 from kgrl.candidates import FixedCandidates, KHopCandidates, relation_words
 from kgrl.tree import ClusterTree
 from tests.agents.every_agent import ITEMS, NEW, OLD, TRAIN, data
-from tests.datasets.test_fuzz import KGCN, RECBOLE
+from tests.datasets.test_fuzz import KGAT, KGCN, RECBOLE
 from tests.wrong_values import Call, Fresh
 
 EDGES = torch.tensor([[0, 1, 2, 3], [4, 5, 4, 5]])
@@ -39,16 +39,18 @@ def written(folder: Path, files: dict[str, bytes]) -> Path:
 def reader_calls(folder: Path) -> dict[str, Call]:
     """Of kgrl.datasets, with files in ``folder``; data sets that are downloaded have none, and end with that."""
     shared: dict[str, Any] = {"linked_only": True, "min_ratings": 1}
-    files = shared | {"rating_scale": (1.0, 5.0, 3.0), "bad_links": "error", "seed": 0}
+    files = shared | {"min_item_ratings": 0, "rating_scale": (1.0, 5.0, 3.0), "bad_links": "error", "seed": 0}
     source = {"root": folder / "made", "source": folder / "nothing"}
     calls = {
         "from_frames": Call(datasets.from_frames, frames() | files | {
             "columns": {"user": "user"}, "positive_from": 4.0, "name": "mine"}),
         "from_kgcn": Call(datasets.from_kgcn, files | {
             "folder": written(folder / "kgcn", KGCN), "ratings": "ratings.csv", "separator": ",", "threshold": 4.0}),
+        "from_kgat": Call(datasets.from_kgat, shared | {
+            "folder": written(folder / "kgat", KGAT), "negatives": True, "min_item_ratings": 0, "seed": 0}),
         "from_recbole": Call(datasets.from_recbole, files | {
             "folder": written(folder / "a", RECBOLE), "name": "a", "positive_from": 4.0,
-            "columns": {"user": "user_id"}}),
+            "columns": {"user": "user_id"}, "config": {"USER_ID_FIELD": "user_id"}}),
         "SyntheticKGRec": Call(datasets.SyntheticKGRec, {
             "root": folder / "planted", "num_users": 20, "num_items": 20, "num_attributes": 4, "tastes_per_user": 1,
             "num_distractors": 0, "ratings_per_user": 5, "liked_share": 0.5, "noise": 0.0, "seed": 0,
@@ -67,13 +69,24 @@ def data_calls() -> dict[str, Call]:
     return {
         "as_released": Call(datasets.as_released, {"data": made, "new": NEW, "known_at": "release", "late": ["has_a"],
                                                    "evenly": True}),
+        "attribute_triples": Call(datasets.attribute_triples, {
+            "items": frames()["items"].assign(genre="x|y", year=[1, 2]), "item": "item", "columns": ["genre", "year"],
+            "title": "title", "separator": "|", "bins": 5, "dates": "year", "kinds": {"genre": "genre"},
+            "min_items": 1}),
         "audit_links": Call(datasets.audit_links, {"data": made, "max_items": 20, "shufflings": 2, "max_pairs": 100,
                                                    "seed": 0}),
         "names_from_labels": Call(datasets.names_from_labels, {"data": made, "labels": labels}),
         "node_names": Call(datasets.node_names, {"data": made}),
         "popular_items": Call(datasets.popular_items, {"data": made, "users": TRAIN}),
+        "ratings_from_counts": Call(datasets.ratings_from_counts, {
+            "interactions": pd.DataFrame({"user": [1, 2], "item": [1, 2], "count": [1, 2]}), "kind": "log",
+            "liked_from": 1.0, "negatives": 1.0, "seed": 0, "items": torch.arange(9).numpy(),
+            "columns": {"count": "count"}}),
         "renumbered": Call(datasets.renumbered, {"data": made, "seed": 0}),
         "split_items": Call(datasets.split_items, {"data": made, "new": 0.2, "seed": 0, "by": "random"}),
+        "split_ratings": Call(datasets.split_ratings, {"data": made, "train": 0.5, "valid": 0.2, "seed": 0,
+                                                       "by": "user"}),
+        "with_ratings": Call(datasets.with_ratings, {"data": made, "ratings": torch.tensor([0, 2, 5])}),
         "split_users": Call(datasets.split_users, {"data": made, "train": 0.5, "valid": 0.2, "seed": 0}),
     }
 

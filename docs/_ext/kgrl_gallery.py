@@ -38,7 +38,8 @@ class SmallArguments:
 class Order:
     """Scripts in the order that a newcomer reads them in; others after them, by name."""
 
-    first = ("kgqr.py", "tpgr.py", "kgqr_single_file.py", "swap_aggregators.py", "your_own_agent.py")
+    first = ("kgqr.py", "tpgr.py", "kgqr_single_file.py", "swap_aggregators.py", "your_own_agent.py",
+             "your_own_data.py")
 
     def __init__(self, folder: str) -> None: ...
 

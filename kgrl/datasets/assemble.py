@@ -44,6 +44,7 @@ class Raw:
         files: name → sha256 of every file read.
         entities: ``entity, name``, or ``None``.
         counts: what ``provenance["before"]`` says beyond what these tables show, or instead of it.
+        part: ``[R]``, of each rating, where files split them: 0 to train on, 1 to choose by, 2 for the test.
     """
 
     ratings: Table
@@ -53,6 +54,7 @@ class Raw:
     files: Mapping[str, str] = field(default_factory=dict)
     entities: Table | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    part: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,13 @@ class Rules:
     bad_links: str = "error"
     positive_from: float | None = None
     seed: int = 0
+    min_item_ratings: int = 0
 
     def __post_init__(self) -> None:
         checked_form(self.rating_scale)
         flag("linked_only", self.linked_only)
         object.__setattr__(self, "min_ratings", at_least("min_ratings", self.min_ratings, 1))
+        object.__setattr__(self, "min_item_ratings", at_least("min_item_ratings", self.min_item_ratings, 0))
         object.__setattr__(self, "seed", at_least("seed", self.seed, 0))
         if self.positive_from is not None:
             between("positive_from", self.positive_from, -LARGEST, LARGEST)
@@ -84,18 +88,22 @@ def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
         raise ValueError(f"{raw.ratings.name} must have ratings, got no row at all")
     scale = checked_scale(rules.rating_scale, raw.ratings)
     users, items = Ids.sorted(raw.ratings.frame["user"]), _all_items(raw)
-    every = _numbered(raw.ratings, users, items)
+    every = _numbered(raw.ratings, users, items, raw.part)
     ratings = every.without_duplicates()
     links = link_items(raw.triples, raw.links, items, rules.bad_links == "drop") if raw.triples is not None else None
     before = {"ratings": len(every), "duplicate_ratings": len(every) - len(ratings), "users": len(users),
               "items": len(items), **(links.counts() if links else {}), **raw.counts}
     kept = links.entity >= 0 if links and rules.linked_only else np.ones(len(items), bool)
-    ratings = ratings.of_items(kept).of_active_users(rules.min_ratings)
+    ratings = ratings[kept[ratings.item]].of_active(rules.min_ratings, rules.min_item_ratings)
+    if rules.min_item_ratings:
+        kept &= np.bincount(ratings.item, minlength=len(items)) >= rules.min_item_ratings
+    ratings = ratings.of_items(kept)
     if rules.positive_from is not None:
         ratings, scale = with_sampled_negatives(ratings, int(kept.sum()), rules.positive_from, rules.seed), BINARY
     if not len(ratings):
+        many = f", and of items with at least {rules.min_item_ratings}" if rules.min_item_ratings else ""
         raise ValueError(f"{raw.ratings.name} must have ratings of linked items by users with at least "
-                         f"{rules.min_ratings} of them, got none out of {len(every):,}")
+                         f"{rules.min_ratings} of them{many}, got none out of {len(every):,}")
     warn_if_nothing_to_learn(ratings.rating, scale, raw.ratings.name)
     data = _rated(ratings, users, items.raw(np.flatnonzero(kept)), scale)
     if raw.items is not None:
@@ -145,11 +153,11 @@ def _described(listed: pd.DataFrame, column: str, items: pd.Index) -> list[str]:
     return listed.set_index("item")[column].reindex(items).fillna("").astype(str).tolist()
 
 
-def _numbered(table: Table, users: Ids, items: Ids) -> Ratings:
+def _numbered(table: Table, users: Ids, items: Ids, part: np.ndarray | None) -> Ratings:
     frame = table.frame
     time = pd.to_numeric(frame["time"]).to_numpy() if "time" in frame else None  # "9" comes before "10"
     return Ratings(users.numbers(frame["user"]), items.numbers(frame["item"]),
-                   rating_column(table).to_numpy(np.float64), time)
+                   rating_column(table).to_numpy(np.float64), time, part)
 
 
 def _rated(ratings: Ratings, users: Ids, item_ids: Any, scale: Scale) -> HeteroData:
@@ -166,6 +174,8 @@ def _rated(ratings: Ratings, users: Ids, item_ids: Any, scale: Scale) -> HeteroD
         whole = ratings.time.dtype.kind == "i" or (
             not np.mod(ratings.time, 1).any() and np.abs(ratings.time).max(initial=0) < 2.0**63)  # beyond, it wraps
         rates.time = torch.from_numpy(ratings.time.astype(np.int64 if whole else np.float64))
+    if ratings.part is not None:
+        rates.part = torch.from_numpy(ratings.part)
     return data
 
 
@@ -175,9 +185,9 @@ def _add_kg(data: HeteroData, links: Links | None, kept: np.ndarray, triples: Ta
         data["entity"].num_nodes = 0
         data.relation_names = []
         return
-    num_items, linked = data["item"].num_nodes, links.entity >= 0
+    num_items, linked = data["item"].num_nodes, (links.entity >= 0) & kept  # what is left out stays an entity
     node = np.full(len(links.entities), -1)
-    node[links.entity[linked]] = (np.cumsum(kept) - 1)[linked]  # linked items are always kept
+    node[links.entity[linked]] = (np.cumsum(kept) - 1)[linked]
     others = np.flatnonzero(node < 0)
     node[others] = num_items + np.arange(len(others))
     data["entity"].num_nodes, data["entity"].raw_id = len(others), links.entities.raw(others)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -10,7 +11,7 @@ from torch_geometric.data import HeteroData
 
 from kgrl.datasets.assemble import Raw, Rules, assemble
 from kgrl.datasets.ratings import Scale
-from kgrl.datasets.table import Names, Table, own_names
+from kgrl.datasets.table import Names, Table, looks_like, own_names
 
 COLUMNS = {
     "ratings": (["user", "item"], ["rating", "time"]),
@@ -33,6 +34,7 @@ def from_frames(
     columns: Names | None = None,
     linked_only: bool = True,
     min_ratings: int = 1,
+    min_item_ratings: int = 0,
     bad_links: str = "error",
     positive_from: float | None = None,
     seed: int = 0,
@@ -44,8 +46,10 @@ def from_frames(
     it is given), so the order of the rows does not matter to the numbers; only ids of mixed types, which have no order,
     are numbered as they first appear.
 
-    Warned of are items that are left out, columns of ``items`` that are not read, numbers in ``triples`` that were
-    taken for items, and ratings that tell no likes from dislikes. Whether the links are right is not checked here;
+    Warned of are items that are left out, columns that are not read, numbers in ``triples`` that were taken for items,
+    and ratings that tell no likes from dislikes. Who has no triples makes them of a table of items
+    (:func:`kgrl.datasets.attribute_triples`), and who has counts makes ratings of them
+    (:func:`kgrl.datasets.ratings_from_counts`). Whether the links are right is not checked here;
     ``print(audit_links(data))`` tells (:func:`~kgrl.datasets.audit_links`).
 
     Args:
@@ -64,6 +68,8 @@ def from_frames(
             "stars"}``. ``{"rating": None}``: there are no ratings, whatever looks like it.
         linked_only: drop items without an entity, and their ratings. Without ``triples`` nothing is dropped.
         min_ratings: drop users with fewer of the ratings that remain (KGQR: 200 on MovieLens-20M).
+        min_item_ratings: drop items with fewer of the ratings that remain, and again users, until all have enough; 0:
+            items stay, rated or not. Both 5: the 5-core. An item that is dropped stays an entity of the KG.
         bad_links: ``"error"``, or ``"drop"`` for leaving out links of unknown items or entities, and second links.
         positive_from: makes the ratings binary as RippleNet does: at least this is 1, and as many items that the user
             never rated are drawn as 0. ``None``: ratings stay as they are.
@@ -88,7 +94,7 @@ def from_frames(
             entity of the KG or has one already, relation names that collide, or nothing left; the text names the row
             and the value.
     """
-    rules = Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed)
+    rules = Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed, min_item_ratings)
     frames = {"ratings": ratings, "triples": triples, "links": links, "items": items, "entities": entities}
     given = {name: frame for name, frame in frames.items() if frame is not None}
     there = [column for frame in given.values() for column in getattr(frame, "columns", [])]
@@ -98,6 +104,7 @@ def from_frames(
         listed = tables["items"]
         tables["items"] = replace(listed, frame=listed.frame.drop(columns="raw_id", errors="ignore"))
         warn_of_unread_attributes(tables["items"])
+    warn_of_unread_columns(tables)
     raw = Raw(tables["ratings"], tables.get("triples"), tables.get("links"), tables.get("items"),
               entities=tables.get("entities"))
     data = assemble(raw, rules, name)
@@ -127,7 +134,19 @@ def warn_of_unread_attributes(items: Table) -> None:
     unread = [str(column) for column in items.frame if column not in ("item", "title", "raw_id")]
     if unread:
         warnings.warn(f"`items`: only item and title are read, not {', '.join(unread)}; what items have in common "
-                      f"belongs in `triples`, as (entity of the item, {unread[0]!r}, value)", stacklevel=3)
+                      f"belongs in `triples`, as (entity of the item, {unread[0]!r}, value): attribute_triples(items) "
+                      f"makes them", stacklevel=3)
+
+
+def warn_of_unread_columns(tables: Mapping[str, Table]) -> None:
+    """Names the columns that nobody reads; what looks like one of ours was asked about before."""
+    for name in [name for name in tables if name != "items"]:
+        needed, optional = COLUMNS[name]
+        unread = [str(column) for column in tables[name].frame
+                  if column not in (*needed, *optional) and looks_like(column) not in optional]
+        if unread:
+            warnings.warn(f"`{name}`: only {', '.join((*needed, *optional))} are read, not {', '.join(unread)}; leave "
+                          f"these columns out, or say columns={{…}} where one is meant", stacklevel=3)
 
 
 def warn_of_left_out_items(data: HeteroData) -> None:

@@ -40,6 +40,7 @@ def from_kgcn(
     rating_scale: Scale | None = None,
     linked_only: bool = True,
     min_ratings: int = 1,
+    min_item_ratings: int = 0,
     bad_links: str = "error",
     seed: int = 0,
 ) -> HeteroData:
@@ -65,6 +66,7 @@ def from_kgcn(
         rating_scale: see :func:`kgrl.datasets.from_frames`, as the following options; processed: (0, 1, 0.5).
         linked_only: drop items without an entity, and their ratings.
         min_ratings: drop users with fewer ratings.
+        min_item_ratings: drop items with fewer.
         bad_links: ``"error"`` or ``"drop"``.
         seed: of the sampled negatives.
 
@@ -73,7 +75,7 @@ def from_kgcn(
         ValueError: a malformed file, an id out of range, or what ``from_frames`` refuses.
     """
     folder = a_path("folder", folder)
-    rules = Rules(rating_scale, linked_only, min_ratings, bad_links, seed=seed)
+    rules = Rules(rating_scale, linked_only, min_ratings, bad_links, None, seed, min_item_ratings)
     if not of_class("separator", separator, str):
         raise ValueError(expected("separator", "a text between the fields of a line", separator))
     if threshold is not None:

@@ -73,7 +73,7 @@ class MovieLens100K(KGRecDataset):
         unzip(wheel, [f"recbole/dataset_example/ml-100k/{name}" for name in self.raw_file_names], folder)
 
     def read(self, folder: Path) -> HeteroData:
-        raw, name = read_recbole(folder, "ml-100k")
+        raw, name, _ = read_recbole(folder, "ml-100k")
         if self.options["links"] == "translated":
             raw = translated(raw, film_numbers())
         rules = Rules((1, 5, 3.5), **{key: value for key, value in self.options.items() if key != "links"})

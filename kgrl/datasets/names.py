@@ -54,7 +54,7 @@ def add_names(data: HeteroData, listed: Table, links: Links | None, kept: np.nda
         data: with items and entities.
         listed: columns ``entity, name``.
         links: what numbered the entities.
-        kept: which of the linked items ``data`` holds, as a mask.
+        kept: which of all items ``data`` holds, as a mask.
 
     Raises:
         ValueError: there is no KG, or an entity that is not in it or is listed twice; the text names the row.
@@ -68,7 +68,7 @@ def add_names(data: HeteroData, listed: Table, links: Links | None, kept: np.nda
     names = np.full(len(links.entities), "", dtype=object)
     names[number] = listed.frame["name"].astype(object).fillna("").astype(str)
     others = np.ones(len(names), bool)
-    others[links.entity[links.entity >= 0]] = False
+    others[links.entity[(links.entity >= 0) & kept]] = False
     data["entity"].name = names[others].tolist()
     own = [names[each] if each >= 0 else "" for each in links.entity[kept]]
     if any(own):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 
 import numpy as np
@@ -27,37 +27,54 @@ class Ratings:
         item: ``[R]``, numbers from 0.
         rating: ``[R]``, on the raw scale.
         time: ``[R]``, or ``None`` where it is not known.
+        part: ``[R]``, 0 to train on, 1 to choose by, 2 for the test, or ``None`` where files do not split them.
     """
 
     user: np.ndarray
     item: np.ndarray
     rating: np.ndarray
     time: np.ndarray | None
+    part: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.user)
 
     def __getitem__(self, rows: np.ndarray) -> Ratings:
-        time = None if self.time is None else self.time[rows]
-        return Ratings(self.user[rows], self.item[rows], self.rating[rows], time)
+        time, part = (None if each is None else each[rows] for each in (self.time, self.part))
+        return Ratings(self.user[rows], self.item[rows], self.rating[rows], time, part)
 
     def without_duplicates(self) -> Ratings:
-        """The last rating of each (user, item): the latest where times are known, else the last of the file."""
+        """The last rating of each (user, item): the latest where times are known, else the last of the file.
+
+        Where files split them, that of the first part: an item that a user is trained with is no test.
+        """
         pair = pd.Series(self.user * (int(self.item.max(initial=0)) + 1) + self.item)
         if not pair.duplicated().any():
             return self
         oldest_first = np.arange(len(self)) if self.time is None else np.argsort(self.time, kind="stable")
+        if self.part is not None:
+            oldest_first = oldest_first[np.argsort(-self.part[oldest_first], kind="stable")]
         last = oldest_first[~pair.iloc[oldest_first].duplicated(keep="last").to_numpy()]
         return self[np.sort(last)]
 
     def of_items(self, kept: np.ndarray) -> Ratings:
         """The ratings of the items where the mask ``kept [N]`` is true, with the items numbered among those."""
         chosen = self[kept[self.item]]
-        return Ratings(chosen.user, (np.cumsum(kept) - 1)[chosen.item], chosen.rating, chosen.time)
+        return replace(chosen, item=(np.cumsum(kept) - 1)[chosen.item])
 
-    def of_active_users(self, min_ratings: int) -> Ratings:
-        """The ratings of the users who have at least ``min_ratings`` of them."""
-        return self[np.bincount(self.user)[self.user] >= min_ratings]
+    def of_active(self, min_ratings: int, min_item_ratings: int) -> Ratings:
+        """Those of users with at least ``min_ratings`` and of items with at least ``min_item_ratings`` of what is left.
+
+        With two equal numbers k that is the k-core of the graph of users and items (Seidman 1983): the largest part
+        that has it, which dropping the others again and again ends in, whatever the order.
+        """
+        left = self
+        while True:
+            enough = np.bincount(left.user)[left.user] >= min_ratings
+            enough &= np.bincount(left.item)[left.item] >= min_item_ratings
+            if enough.all():
+                return left
+            left = left[enough]
 
 
 def rating_column(table: Table) -> pd.Series:
@@ -119,7 +136,8 @@ def warn_if_nothing_to_learn(rating: np.ndarray, scale: Scale, name: str) -> Non
     """
     liked = float((rating > scale[2]).mean())
     if liked >= 1 - RARE:
-        much, hint = "all", "positive_from=… (from_kgcn: threshold=…) draws items that a user never rated as not liked"
+        much, hint = "all", "positive_from=… (from_kgcn: threshold=…, from_kgat: negatives=True) draws items that a " \
+                            "user never rated as not liked"
     elif liked <= RARE:
         much, hint = "none", "rating_scale=(low, high, threshold) says where liking begins, positive_from=… makes the "\
                              "ratings binary (counts, such as plays, are liked from 1 on)"
@@ -142,6 +160,9 @@ def with_sampled_negatives(ratings: Ratings, num_items: int, positive_from: floa
         num_items: N; the negatives come from these.
         positive_from: a rating of at least this is positive.
         seed: of the draw.
+
+    Returns:
+        The ratings by user. Where files split them, a user's parts have as many negatives as positives.
     """
     positive = ratings[ratings.rating >= positive_from]
     num_users = int(ratings.user.max(initial=-1)) + 1
@@ -154,7 +175,19 @@ def with_sampled_negatives(ratings: Ratings, num_items: int, positive_from: floa
     item = np.concatenate([positive.item, negative % num_items])
     label = np.repeat([1.0, 0.0], [len(positive), len(negative)])
     order = np.argsort(user, kind="stable")
-    return Ratings(user[order], item[order], label[order], None)
+    return Ratings(user[order], item[order], label[order], None, _parts_for(positive, negative // num_items, order))
+
+
+def _parts_for(positive: Ratings, users: np.ndarray, order: np.ndarray) -> np.ndarray | None:
+    """``[R]``, in ``order``, the parts of positives and of as many negatives: a user's k-th is of her k-th's part."""
+    if positive.part is None:
+        return None
+    of_user = np.argsort(positive.user, kind="stable")
+    first = np.searchsorted(positive.user[of_user], users)
+    by_user = np.argsort(users, kind="stable")
+    rank = np.empty_like(users)
+    rank[by_user] = np.arange(len(users)) - np.searchsorted(users[by_user], users[by_user])
+    return np.concatenate([positive.part, positive.part[of_user[first + rank]]])[order]
 
 
 def draw_distinct(

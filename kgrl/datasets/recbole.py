@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from torch_geometric.data import HeteroData
 
@@ -14,10 +17,13 @@ from kgrl.datasets.assemble import Raw, Rules, assemble
 from kgrl.datasets.delimited import UNDECODABLE, Kind, existing, read_delimited
 from kgrl.datasets.frames import warn_of_left_out_items
 from kgrl.datasets.ids import same_type
-from kgrl.datasets.ratings import Scale
+from kgrl.datasets.rating_splits import PARTS
+from kgrl.datasets.ratings import BINARY, Scale
+from kgrl.datasets.recbole_config import RecBoleConfig
 from kgrl.datasets.table import Names, Table, own_names, say_what_is_not_read, stacked
 from kgrl.files import sha256
 from kgrl.objects import a_path, of_class
+from kgrl.options import expected
 
 PART = re.compile(r"\.(part_?\d+|train|valid|test)$")
 KINDS: dict[str, Kind] = {"token": "id", "token_seq": "text", "float": "float", "float_seq": "text"}
@@ -37,15 +43,18 @@ def from_recbole(
     rating_scale: Scale | None = None,
     linked_only: bool = True,
     min_ratings: int = 1,
+    min_item_ratings: int = 0,
     bad_links: str = "error",
     positive_from: float | None = None,
     seed: int = 0,
     columns: Names | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> HeteroData:
     """Reads ``name.inter`` and, where they are there, ``name.kg`` with ``name.link``, and ``name.item``.
 
     Interactions may come in parts, ``name.part1.inter``, … or ``name.train.inter``, …; all are read, or one alone by
-    its own name (``"name.part1"``), with the KG of the whole.
+    its own name (``"name.part1"``), with the KG of the whole. ``name.train.inter``, ``name.valid.inter`` and
+    ``name.test.inter`` give the ratings their ``part``, which ``split_ratings(data, by="given")`` reads.
 
     Whether the links are right is not checked here; ``print(audit_links(data))`` tells
     (:func:`~kgrl.datasets.audit_links`). Of ``ml-100k`` they are wrong: read it with
@@ -57,63 +66,93 @@ def from_recbole(
         rating_scale: see :func:`kgrl.datasets.from_frames`, as the other options.
         linked_only: drop items without an entity, and their ratings.
         min_ratings: drop users with fewer ratings.
+        min_item_ratings: drop items with fewer.
         bad_links: ``"error"`` or ``"drop"``.
         positive_from: makes the ratings binary: at least this is 1, and as many items that the user never rated are
             drawn as 0. For clicks and plays, which know no dislike.
         seed: of that draw.
         columns: the files' own names of fields, by the names of ``from_frames``: ``{"rating": "label"}``;
             ``{"rating": None}``: there are no ratings. Else ``user_id``, ``item_id``, ``rating``, ``timestamp``, …
+        config: RecBole's own options of the data, as ``yaml.safe_load`` gives them: the names of fields
+            (``USER_ID_FIELD``, …), ``field_separator``, ``threshold`` and ``LABEL_FIELD`` (0/1 labels in the place of
+            ratings), ``load_col``, ``benchmark_filename``, ``user_inter_num_interval`` and ``item_inter_num_interval``.
 
     Returns:
-        The ``HeteroData`` that :func:`kgrl.datasets.from_frames` describes. Titles come from the ``.item``
+        The ``HeteroData`` that :func:`kgrl.datasets.from_frames` describes, with ``part`` ``[R]`` beside ``rating``
+        where the files split the ratings: 0 to train on, 1 to choose by, 2 for the test. Titles come from the ``.item``
         file's field named ``…title`` or ``…name``, with the year where there is a ``release_year``.
 
     Raises:
         FileNotFoundError: no ``.inter`` file, or only one of ``.kg`` and ``.link``.
-        ValueError: several ``.inter`` files and no ``name``, a malformed file, or what ``from_frames`` refuses.
+        ValueError: several ``.inter`` files and no ``name``, a malformed file, an option of ``config`` that is not
+            read, or what ``from_frames`` refuses.
     """
-    rules = Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed)
-    raw, name = read_recbole(a_path("folder", folder), name if name is None else of_class("name", name, str), columns)
+    rules = Rules(rating_scale, linked_only, min_ratings, bad_links, positive_from, seed, min_item_ratings)
+    theirs = RecBoleConfig.of(config)
+    if theirs.threshold is not None and rating_scale is not None:
+        raise ValueError(expected("rating_scale", "None where `config` has a threshold: labels are 0 and 1",
+                                  rating_scale))
+    raw, name, labels = read_recbole(a_path("folder", folder), name if name is None else of_class("name", name, str),
+                                     columns, theirs)
+    rules = replace(rules, rating_scale=rating_scale or (BINARY if labels else None),
+                    min_ratings=max(rules.min_ratings, theirs.min_ratings),
+                    min_item_ratings=max(rules.min_item_ratings, theirs.min_item_ratings))
     data = assemble(raw, rules, name)
     warn_of_left_out_items(data)
     return data
 
 
-def read_recbole(folder: Path, name: str | None, columns: Names | None = None) -> tuple[Raw, str]:
-    """Parses the atomic files; see :func:`from_recbole`."""
-    name = name or _only_name(folder)
-    interactions = _interactions(folder, name)
+def read_recbole(
+    folder: Path, name: str | None, columns: Names | None = None, config: RecBoleConfig | None = None
+) -> tuple[Raw, str, bool]:
+    """Parses the atomic files; see :func:`from_recbole`. Also gives the name, and whether ratings are 0/1 labels."""
+    name, config = name or _only_name(folder), config or RecBoleConfig()
+    interactions = [existing(folder / f"{name}.{part}.inter") for part in config.parts] or _interactions(folder, name)
     whole = PART.sub("", name) if (folder / f"{name}.inter").is_file() else name  # what one part shares with the others
     paths = {kind: folder / f"{whole}.{kind}" for kind in NEEDED if kind != "inter"}
-    found = {kind: path for kind, path in paths.items() if path.exists()}
+    found = {kind: path for kind, path in paths.items()
+             if path.exists() and (config.load is None or kind in config.load)}
     if ("kg" in found) != ("link" in found):
         missing = paths["link" if "kg" in found else "kg"]
         raise FileNotFoundError(f"{missing} does not exist; a KG needs both {whole}.kg and {whole}.link")
-    if columns is not None:
-        ours = [name for each in COLUMNS.values() for name in each.values()]
-        own_names(columns, ours, [field for path in (*interactions, *found.values())
-                                  for field in _fields(path)])
-    ratings = stacked(_same_columns([read_atomic(path, "inter", columns) for path in interactions]))
-    others = {kind: read_atomic(path, kind, columns) for kind, path in found.items()}
-    tables = _same_types({"inter": ratings, **others})
+    separator = config.separator
+    fields = {field: None for path in (*interactions, *found.values()) for field in _fields(path, separator)}
+    own = own_names(columns, [name for each in COLUMNS.values() for name in each.values()], fields)
+    names, labels = config.names(fields, "kg" in found, own)
+    parts = _same_columns([read_atomic(path, "inter", names, separator) for path in interactions])
+    others = {kind: read_atomic(path, kind, names, separator) for kind, path in found.items()}
+    tables = _same_types({"inter": stacked(parts), **others})
+    if config.threshold is not None and labels:
+        tables["inter"].frame["rating"] = (tables["inter"].frame["rating"] >= config.threshold[1]).astype(float)
     if "item" in tables:
         add_title(tables["item"].frame)
     files = {path.name: sha256(path) for path in (*interactions, *found.values())}
-    return Raw(tables["inter"], tables.get("kg"), tables.get("link"), tables.get("item"), files), name
+    raw = Raw(tables["inter"], tables.get("kg"), tables.get("link"), tables.get("item"), files,
+              part=_parts(name, interactions, parts, config))
+    return raw, name, labels
 
 
-def read_atomic(path: Path, kind: str, columns: Names | None = None) -> Table:
-    """One atomic file: tab-separated, with ``field:type`` in the first line.
+def _parts(name: str, paths: list[Path], tables: list[Table], config: RecBoleConfig) -> np.ndarray | None:
+    """Of each rating, where the files are those of training, choosing and test."""
+    endings, order = [path.stem.removeprefix(f"{name}.") for path in paths], config.parts or PARTS
+    if len(paths) == 1 or not set(endings) <= set(order):
+        return None
+    return np.repeat([order.index(each) for each in endings], [len(table.frame) for table in tables])
+
+
+def read_atomic(path: Path, kind: str, columns: Names | None = None, separator: str = "\t") -> Table:
+    """One atomic file: fields between separators, with ``field:type`` in the first line.
 
     Args:
         path: of the file.
         kind: its suffix.
         columns: see :func:`from_recbole`.
+        separator: of the fields.
 
     Raises:
         ValueError: a header or a line that is not of this form, or a header without the fields of ``kind``.
     """
-    fields = _fields(path)
+    fields = _fields(path, separator)
     names = {**{ours: field for field, ours in COLUMNS[kind].items()}, **_of_kind(columns, kind, fields)}
     needed = NEEDED[kind]
     if missing := [names[ours] or ours for ours in needed if fields.get(names[ours] or "") != "token"]:
@@ -125,17 +164,19 @@ def read_atomic(path: Path, kind: str, columns: Names | None = None) -> Table:
     kinds = {ours.get(field, f"-{field}" if field in names else field): KINDS[each] for field, each in fields.items()}
     # of a feature file only the key must be filled: other tokens may be empty
     kinds = {name: "text" if each == "id" and name not in needed else each for name, each in kinds.items()}
-    return read_delimited(path, kinds, header=True)
+    return read_delimited(path, kinds, separator, header=True)
 
 
-def _fields(path: Path) -> dict[str, str]:
+def _fields(path: Path, separator: str) -> dict[str, str]:
     """The header: field → type."""
     with open(existing(path), encoding="utf-8-sig", errors=UNDECODABLE) as handle:
-        header = handle.readline().rstrip("\r\n").split("\t")
+        header = handle.readline().rstrip("\r\n").split(separator)
     fields = dict(field.rpartition(":")[::2] for field in header)
-    if len(fields) != len(header) or any(not name or each not in KINDS for name, each in fields.items()):
-        raise ValueError(f"{path}, line 1: expected distinct tab-separated field:type with type in {', '.join(KINDS)}, "
-                         f"got {header}")
+    whole = not any(re.search(f":({'|'.join(KINDS)})\\b", name) for name in fields)  # else another separator
+    if not whole or len(fields) != len(header) or any(not name or each not in KINDS for name, each in fields.items()):
+        how = "tab" if separator == "\t" else repr(separator)
+        raise ValueError(f"{path}, line 1: expected distinct {how}-separated field:type with type in "
+                         f"{', '.join(KINDS)}, got {header}")
     return fields
 
 

@@ -65,6 +65,12 @@ TREE = ("cluster_path", "cluster_children")
 """What :meth:`kgrl.tree.ClusterTree.attach` writes."""
 
 
+def drop_tree(data: HeteroData) -> None:
+    """Forgets, in place, a tree that was attached: it may be built on ratings that are gone."""
+    for name in set(TREE) & set(data["item"].keys()):
+        del data["item"][name]
+
+
 def as_released(
     data: HeteroData, new: Tensor, known_at: str = "release", late: Sequence[str] | None = None, *, evenly: bool = True
 ) -> HeteroData:
@@ -106,13 +112,12 @@ def as_released(
     ratings, triples = 0, 0
     for kind in data.edge_types:
         if "user" in (kind[0], kind[2]):
-            ratings += _drop(released, kind, _touched(data, kind, is_new))
+            ratings += drop_edges(released, kind, _touched(data, kind, is_new))
         elif kind[1] in relations:
-            triples += _drop(released, kind, None if evenly else _touched(data, kind, is_new))
+            triples += drop_edges(released, kind, None if evenly else _touched(data, kind, is_new))
     if not any("user" in (kind[0], kind[2]) for kind in released.edge_types):
         raise ValueError(expected("new", "some of the rated items", f"all of them ({number})"))
-    for name in set(TREE) & set(released["item"].keys()):
-        del released["item"][name]
+    drop_tree(released)
     released["item"].new = is_new
     note = {"new": number, "known_at": known_at, "late": relations, "evenly": evenly, "ratings": ratings,
             "triples": triples}
@@ -138,8 +143,14 @@ def _touched(data: HeteroData, kind: EdgeType, is_new: Tensor) -> Tensor:
     return torch.stack([torch.zeros_like(data[kind].edge_index[0], dtype=torch.bool), *touched]).any(0)
 
 
-def _drop(data: HeteroData, kind: EdgeType, gone: Tensor | None) -> int:
-    """Drops the edges that are ``gone`` (``None``: all) with all that is known of them; returns how many."""
+def drop_edges(data: HeteroData, kind: EdgeType, gone: Tensor | None) -> int:
+    """Drops the edges that are ``gone`` (``None``: all) with all that is known of them; returns how many.
+
+    Args:
+        data: changed in place, but none of its tensors is.
+        kind: which edge type; it is gone, too, where no edge of it is left.
+        gone: ``[M]``, a mask.
+    """
     store: EdgeStorage = data[kind]
     number = store.edge_index.size(1)
     if gone is None or bool(gone.all()):

@@ -143,9 +143,23 @@ def test_binary_treatment(frames):
     assert "time" not in rates
 
 
+def test_items_with_few_ratings_stay_entities(frames):
+    names = pd.DataFrame({"entity": ["x", "y"], "name": ["X", "Y"]})
+    data = from_frames(**frames, entities=names, min_item_ratings=2)
+    assert data["item"].raw_id == ["a"]
+    assert rated(data) == [("u1", "a", 4.0, 11), ("u2", "a", 5.0, 10)]
+    assert data["entity"].raw_id == ["g1", "g2", "y", "z"]
+    assert data["entity"].name == ["", "", "Y", ""]
+    assert data["item"].title == ["X"]
+    assert triples_of(data) == [("a", "film_genre", "g1"), ("a", "film_sequel", "z"), ("g1", "film_genre", "g2"),
+                                ("y", "film_genre", "g1"), ("z", "film_genre", "g2")]
+    with pytest.raises(ValueError, match="users with at least 2 of them, and of items with at least 2, got none"):
+        from_frames(**frames, min_ratings=2, min_item_ratings=2)
+
+
 def test_options_are_taken_and_recorded(frames):
-    options = {"rating_scale": (1, 5, 3), "linked_only": False, "min_ratings": 2, "bad_links": "drop",
-               "positive_from": 4, "seed": 7}
+    options = {"rating_scale": (1, 5, 3), "linked_only": False, "min_ratings": 2, "min_item_ratings": 1,
+               "bad_links": "drop", "positive_from": 4, "seed": 7}
     provenance = from_frames(**frames, **options, name="mine").provenance
     assert provenance["options"] == options
     assert provenance["name"] == "mine"
@@ -221,7 +235,7 @@ def test_item_listed_twice(frames):
         from_frames(**frames, items=pd.DataFrame({"item": ["a", "a"]}))
 
 
-@pytest.mark.parametrize("options", [{"min_ratings": 0}, {"bad_links": "ignore"}])
+@pytest.mark.parametrize("options", [{"min_ratings": 0}, {"min_item_ratings": -1}, {"bad_links": "ignore"}])
 def test_bad_options(frames, options):
     with pytest.raises(ValueError, match=next(iter(options))):
         from_frames(**frames, **options)

@@ -20,6 +20,7 @@ from torch_geometric.data import HeteroData
 from kgrl.datasets.assemble import Raw, Rules, assemble
 from kgrl.datasets.book_crossing import RATINGS, read_bx_ratings
 from kgrl.datasets.delimited import read_delimited
+from kgrl.datasets.kgat import from_kgat
 from kgrl.datasets.kgcn import from_kgcn, read_raw
 from kgrl.datasets.movielens import RATING, read_films
 from kgrl.datasets.netflix import read_netflix, read_titles
@@ -51,6 +52,13 @@ RECBOLE = {
 KGCN = {
     "item_index2entity_id.txt": b"30\t3\n10\t1\n20\t2\n", "kg.txt": b"1\tgenre\t7\n2\tgenre\t7\n3\tstar\t8\n",
     "ratings.csv": b"userId,movieId,rating,timestamp\n5,10,4.5,1\n5,30,1.0,2\n6,20,4.0,3\n",
+}
+KGAT = {
+    "train.txt": b"0 2 0\n1 1\n2 0 1 2\n", "test.txt": b"0 1\n1 2\n", "kg_final.txt": b"0 0 3\n1 0 3\n2 1 4\n",
+    "user_list.txt": b"org_id remap_id\n90 0\n7 1\n8 2\n",
+    "item_list.txt": b"org_id remap_id freebase_id\n055X 0 m.a\n038 1 m.b\nc 2 m.c\n",
+    "entity_list.txt": b"org_id remap_id\nm.a 0\nm.b 1\nm.c 2\nHome Sweet 3\nm.s 4\n",
+    "relation_list.txt": b"org_id remap_id\nhttp://x.org/ns/genre 0\nstar 1\n",
 }
 KG, LABELS = [[0, 0, 3], [1, 0, 3], [2, 1, 4]], [[0, 2, 1], [0, 0, 0], [1, 0, 1]]
 FINAL = {
@@ -97,6 +105,9 @@ FORMS: dict[str, tuple[dict[str, bytes], Callable[[Path], HeteroData]]] = {
     "recbole-scaled": (RECBOLE, lambda folder: from_recbole(folder, rating_scale=(1, 5, 3), bad_links="drop")),
     "kgcn": (KGCN, lambda folder: from_kgcn(folder, "ratings.csv", ",", linked_only=False)),
     "kgcn-labels": (KGCN, lambda folder: from_kgcn(folder, "ratings.csv", ",", 4, bad_links="drop")),
+    "kgat": (KGAT, from_kgat),
+    "kgat-negatives": ({name: KGAT[name] for name in ("train.txt", "test.txt", "kg_final.txt")},
+                       lambda folder: from_kgat(folder, negatives=True, linked_only=False)),
     "final": (FINAL, from_kgcn),
     "arrays": (ARRAYS, from_kgcn),
     "movielens": (MOVIELENS, movielens),

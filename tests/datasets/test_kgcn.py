@@ -89,7 +89,7 @@ def test_ids_of_one_kind_have_one_type(write):
 
 def test_options_are_taken_and_recorded(write, tmp_path):
     options = {"rating_scale": (0, 5, 2), "linked_only": False, "min_ratings": 2}
-    raw = {**options, "bad_links": "drop", "seed": 3}
+    raw = {**options, "bad_links": "drop", "seed": 3, "min_item_ratings": 1}
     assert from_kgcn(write(RAW), "ratings.csv", ",", 4, **raw).provenance["options"] == {**raw, "positive_from": 4}
     write({"kg_final.txt": text(KG), "ratings_final.txt": text(RATINGS)})
     assert from_kgcn(tmp_path, **options).provenance["options"].items() >= options.items()

@@ -35,7 +35,43 @@ def test_latest_of_duplicates_is_kept_where_times_are_known():
 
 
 def test_active_users():
-    assert make([0, 1, 0, 2], [0, 0, 1, 0]).of_active_users(2).user.tolist() == [0, 0]
+    assert make([0, 1, 0, 2], [0, 0, 1, 0]).of_active(2, 0).user.tolist() == [0, 0]
+
+
+def core(pairs: set[tuple[int, int]], least: int) -> set[tuple[int, int]]:
+    """One user or item after another, as long as one has too few."""
+    for place in (0, 1):
+        for node in {pair[place] for pair in pairs}:
+            if sum(pair[place] == node for pair in pairs) < least:
+                return core({pair for pair in pairs if pair[place] != node}, least)
+    return pairs
+
+
+@pytest.mark.parametrize("least", [1, 2, 3, 4])
+def test_the_k_core_whatever_the_order(least):
+    rng, left = np.random.default_rng(0), []
+    for size in range(5, 100, 10):
+        pairs = {(int(user), int(item)) for user, item in rng.integers(0, 12, (size, 2))}
+        users, items = map(list, zip(*pairs, strict=True))
+        kept = make(users, items).of_active(least, least)
+        assert set(zip(kept.user.tolist(), kept.item.tolist(), strict=True)) == core(pairs, least)
+        left.append(len(kept) / len(pairs))
+    assert least == 1 or 0 < sum(left) < len(left)  # some go
+
+
+def test_negatives_belong_to_their_users_parts():
+    rng = np.random.default_rng(0)
+    pairs = sorted({(int(user), int(item)) for user, item in rng.integers(0, 9, (40, 2))})
+    users, items = (np.array(each) for each in zip(*pairs, strict=True))
+    order, part = rng.permutation(len(users)), rng.integers(0, 3, len(users))
+    ratings = Ratings(users[order], items[order], np.ones(len(users)), None, part)
+    made = with_sampled_negatives(ratings, 30, 1, seed=0)
+    for user in range(9):
+        parts = [np.sort(made.part[(made.user == user) & (made.rating == label)]) for label in (0, 1)]
+        assert parts[0].tolist() == parts[1].tolist() == np.sort(part[users[order] == user]).tolist()
+    kept = {(user, item): number for user, item, number in zip(ratings.user, ratings.item, part, strict=True)}
+    liked = made[made.rating == 1]
+    assert {(user, item): number for user, item, number in zip(liked.user, liked.item, liked.part, strict=True)} == kept
 
 
 def test_items_are_renumbered():

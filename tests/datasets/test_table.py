@@ -86,6 +86,14 @@ def test_a_time_and_a_title_of_another_name_are_named():
     assert data["item"].title == ["One", "Two"]
 
 
+@pytest.mark.parametrize(("name", "read"), [
+    ("ratings", "user, item, rating, time"), ("triples", "head, relation, tail"), ("links", "item, entity")])
+def test_columns_that_nobody_reads_are_named(name, read, frames):
+    frames[name] = frames[name].assign(verified=1, lang="en")
+    with pytest.warns(UserWarning, match=f"`{name}`: only {read} are read, not verified, lang; leave these"):
+        from_frames(**frames)
+
+
 def test_two_columns_may_change_places():
     swapped = pd.DataFrame({"user": [10, 20], "item": [1, 1], "rating": [1, 2]})
     data = from_frames(swapped, columns={"user": "item", "item": "user"})
