@@ -26,7 +26,7 @@ ROOMS = ("datasets", "graph", "pretrain", "nn", "candidates", "tree", "simulator
          "evaluate")
 HELD = {"LinkAudit", "ItemFactors", "ItemFeatures", "LinkScores", "Belief", "Choice", "ItemScores", "ItemTerms",
         "SRUCarry", "SparseTasteTerms", "Walk", "Path", "PathStep", "Role", "Bounds", "Reaction", "Aggregator",
-        "Scores", "Comparison", "EvaluationWorld"}
+        "Scores", "Comparison", "EvaluationWorld", "Leaving", "Drift"}
 """What kgrl makes and hands out, and what one derives from."""
 
 

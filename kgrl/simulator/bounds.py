@@ -170,8 +170,10 @@ def measure_bounds(world: BoundsWorld, users: Tensor, train_users: Tensor, popul
 
 
 def _step_by_step(world: BoundsWorld, users: Tensor, items: Tensor | None, staying: bool) -> Sessions:
-    """Sessions that are shown the item of the highest feedback at each step; ``staying``: if it can be, one after which
-    the user does not leave."""
+    """Sessions that are shown the item of the highest feedback at each step.
+
+    Where ``staying``, it is one after which the user does not leave, if there is one.
+    """
     shown = torch.arange(world.num_items, device=world.device) if items is None else items
     played = []
     for part in world.feedback.chunks(users):

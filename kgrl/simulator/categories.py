@@ -66,13 +66,12 @@ class Categories(nn.Module):
         mask = values.dtype == torch.bool
         if not ((values.dtype == torch.long and values.dim() in (1, 2)) or (mask and values.dim() == 2)):
             raise ValueError(expected("categories", what, f"{values.dtype} {list(values.shape)}"))
-        if mask:
-            numbers = torch.arange(values.size(1), device=values.device)
-            values = torch.where(values, numbers, -1).sort(1, descending=True).values
-            values = values[:, : max(1, int((values >= 0).sum(1).max()) if len(values) else 1)]
-        values = values.view(len(values), -1)
-        if not bool((values >= 0).any()):
+        if not bool((values if mask else values >= 0).any()):
             raise ValueError(expected("categories", "a category of at least one item", "none"))
+        if mask:
+            most, numbers = int(values.sum(1).max()), torch.arange(values.size(1), device=values.device)
+            values = torch.where(values, numbers, -1).sort(1, descending=True).values[:, :most]
+        values = values.view(len(values), -1)
         known, numbers = values.unique(return_inverse=True)
         below = int((known < 0).sum())
         self.count = len(known) - below

@@ -35,7 +35,7 @@ class Drift(nn.Module):
 
 
 class Satiation(Drift):
-    r"""Feedback falls with what was shown of an item's categories, and recovers (Leqi et al., 2021: rebounding bandits).
+    r"""Feedback falls with what was shown of its categories, and recovers (rebounding bandits, Leqi et al., 2021).
 
     .. math::
         s_{c,0} = 0, \qquad s_{c,t+1} = \rho\,(s_{c,t} + [c \in \mathcal C(i_t)]), \qquad

@@ -63,7 +63,8 @@ def _made(
     if value is None:
         return None
     kind = choices[one_of(name, value.lower(), choices)] if isinstance(value, str) else value
-    looks = isinstance(kind, type) and "categories" in inspect.signature(kind).parameters
+    ours = isinstance(kind, type) and issubclass(kind, base)
+    looks = ours and "categories" in inspect.signature(kind).parameters
     rule = resolve(name, kind, choices, base, **({"categories": categories} if looks else {}))
     known = getattr(rule, "num_items", feedback.num_items)
     if known != feedback.num_items:
