@@ -39,7 +39,7 @@ class Boredom(Leaving):
     The item itself is still received and rewarded. ``window`` 5 and ``most`` 1 are KuaiEnv's own defaults; its
     published runs take 1 and 0: never two items of one category in a row.
 
-    Differs from their code: in the first N steps of a session that looks at fewer items than there were
+    Differs from the paper's code: in the first N steps of a session that looks at fewer items than there were
     (``sequence[t - N:t]`` counts from the end where t < N), here at all of them.
 
     Args:
@@ -75,7 +75,7 @@ class Patience(Leaving):
     .. math:: h_0 = \text{budget}, \qquad h_{t+1} = h_t - \min(2, \max(0, 1 - r_t)), \qquad
         \text{leave} \iff h_{t+1} < \text{least}
 
-    Differs from KuaiSim: there a step takes 2 minus the mean weighted response of a list, kept in [0, 2]; here the
+    Differs from the paper: there a step takes 2 minus the mean weighted response of a list, kept in [0, 2]; here the
     feedback r in [−1, 1] of one item stands in place of that, moved to the same range. ``budget`` 10 and ``least`` 1
     are KuaiSim's.
 
