@@ -27,7 +27,7 @@ ROOMS = ("datasets", "graph", "pretrain", "nn", "candidates", "tree", "simulator
          "evaluate", *(["plots"] if find_spec("matplotlib") else []))
 HELD = {"LinkAudit", "ItemFactors", "ItemFeatures", "LinkScores", "Belief", "Choice", "ItemScores", "ItemTerms",
         "SRUCarry", "SparseTasteTerms", "Walk", "Path", "PathStep", "Role", "Bounds", "Reaction", "Aggregator",
-        "Scores", "Comparison", "EvaluationWorld", "Run", "Callback"}
+        "Scores", "Comparison", "EvaluationWorld", "Run", "Callback", "Leaving", "Drift"}
 """What kgrl makes and hands out, and what one derives from."""
 
 
