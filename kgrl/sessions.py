@@ -38,6 +38,7 @@ class Sessions:
         streak: ``[B, L + T]`` in {−1, 0, 1}, what the step counts as in a streak; 0 ends both; 0 in a past.
         log_prob: ``[B, L + T]``, of the recommended item where the agent knows it, else NaN.
         length: ``[B]``, steps taken; below ``step`` − ``begin`` where a session ended early.
+        left: ``[B]``, whether the user has gone, after the last step taken; False where nothing was left to recommend.
         step: columns filled in the longest session.
         begin: L, columns of the past; 0: there is none.
         carry: what agents keep of these very sessions from one step to the next, by agent.
@@ -51,6 +52,7 @@ class Sessions:
     streak: Tensor
     log_prob: Tensor
     length: Tensor
+    left: Tensor
     step: int = 0
     begin: int = 0
     carry: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -70,7 +72,7 @@ class Sessions:
             positive=torch.zeros(shape, dtype=torch.bool, device=device),
             streak=torch.zeros(shape, dtype=torch.int8, device=device),
             log_prob=torch.full(shape, torch.nan, device=device),
-            length=torch.zeros(len(users), dtype=torch.long, device=device), step=begin, begin=begin,
+            length=torch.zeros_like(users), left=torch.zeros_like(users, dtype=torch.bool), step=begin, begin=begin,
         )
 
     @classmethod
@@ -100,12 +102,11 @@ class Sessions:
         threshold = between("threshold", threshold, -LARGEST, LARGEST)
         shown, received, length = padded_history(items, feedback, ids)
         taken = shown >= 0
-        positive = taken & (received > threshold)
-        return cls(
-            users=torch.full_like(length, -1), items=shown, feedback=received, rewards=received.clone(),
-            positive=positive, streak=torch.where(positive, 1, -1).mul(taken).to(torch.int8),
-            log_prob=torch.full_like(received, torch.nan), length=length, step=shown.size(1),
-        )
+        sessions = cls.empty(torch.full_like(length, -1), shown.size(1))
+        sessions.items, sessions.feedback, sessions.rewards = shown, received, received.clone()
+        sessions.length, sessions.step, sessions.positive = length, shown.size(1), taken & (received > threshold)
+        sessions.streak = torch.where(sessions.positive, 1, -1).mul(taken).to(torch.int8)
+        return sessions
 
     def __len__(self) -> int:
         return len(self.users)
@@ -161,9 +162,9 @@ class Sessions:
     def metrics(self, num_relevant: Tensor) -> dict[str, Tensor]:
         """Reward, precision, recall and F1 of each session, ``[B]`` each (KGQR equations 17 to 19).
 
-        Means are over T steps also where a session ended early. Differs from the paper: equation 17 prints a factor
-        γ^t, but the rewards of its Table 3 are only possible without one. Paper is silent: a user with nothing
-        relevant has recall and F1 0, and stays in the mean.
+        Means are over T steps also where a session ended early: a step after a user left is one without reward. Differs
+        from the paper: equation 17 prints a factor γ^t, but the rewards of its Table 3 are only possible without one.
+        Paper is silent: a user with nothing relevant has recall and F1 0, and stays in the mean.
 
         Args:
             num_relevant: ``[B]``, how many of all items each user would receive positively.
@@ -191,6 +192,7 @@ class Sessions:
             rewards=self.rewards * taken, positive=self.positive & taken, streak=self.streak * taken,
             log_prob=self.log_prob.masked_fill(~taken, torch.nan),
             length=self.length.clamp(max=(steps - self.begin).clamp(min=0)),
+            left=self.left & (self.begin + self.length <= steps),  # she leaves with the last step taken
             step=min(step, self.step) if isinstance(step, int) else self.step, begin=self.begin,
         )
 

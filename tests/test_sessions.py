@@ -279,3 +279,18 @@ def test_unshown_is_what_is_left_session_by_session() -> None:
     assert Sessions.empty(torch.arange(2), 3).unshown(4).all()
     with pytest.raises(ValueError, match="`num_items` must be above 5, which was shown, got 5"):
         sessions.unshown(5)
+
+
+def test_leaving_is_with_the_last_step_and_is_carried_along() -> None:
+    """A copy cut before the last step does not know yet that the user will leave after it."""
+    whole = random_sessions(step=4)
+    whole.length = torch.tensor([4, 2, 4, 1])
+    whole.left = torch.tensor([True, True, False, True])
+    then = [whole.before(step).left.tolist() for step in range(5)]
+    assert then == [[False] * 4, [False, False, False, True], [False, True, False, True], [False, True, False, True],
+                    [True, True, False, True]]
+    assert whole.before(torch.tensor([3, 2, 4, 1])).left.tolist() == [False, True, False, True]
+    assert whole.rows(torch.tensor([1, 2])).left.tolist() == [True, False]
+    assert Sessions.cat([whole, whole]).left.tolist() == [True, True, False, True] * 2
+    assert not Sessions.empty(torch.arange(2), 3).left.any()
+    assert not Sessions.from_history([[1]], [[1.0]]).left.any()

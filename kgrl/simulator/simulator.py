@@ -134,7 +134,7 @@ class Simulator(nn.Module):
         if a_tensor("items", items).shape != sessions.users.shape or items.dtype != torch.long:
             came = f"{items.dtype} {list(items.shape)}"
             raise ValueError(expected("items", f"one id a session, int64 [{len(sessions)}]", came))
-        items = items.masked_fill(sessions.length < step - sessions.begin, -1)
+        items = items.masked_fill(sessions.left | (sessions.length < step - sessions.begin), -1)
         if items.device.type == "cpu":
             check_items(items, sessions, step, self.num_items, self.pool)
         self.receive(sessions, items, (slice(None), step))

@@ -12,7 +12,7 @@ from kgrl.options import at_least, expected
 from kgrl.seeding import given_or_new
 from kgrl.sessions import Sessions
 
-_FIELDS = {"items": -1, "positive": False, "feedback": 0.0, "rewards": 0.0, "streak": 0, "length": 0}
+_FIELDS = {"items": -1, "positive": False, "feedback": 0.0, "rewards": 0.0, "streak": 0, "length": 0, "left": False}
 """What is kept of a session, and what stands where a session has not been."""
 
 
@@ -108,7 +108,7 @@ class EpisodeReplay:
         stored = {name: column[rows] for name, column in self._ring.items()}
         items, length = stored["items"].long(), stored["length"].long()
         whole = Sessions.empty(torch.full_like(rows, -1), items.size(1) - self._begin, self._begin)
-        whole.items, whole.length = items, length
+        whole.items, whole.length, whole.left = items, length, stored["left"]
         for name in ("positive", "feedback", "rewards", "streak"):
             setattr(whole, name, stored[name])
         whole.step = items.size(1)
@@ -144,6 +144,8 @@ class EpisodeReplay:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Goes on from :meth:`state_dict`."""
+        if "items" in state and "left" not in state:  # files of before know nobody who leaves
+            state = {**state, "left": torch.zeros_like(state["length"], dtype=torch.bool)}
         self._ring = {name: state[name].clone() for name in _FIELDS if name in state}
         self._next, self._begin = int(state["next"]), int(state.get("begin", 0))  # files of before have no past
         self.size = len(self._ring["items"]) if self._ring else 0

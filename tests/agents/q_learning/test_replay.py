@@ -137,3 +137,25 @@ def test_pasts_of_two_lengths_are_refused():
     replay.add(with_past(played(0, [2, 1]), 3))
     with pytest.raises(ValueError, match="with a past of 3 items, got 0"):
         replay.add(played(0, [2], horizon=7))
+
+
+def test_leaving_is_kept_and_known_after_the_last_step_alone():
+    sessions = played(10, [4, 2, 3])
+    sessions.left = torch.tensor([False, True, True])
+    replay, other = EpisodeReplay(), EpisodeReplay()
+    replay.add(sessions)
+    other.load_state_dict(replay.state_dict())
+    batch = other.sample(100, torch.Generator().manual_seed(0))
+    rows = torch.tensor([(sessions.items == item).nonzero()[0, 0] for item in batch.items])
+    assert not batch.before.left.any()
+    assert torch.equal(batch.after.left, batch.last & sessions.left[rows])
+    assert batch.after.left.any()
+
+
+def test_files_of_before_know_nobody_who_leaves():
+    replay, other = EpisodeReplay(), EpisodeReplay()
+    replay.add(played(10, [4, 2, 3]))
+    other.load_state_dict({name: value for name, value in replay.state_dict().items() if name != "left"})
+    assert not other.sample(20).after.left.any()
+    other.add(played(30, [4, 2, 3]))
+    assert len(other) == 6
