@@ -154,7 +154,7 @@ class Sessions:
         steps = torch.arange(1, self.horizon + 1, dtype=torch.int32, device=self.device)  # 64 bits: ten times slower
         end, streak = self.length.unsqueeze(1), self.streak[:, self.begin :]
         last = streak.gather(1, (end - 1).clamp(min=0))
-        other = (streak != last) & (steps <= end)
+        other = (streak != last) & (steps <= end.int())
         run = self.length - (other * steps).amax(1)
         last = last.squeeze(1)
         return run * (last == 1), run * (last == -1)
