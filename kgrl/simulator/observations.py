@@ -117,3 +117,32 @@ def _box(name: str, value: Tensor) -> Space[Any]:
     else:
         low, high = np.iinfo(array.dtype).min, np.iinfo(array.dtype).max
     return Box(low, high, array.shape[1:], array.dtype.type)
+
+
+def arrays_of(seen: Observed, sessions: Sessions, space: Space[Any]) -> Any:
+    """What was seen of ``sessions``, as NumPy has it, in memory that these go on without.
+
+    Args:
+        seen: a tensor ``[B, …]``, or a dict of such.
+        sessions: whose tables are changed in place.
+        space: of all sub-environments.
+
+    Raises:
+        ValueError: another shape than the space has.
+    """
+    own = {value.untyped_storage().data_ptr() for value in sessions.tensors().values()}
+
+    def kept(value: Tensor, space: Space[Any]) -> np.ndarray:
+        if tuple(value.shape) != space.shape:
+            raise ValueError(expected("observe(sessions)", f"of shape {space.shape} by the observation space",
+                                      list(value.shape), "what grows with a session needs all columns"))
+        return as_array(value.clone() if value.untyped_storage().data_ptr() in own else value)
+
+    if isinstance(seen, Mapping):
+        return {name: kept(value, space[name]) for name, value in seen.items()}  # type: ignore[index]
+    return kept(seen, space)
+
+
+def as_array(values: Tensor) -> np.ndarray:
+    """As NumPy has it, in the memory of the tensor where that is the CPU's."""
+    return values.detach().numpy(force=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from kgrl.options import at_least, expected, flag, ids, one_of
 from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
 from kgrl.simulator.env_checks import actions_of, check_actions, reset_options
-from kgrl.simulator.observations import Observe, observation_space_of, session_history
+from kgrl.simulator.observations import Observe, arrays_of, as_array, observation_space_of, session_history
 from kgrl.simulator.pool import check_feedback
 from kgrl.simulator.simulator import Simulator
 
@@ -143,7 +142,7 @@ class RecommendationVectorEnv(VectorEnv):
             check_feedback(sessions.feedback[cells], sessions.users, items)
         if self._mask is not None:
             self._mask[self._rows, self._place[items.clamp(min=0)]] = 0  # in a session that is over, all the same
-        rewards, info, final = _array(sessions.rewards[cells].clone()), {}, {}
+        rewards, info, final = as_array(sessions.rewards[cells].clone()), {}, {}
         terminated, truncated = self._over() & ~ended, (sessions.length >= sessions.horizon) & ~ended
         renewed, self._ended = ended, terminated | truncated
         sessions.step = sessions.begin + int(sessions.length.max())
@@ -152,7 +151,7 @@ class RecommendationVectorEnv(VectorEnv):
             self._ended = torch.zeros_like(renewed)
         if renewed.any():
             info = self._renew(renewed.nonzero().view(-1))
-        return self._observed(), rewards, _array(terminated), _array(truncated), self._info() | info | final
+        return self._observed(), rewards, as_array(terminated), as_array(truncated), self._info() | info | final
 
     def _begun(self) -> Sessions:
         if self._sessions is None:
@@ -198,8 +197,8 @@ class RecommendationVectorEnv(VectorEnv):
         if items is not None:
             self.simulator.step(new, items)
             reward, which = torch.zeros(self.num_envs, device=rows.device), torch.zeros_like(self._ended)
-            info = {"opening_reward": _array(reward.index_put_((rows,), new.rewards[:, new.begin])),
-                    "_opening_reward": _array(which.index_fill_(0, rows, True))}
+            info = {"opening_reward": as_array(reward.index_put_((rows,), new.rewards[:, new.begin])),
+                    "_opening_reward": as_array(which.index_fill_(0, rows, True))}
         if self._sessions is None or len(rows) == self.num_envs:
             self._sessions = new
         else:
@@ -219,30 +218,19 @@ class RecommendationVectorEnv(VectorEnv):
         sessions = self._begun()
         sessions.carry.clear()  # rows that begin anew are no longer what an agent made something of
         with torch.no_grad():
-            seen = self.observe(sessions)
-        own = {value.untyped_storage().data_ptr() for value in sessions.tensors().values()}
-
-        def kept(value: Tensor) -> np.ndarray:
-            return _array(value.clone() if value.untyped_storage().data_ptr() in own else value)
-
-        return {name: kept(value) for name, value in seen.items()} if isinstance(seen, Mapping) else kept(seen)
+            return arrays_of(self.observe(sessions), sessions, self.observation_space)
 
     def _info(self) -> Info:
         if self._mask is None:
             return {}
         mask = self._mask.clone() if self._mask.device.type == "cpu" else self._mask
-        return {"action_mask": _array(mask), "_action_mask": np.ones(self.num_envs, dtype=np.bool_)}
+        return {"action_mask": as_array(mask), "_action_mask": np.ones(self.num_envs, dtype=np.bool_)}
 
     def _final(self) -> Info:
         """Observation and info of the sessions that have just ended, as Gymnasium's own vector environments have it."""
-        ended, seen = _array(self._ended), self._observed()
+        ended, seen = as_array(self._ended), self._observed()
         rows = {name: value[ended] for name, value in seen.items()} if isinstance(seen, dict) else seen[ended]
         each = np.full(self.num_envs, None, dtype=object)  # as Gymnasium has it: one object per sub-environment
         each[ended] = np.fromiter(iterate(self.observation_space, rows), object, int(ended.sum()))
         info = {name: ended if name.startswith("_") else value for name, value in self._info().items()}
         return {"final_obs": each, "_final_obs": ended, "final_info": info, "_final_info": ended.copy()}
-
-
-def _array(values: Tensor) -> np.ndarray:
-    """As NumPy has it, in the memory of the tensor where that is the CPU's."""
-    return values.detach().numpy(force=True)

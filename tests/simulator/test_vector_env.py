@@ -67,7 +67,7 @@ def test_step_by_step_as_the_raw_simulator(mode: AutoresetMode, eta: float, devi
             seen, info = envs.reset()
         else:
             seen, rewards, terminated, truncated, info = envs.step(actions)
-            assert not (rewards.any() or terminated.any() or truncated.any())
+            assert not np.stack([rewards, terminated, truncated]).any()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -331,7 +331,7 @@ def test_masked_action_names_sub_environment_and_item() -> None:
         envs = make(Simulator(feedback(), horizon=3, items=pool), 2, action_mask=mask)
         assert ("action_mask" in envs.reset(seed=0)[1]) == mask
         envs.step([0, 1])
-        with pytest.raises(ValueError, match=r"info\['action_mask'\] allows, got 1; sub-environment 1, where item 8 has"):
+        with pytest.raises(ValueError, match=r"\['action_mask'\] allows, got 1; sub-environment 1, where item 8 has"):
             envs.step([1, 1])
         envs.step([1, 2])  # the refused step has left no trace
         assert envs.sessions.items.tolist() == [[9, 8, -1], [8, 7, -1]]
@@ -390,6 +390,13 @@ def test_nothing_before_the_first_reset() -> None:
         envs.step([0, 1])
     with pytest.raises(ValueError, match="absent from the first reset"):
         envs.reset(options={"reset_mask": np.array([True, False])})
+
+
+def test_what_is_seen_must_keep_its_shape() -> None:
+    envs = make(Simulator(feedback(), horizon=3), 2, observe=lambda sessions: {"grows": sessions.shown})
+    envs.reset()
+    with pytest.raises(ValueError, match=r"of shape \(2, 0\) by the observation space, got \[2, 1\]"):
+        envs.step([0, 1])
 
 
 @pytest.mark.parametrize(("options", "error", "message"), [
