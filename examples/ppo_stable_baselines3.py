@@ -148,18 +148,13 @@ def main() -> None:
         action_mask=False))
     envs.seed(args.seed)
     model = PPO(
-        MaskedPolicy, envs, learning_rate=args.lr, n_steps=world.horizon, batch_size=8 * args.environments, n_epochs=4,
-        gamma=0.0, ent_coef=args.entropy, seed=args.seed, device="cpu", policy_kwargs={
-            "net_arch": [64], "features_extractor_class": WithoutMask, "features_extractor_kwargs": {
-                "films": len(films)}})
-    agent, best, kept = Trained(model, observe), -np.inf, model.policy.state_dict()
-    while model.num_timesteps < args.interactions:
-        model.learn(args.interactions // 8, reset_num_timesteps=False)
-        reward = evaluate(agent, world, valid).reward
-        print(f"{model.num_timesteps:>9,} interactions  validation reward {reward:.3f}", flush=True)
-        if reward > best:
-            best, kept = reward, {name: value.clone() for name, value in model.policy.state_dict().items()}
-    model.policy.load_state_dict(kept)
+        MaskedPolicy, envs, learning_rate=lambda left: left * args.lr, n_steps=world.horizon, n_epochs=4, gamma=0.0,
+        batch_size=8 * args.environments, ent_coef=args.entropy, seed=args.seed, device="cpu", policy_kwargs={
+            "net_arch": [128], "features_extractor_class": WithoutMask,
+            "features_extractor_kwargs": {"films": len(films)}})
+    model.learn(args.interactions)
+    agent = Trained(model, observe)
+    print(f"{model.num_timesteps:,} interactions; validation users: {evaluate(agent, world, valid).reward:.3f}")
 
     bounds = world.bounds(test, train, popular)
     relevant = bounds.num_relevant
