@@ -111,10 +111,10 @@ class RecommendationVectorEnv(VectorEnv):
             TypeError: a mask that is no array of bools.
             ValueError: an unknown option; a mask of another length or with nothing to reset; not one user for each.
         """
-        super().reset(seed=seed)
         mask, users = reset_options(options, self.num_envs, self.simulator.feedback.num_users)
         if self._sessions is None and not mask.all():
             raise ValueError(expected("options['reset_mask']", "absent from the first reset", mask.tolist()))
+        super().reset(seed=seed)
         chosen = mask.nonzero().view(-1).to(self._rows.device)
         opening = self._renew(chosen, None if users is None else users.to(chosen.device)[chosen])
         self._ended[chosen] = False
