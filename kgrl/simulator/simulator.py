@@ -137,25 +137,6 @@ class Simulator(nn.Module):
         items = items.masked_fill(sessions.left | (sessions.length < step - sessions.begin), -1)
         if items.device.type == "cpu":
             check_items(items, sessions, step, self.num_items, self.pool)
-        self.receive(sessions, items, (slice(None), step))
-        sessions.step = step + 1
-        if sessions.step == end and items.device.type != "cpu":
-            check_sessions(sessions, self.num_items, self.pool)
-        return sessions
-
-    @torch.no_grad()
-    @full_precision
-    def receive(self, sessions: Sessions, items: Tensor, cells: tuple[slice | Tensor, int | Tensor]) -> None:
-        """Records how ``items [B]`` are received: what :meth:`step` and the Gymnasium environments share.
-
-        Args:
-            sessions: changed in place, but for ``step``.
-            items: item ids that may be shown; −1 where nothing is.
-            cells: (rows, columns) of the sessions' tables, one cell of each session: the one after its last step.
-
-        Raises:
-            ValueError: on the CPU, feedback that is no number in [−1, 1].
-        """
         ended = items < 0
         feedback, positive, streak = self.feedback.react(sessions.users, items.clamp(0, self.num_items - 1))
         feedback = feedback.masked_fill(ended, 0)
@@ -168,12 +149,16 @@ class Simulator(nn.Module):
         if self.eta:
             up, down = sessions.streak_counts()
             reward = feedback + self.eta * (up - down)
-        sessions.items[cells] = items
-        sessions.feedback[cells] = feedback
-        sessions.rewards[cells] = reward.masked_fill(ended, 0)
-        sessions.positive[cells] = positive & ~ended
-        sessions.streak[cells] = streak.masked_fill(ended, 0)
+        sessions.items[:, step] = items
+        sessions.feedback[:, step] = feedback
+        sessions.rewards[:, step] = reward.masked_fill(ended, 0)
+        sessions.positive[:, step] = positive & ~ended
+        sessions.streak[:, step] = streak.masked_fill(ended, 0)
         sessions.length += ~ended
+        sessions.step = step + 1
+        if sessions.step == end and items.device.type != "cpu":
+            check_sessions(sessions, self.num_items, self.pool)
+        return sessions
 
     @full_precision
     def num_relevant(self, users: Tensor) -> Tensor:

@@ -19,7 +19,6 @@ from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
 from kgrl.simulator.env_checks import actions_of, check_actions, reset_options
 from kgrl.simulator.observations import Observe, arrays_of, as_array, observation_space_of, session_history
-from kgrl.simulator.pool import check_feedback
 from kgrl.simulator.simulator import Simulator
 
 Info = dict[str, Any]
@@ -136,34 +135,48 @@ class RecommendationVectorEnv(VectorEnv):
         """
         sessions, ended = self._begun(), self._ended
         items = self._chosen(actions)
-        cells = self._cells()
-        self.simulator.receive(sessions, items, cells)
-        if items.device.type != "cpu":
-            check_feedback(sessions.feedback[cells], sessions.users, items)
+        rewards, info, final = self._show(items), {}, {}
         if self._mask is not None:
             self._mask[self._rows, self._place[items.clamp(min=0)]] = 0  # in a session that is over, all the same
-        rewards, info, final = as_array(sessions.rewards[cells].clone()), {}, {}
         terminated, truncated = self._over() & ~ended, (sessions.length >= sessions.horizon) & ~ended
         renewed, self._ended = ended, terminated | truncated
-        sessions.step = sessions.begin + int(sessions.length.max())
         if self.autoreset_mode is AutoresetMode.SAME_STEP and self._ended.any():
             renewed, final = self._ended, self._final()
             self._ended = torch.zeros_like(renewed)
         if renewed.any():
             info = self._renew(renewed.nonzero().view(-1))
-        return self._observed(), rewards, as_array(terminated), as_array(truncated), self._info() | info | final
+        return (self._observed(), as_array(rewards), as_array(terminated), as_array(truncated),
+                self._info() | info | final)
 
     def _begun(self) -> Sessions:
         if self._sessions is None:
             raise ResetNeeded(expected("reset()", "called before anything else", "no session"))
         return self._sessions
 
-    def _cells(self) -> tuple[slice | Tensor, int | Tensor]:
-        """Where the next step of each session is recorded; the last cell of one that is over, and begins anew."""
+    def _show(self, items: Tensor) -> Tensor:
+        """``[B]``, the rewards of ``items``; −1: nothing is shown.
+
+        The simulator steps sessions that are at the same step, and its rules count on that. So those at each step go
+        together: all of them, as a rule, and at most T groups where users leave or some sub-environments were reset.
+        """
+        sessions, playing = self._begun(), items >= 0
+        rewards = torch.zeros(self.num_envs, device=items.device)
+        for length in sessions.length[playing].bincount().nonzero().view(-1).tolist():
+            rows = (playing & (sessions.length == length)).nonzero().view(-1)
+            part = sessions if len(rows) == self.num_envs else sessions.rows(rows)
+            part.step = sessions.begin + length
+            self.simulator.step(part, items[rows])
+            rewards[rows] = part.rewards[:, part.step - 1]
+            if part is not sessions:
+                self._put(rows, part)
+        return rewards
+
+    def _put(self, rows: Tensor, part: Sessions) -> None:
+        """These sessions in place of those in ``rows``."""
         sessions = self._begun()
-        column = sessions.begin + sessions.length.clamp(max=sessions.horizon - 1)
-        first, last = (int(end) for end in column.aminmax())
-        return (slice(None), first) if first == last else (self._rows, column)  # a slice is faster
+        for name, values in part.tensors().items():
+            getattr(sessions, name)[rows] = values
+        sessions.step = sessions.begin + int(sessions.length.max())
 
     def _over(self) -> Tensor:
         """``[B]``, whether there is nobody left, or nothing to recommend."""
@@ -202,9 +215,7 @@ class RecommendationVectorEnv(VectorEnv):
         if self._sessions is None or len(rows) == self.num_envs:
             self._sessions = new
         else:
-            for name, values in new.tensors().items():
-                getattr(self._sessions, name)[rows] = values
-            self._sessions.step = self._sessions.begin + int(self._sessions.length.max())
+            self._put(rows, new)
         if self.action_mask:
             if self._mask is None:
                 self._mask = torch.ones(self.num_envs, len(self.items), dtype=torch.int8, device=rows.device)
