@@ -38,6 +38,11 @@ class Scores:
     per_user: dict[str, Tensor] = field(repr=False)
     sessions: Sessions = field(repr=False)
 
+    @property
+    def length(self) -> float:
+        """Mean steps a session: below T where users leave, or where nothing was left to recommend."""
+        return float(self.sessions.length.float().mean())
+
 
 class EvaluationWorld(RolloutWorld, Protocol):
     """What :func:`evaluate` needs of a simulator."""

@@ -24,6 +24,7 @@ SMALLER = {
             "agent = KGQR(kg, embedding=x, popular=popular, gradient_steps=4, seed=0)",
         'checkpoint="runs/tour"': 'interactions=256, evaluate_every=256, sessions=8, checkpoint="runs/tour"',
     },
+    "docs/how-to/leaving.md": {'"film_film_genre"': "kg.relation_names[0]"},
     "docs/how-to/new-items.md": {
         "lr=1e-3, seed=0).restrict(old)": "lr=1e-3, gradient_steps=4, seed=0).restrict(old)",
         "interactions=20_480, seed=0": "interactions=256, sessions=8, seed=0",

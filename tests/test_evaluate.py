@@ -46,6 +46,12 @@ def world(eta: float = 0.1, users: int = 40, items: int = 30, first: Tensor | No
     return Simulator(PredictedFeedback.from_embeddings(table, torch.eye(items)), eta, 8, first)
 
 
+def test_length_is_that_of_the_mean_session() -> None:
+    sessions = Sessions.empty(torch.arange(2), 4)
+    sessions.length[:] = torch.tensor([4, 1])
+    assert score(sessions, torch.tensor([1, 1])).length == 2.5
+
+
 def test_metrics_by_hand(device: torch.device) -> None:
     """T = 4. User 0: two hits of five relevant. User 1: nothing relevant. User 2: ended after one hit of one."""
     sessions = Sessions.empty(torch.arange(3), 4).to(device)

@@ -27,7 +27,7 @@ ROOMS = ("datasets", "graph", "pretrain", "nn", "candidates", "tree", "simulator
          "evaluate", *(["simulator.gymnasium"] if find_spec("gymnasium") else []))
 HELD = {"LinkAudit", "ItemFactors", "ItemFeatures", "LinkScores", "Belief", "Choice", "ItemScores", "ItemTerms",
         "SRUCarry", "SparseTasteTerms", "Walk", "Path", "PathStep", "Role", "Bounds", "Reaction", "Aggregator",
-        "Scores", "Comparison", "EvaluationWorld", "ID", "session_history"}
+        "Scores", "Comparison", "EvaluationWorld", "Leaving", "Drift", "ID", "session_history"}
 """What kgrl makes and hands out, and what one derives from."""
 
 

@@ -77,8 +77,14 @@ def layer_calls() -> dict[str, Call]:
 def world_calls() -> dict[str, Call]:
     plain, vectors = simulator.RatedFeedback(data()), torch.randn(USERS, 3)
     played = simulator.Simulator(plain, horizon=HORIZON)
-    users = torch.arange(2)
+    users, kinds = torch.arange(2), torch.arange(ITEMS) % 3
+    predicted = simulator.PredictedFeedback.from_embeddings(vectors, torch.randn(ITEMS, 3))
     return {
+        "Boredom": Call(simulator.Boredom, {"categories": kinds, "window": 2, "most": 1}),
+        "Categories": Call(simulator.Categories, {"categories": kinds}),
+        "Patience": Call(simulator.Patience, {"budget": 3.0, "least": 1.0}),
+        "Satiation": Call(simulator.Satiation, {"categories": kinds, "strength": 0.5, "retention": 0.5}),
+        "item_categories": Call(simulator.item_categories, {"kg": knowledge_graph(data()), "relation": "has_a"}),
         "FeedbackModel": Call(simulator.FeedbackModel, {"num_users": 3, "num_items": 4, "threshold": 0.0,
                                                         "device": "cpu"}),
         "Past": Call(simulator.Past, {"items": SHOWN, "feedback": torch.rand(2, 3)}),
@@ -96,6 +102,8 @@ def world_calls() -> dict[str, Call]:
         "Simulator": Call(simulator.Simulator, {
             "feedback": plain, "eta": 0.1, "horizon": HORIZON, "first": torch.arange(ITEMS), "items": NEW,
             "past": simulator.Past.from_data(data(), OLD, longest=3)}),
+        "Simulator, of users who leave": Call(simulator.Simulator, {
+            "feedback": predicted, "leaving": "boredom", "drift": simulator.Satiation(kinds), "categories": kinds}),
         "Simulator.reset": Call(played.reset, {"users": users}),
         "Simulator.step": Call(played.step, {"sessions": Fresh(lambda: played.reset(users)), "items": users}),
         "Simulator.play": Call(played.play, {"users": users, "items": torch.tensor([[0, 1], [2, 3]])}),

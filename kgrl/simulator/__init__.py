@@ -1,13 +1,17 @@
-"""Worlds to recommend in: feedback models, the batched simulator, and its bounds."""
+"""Worlds to recommend in: feedback models, users who leave and tastes that drift, the batched simulator, its bounds."""
 
 from kgrl.rating_scale import normalise
 from kgrl.simulator.bounds import Bounds
+from kgrl.simulator.categories import Categories, item_categories
+from kgrl.simulator.drift import Drift, Satiation
 from kgrl.simulator.feedback import FeedbackModel, Reaction
+from kgrl.simulator.leaving import Boredom, Leaving, Patience
 from kgrl.simulator.past import Past
 from kgrl.simulator.planted import PlantedFeedback
 from kgrl.simulator.predicted import PredictedFeedback
 from kgrl.simulator.rated import RatedFeedback
 from kgrl.simulator.simulator import Simulator
 
-__all__ = ["Bounds", "FeedbackModel", "Past", "PlantedFeedback", "PredictedFeedback", "RatedFeedback", "Reaction",
-           "Simulator", "normalise"]
+__all__ = ["Boredom", "Bounds", "Categories", "Drift", "FeedbackModel", "Leaving", "Past", "Patience",
+           "PlantedFeedback", "PredictedFeedback", "RatedFeedback", "Reaction", "Satiation", "Simulator",
+           "item_categories", "normalise"]

@@ -12,7 +12,9 @@ from torch import Tensor
 from kgrl.precision import full_precision
 from kgrl.seeding import generator_for
 from kgrl.sessions import Sessions
+from kgrl.simulator.drift import Drift
 from kgrl.simulator.feedback import FeedbackModel
+from kgrl.simulator.leaving import Leaving
 from kgrl.simulator.pool import Pool
 
 SMALLEST = 0.01
@@ -62,6 +64,9 @@ def _some(users: Tensor, num_items: int) -> Tensor:
 
 
 ALL_KNOWING, BEST_FIXED, MOST_LIKED, RANDOM = "all-knowing", "best fixed list", "most liked list", "random"
+STAYING = "all-knowing, staying"
+BELOW = 3.0
+"""Puts any feedback in [−1, 1] below any other."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +81,18 @@ class Bounds:
             where there is one), ``"random"``. The fixed list looks at each item by itself: where items come in groups
             that are alike and η > 0, it may be all of one group, and who does not like that has misses in a row; even
             ``"random"`` is above it then. Of new items it is the list that knows what training users will think of
-            them, which no agent may.
+            them, which no agent may. Where feedback drifts, the all-knowing takes the best item of each step as it is
+            then, and the lists do not know of it. Where users leave, they do not know of that either: all of them are
+            without foresight, and an agent may be above each. ``"all-knowing, staying"``, there alone, takes at each
+            step the best of the items after which the user stays: one that looks a step ahead, and no bound either.
         num_relevant: ``[U]``, each user's number of relevant items, for recall.
         upper: mean reward a step that nothing may exceed: the mean of each user's T highest feedbacks plus η(T − 1)/2,
             averaged over the users (where stopping early would be better still, that). At η > 0 the all-knowing stays
-            below it, and an ordering with more foresight can beat the all-knowing slightly.
+            below it, and an ordering with more foresight can beat the all-knowing slightly. It holds where users leave,
+            and where a drift lowers feedback; where it may raise it, every feedback is taken for the highest, 1.
         taste_share: (all-knowing − best fixed list) / (all-knowing − random), all at η = 0: how much of the world is
-            personal. Above 1 where the list is below random.
+            personal. Above 1 where the list is below random. With leaving or drift: of the same world without them, as
+            :meth:`kgrl.simulator.Simulator.taste_share` has it.
     """
 
     lines: Mapping[str, Sessions] = field(repr=False)
@@ -95,10 +105,13 @@ class Bounds:
         return {name: float(values.mean()) for name, values in self.lines[line].metrics(self.num_relevant).items()}
 
     def __str__(self) -> str:
-        rows = [f"{'':<16}  {'reward':>8}  {'precision':>9}  {'recall':>8}", f"{'upper bound':<16}  {self.upper:>8.3f}"]
-        for name in self.lines:
+        wide, steps = max(16, *map(len, self.lines)), STAYING in self.lines
+        rows = [f"{'':<{wide}}  {'reward':>8}  {'precision':>9}  {'recall':>8}" + "  steps" * steps,
+                f"{'upper bound':<{wide}}  {self.upper:>8.3f}"]
+        for name, sessions in self.lines.items():
             means = self.metrics(name)
-            rows.append(f"{name:<16}  {means['reward']:>8.3f}  {means['precision']:>9.3f}  {means['recall']:>8.4f}")
+            rows.append(f"{name:<{wide}}  {means['reward']:>8.3f}  {means['precision']:>9.3f}  {means['recall']:>8.4f}"
+                        + f"  {float(sessions.length.float().mean()):>5.1f}" * steps)
         if self.metrics(BEST_FIXED)["reward"] < self.metrics(RANDOM)["reward"]:
             rows.append("the best fixed list is below random: its items suit the same few users, and who does not like "
                         "them has misses in a row")
@@ -112,11 +125,15 @@ class BoundsWorld(Protocol):
     eta: float
     horizon: int
     pool: Pool | None
+    leaving: Leaving | None
+    drift: Drift | None
 
     @property
     def device(self) -> torch.device: ...
     @property
     def num_items(self) -> int: ...
+    def reset(self, users: Tensor) -> Sessions: ...
+    def step(self, sessions: Sessions, items: Tensor) -> Sessions: ...
     def play(self, users: Tensor, items: Tensor) -> Sessions: ...
     def play_random(self, users: Tensor, generator: torch.Generator) -> Sessions: ...
     def num_relevant(self, users: Tensor) -> Tensor: ...
@@ -135,13 +152,42 @@ def measure_bounds(world: BoundsWorld, users: Tensor, train_users: Tensor, popul
     if len(popular):
         lists[MOST_LIKED] = popular[: world.horizon].to(world.device).expand(len(users), -1)
     lines = {name: world.play(users, items) for name, items in lists.items()}
+    if world.drift is not None:
+        lines[ALL_KNOWING] = _step_by_step(world, users, items, staying=False)
+    if world.leaving is not None:
+        lines[STAYING] = _step_by_step(world, users, items, staying=True)
     lines[RANDOM] = world.play_random(users, generator_for(world.device, seed))
+    values = torch.cat([part.values for part in best])
+    still = world.leaving is None and world.drift is None
     return Bounds(
         lines=lines,
         num_relevant=world.num_relevant(users),
-        upper=_upper(torch.cat([part.values for part in best]), world.eta, world.horizon),
-        taste_share=_taste_share(lines),
+        upper=_upper(torch.ones_like(values) if world.drift is not None and world.drift.raises else values,
+                     world.eta, world.horizon),
+        taste_share=_taste_share(lines) if still else taste_share_of_some(
+            world.feedback, users, train_users, size, items),
     )
+
+
+def _step_by_step(world: BoundsWorld, users: Tensor, items: Tensor | None, staying: bool) -> Sessions:
+    """Sessions that are shown the item of the highest feedback at each step.
+
+    Where ``staying``, it is one after which the user does not leave, if there is one.
+    """
+    shown = torch.arange(world.num_items, device=world.device) if items is None else items
+    played = []
+    for part in world.feedback.chunks(users):
+        sessions, rows = world.reset(part), _of(items, world.feedback.checked_rows(part))
+        several = shown.expand(len(part), -1)
+        for _ in range(world.horizon):
+            now = rows if world.drift is None else world.drift(rows, sessions, several).clamp(-1, 1)
+            if staying and world.leaving is not None:
+                now = now - BELOW * world.leaving(sessions, several, now)
+            now = now.masked_fill(~sessions.unshown(world.num_items)[:, shown], -torch.inf)
+            best = now.max(1)
+            world.step(sessions, shown[best.indices].masked_fill(best.values == -torch.inf, -1))
+        played.append(sessions)
+    return Sessions.cat(played)
 
 
 def distinct_items(sessions: int, size: int, num_items: int, generator: torch.Generator) -> Tensor:

@@ -70,7 +70,10 @@ class FeedbackModel(nn.Module):
 
     def react(self, users: Tensor, items: Tensor) -> Reaction:
         """How ``users [K]`` receive ``items [K]``."""
-        feedback = self(users, items)
+        return self.counted(self(users, items))
+
+    def counted(self, feedback: Tensor) -> Reaction:
+        """What ``feedback [K]`` counts as."""
         positive = feedback > self.threshold
         return Reaction(feedback, positive, positive.to(torch.int8).mul_(2).sub_(1))
 

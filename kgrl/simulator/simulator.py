@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +14,10 @@ from kgrl.precision import full_precision
 from kgrl.seeding import given_or_new
 from kgrl.sessions import UNDEFINED, Sessions
 from kgrl.simulator.bounds import Bounds, distinct_items, measure_bounds, taste_share_of_some
-from kgrl.simulator.feedback import FeedbackModel
+from kgrl.simulator.feedback import FeedbackModel, Reaction
 from kgrl.simulator.past import Past, checked_past
 from kgrl.simulator.pool import Pool, check_feedback, check_items, check_sessions
+from kgrl.simulator.rules import made_drift, made_leaving
 
 OPENING_POOL = 100
 """How many of the most popular items a training session may open with."""
@@ -47,18 +49,25 @@ class Simulator(nn.Module):
             these alone, too. ``None``: all items.
         past: what users received before a session, with which it begins; of items that are not among ``items``. Rewards
             and metrics do not count it. ``None``: sessions begin with nothing.
+        leaving: when users leave before the last step: ``"boredom"``, ``"patience"``, or a class or instance of
+            :class:`kgrl.simulator.Leaving`. ``None``: nobody does.
+        drift: how feedback moves with what was shown: ``"satiation"``, or a class or instance of
+            :class:`kgrl.simulator.Drift`. Numbers of relevant items are of the feedback before. ``None``: it does not.
+        categories: of the items, where ``leaving`` or ``drift`` by name or class looks at them, see
+            :func:`kgrl.simulator.item_categories`.
 
     Raises:
-        TypeError: ``feedback`` is no feedback model, or ``past`` no past.
+        TypeError: ``feedback`` is no feedback model, ``past`` no past, or a rule none or without its categories.
         ValueError: an option out of range; ids that are none, unknown or, in ``items``, repeated; a ``first`` with none
-            of ``items``; a past of other users, or with some of ``items``.
+            of ``items``; a past of other users, or with some of ``items``; categories of other items.
     """
 
     first: Tensor
 
     def __init__(
         self, feedback: FeedbackModel, eta: float = 0.0, horizon: int = 32, first: Tensor | None = None,
-        items: Tensor | None = None, past: Past | None = None,
+        items: Tensor | None = None, past: Past | None = None, leaving: Any = None, drift: Any = None,
+        categories: Any = None,
     ) -> None:
         super().__init__()
         if not isinstance(feedback, FeedbackModel):
@@ -69,6 +78,8 @@ class Simulator(nn.Module):
         device = next((t.device for t in chain(feedback.parameters(), feedback.buffers())), None)
         self.pool = None if items is None else Pool(items, feedback).to(device)
         self.past = None if past is None else checked_past(past, feedback, self.pool).to(device)
+        self.leaving = made_leaving(leaving, categories, feedback)
+        self.drift = made_drift(drift, categories, feedback)
         if first is not None:
             first = ids("first", first, feedback.num_items)
             first = first if self.pool is None else self.pool.ranked("first", first)
@@ -118,7 +129,7 @@ class Simulator(nn.Module):
         Args:
             sessions: changed in place.
             items: item ids; −1 where nothing is left to recommend: that session ends here, for good, and what is
-                proposed for it later is ignored.
+                proposed for it later is ignored, as it is where the user has left.
 
         Returns:
             The same ``sessions``, one step on.
@@ -138,7 +149,7 @@ class Simulator(nn.Module):
         if items.device.type == "cpu":
             check_items(items, sessions, step, self.num_items, self.pool)
         ended = items < 0
-        feedback, positive, streak = self.feedback.react(sessions.users, items.clamp(0, self.num_items - 1))
+        feedback, positive, streak = self._reaction(sessions, items.clamp(0, self.num_items - 1))
         feedback = feedback.masked_fill(ended, 0)
         if feedback.device.type == "cpu":
             check_feedback(feedback, sessions.users, items)
@@ -149,6 +160,9 @@ class Simulator(nn.Module):
         if self.eta:
             up, down = sessions.streak_counts()
             reward = feedback + self.eta * (up - down)
+        if self.leaving is not None:
+            leaves = self.leaving(sessions, items.clamp(min=0).unsqueeze(1), feedback.unsqueeze(1)).squeeze(1)
+            sessions.left |= leaves & ~ended
         sessions.items[:, step] = items
         sessions.feedback[:, step] = feedback
         sessions.rewards[:, step] = reward.masked_fill(ended, 0)
@@ -159,6 +173,13 @@ class Simulator(nn.Module):
         if sessions.step == end and items.device.type != "cpu":
             check_sessions(sessions, self.num_items, self.pool)
         return sessions
+
+    def _reaction(self, sessions: Sessions, items: Tensor) -> Reaction:
+        """How ``items [B]`` are received now."""
+        if self.drift is None:
+            return self.feedback.react(sessions.users, items)
+        before = self.feedback(sessions.users, items).unsqueeze(1)
+        return self.feedback.counted(self.drift(before, sessions, items.unsqueeze(1)).squeeze(1).clamp(-1, 1))
 
     @full_precision
     def num_relevant(self, users: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from math import isfinite
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from kgrl.graph import knowledge_graph
 from kgrl.nn.state.sru import STATUS
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
-from kgrl.simulator import Past
+from kgrl.simulator import Boredom, Leaving, Past, RatedFeedback, Simulator
 from kgrl.train import fit
 from tests.agents.every_agent import AGENTS, COUNTS_STEPS, HORIZON, ITEMS, LONGEST, NEW, OLD, TRAIN, data, world
 
@@ -48,6 +49,39 @@ def test_restricted_it_recommends_these_items_and_all_of_them(name: str, explore
     assert sessions.length.tolist() == [len(NEW)] * len(TRAIN)
     assert set(agent.recommend(Sessions.from_history([[0, 2]], [[1.0, -1.0]]), k=20)[0].tolist()) - {-1} <= set(
         NEW.tolist()) - {2}
+
+
+@EVERY
+def test_it_plays_and_learns_where_users_leave(name: str) -> None:
+    """Who has left is shown nothing more, whatever the agent proposes, and what it learns from that is a number."""
+    agent = AGENTS[name]()
+    there = Simulator(RatedFeedback(data()), eta=0.1, horizon=HORIZON, leaving=Boredom(torch.arange(ITEMS) % 4, 2, 0))
+    sessions = rollout(agent, there, TRAIN, True, generator())
+    assert sessions.left.any()
+    assert bool((sessions.length[sessions.left] < HORIZON).any())
+    after = torch.arange(HORIZON) >= sessions.length.unsqueeze(1)
+    assert (sessions.items[after] == -1).all()
+    assert not sessions.rewards[after].any()
+    if hasattr(agent, "learn"):
+        assert all(isfinite(value) for value in (agent.learn(sessions, generator()) or {}).values())
+
+
+@pytest.mark.parametrize("name", ["KGQR, popular", "DQNR", "DDPGR"])
+def test_nothing_is_bootstrapped_after_a_user_left(name: str) -> None:
+    """All leave after their first item: whatever γ is, what is learned is the reward alone."""
+    class AtOnce(Leaving):
+        def forward(self, sessions: Sessions, items: Tensor, feedback: Tensor) -> Tensor:
+            return torch.ones_like(items, dtype=torch.bool)
+
+    agent = AGENTS[name]()
+    agent.gamma = 0.9
+    agent.replay.add(rollout(agent, Simulator(RatedFeedback(data()), horizon=HORIZON, leaving=AtOnce), TRAIN, True,
+                             generator()))
+    batch = agent.replay.sample(40, generator())
+    assert batch.last.all()
+    assert batch.after.left.all()
+    assert batch.rewards.any()
+    torch.testing.assert_close(agent._targets(agent.network.view(project=False), batch, generator()), batch.rewards)
 
 
 @EVERY

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from kgrl.simulator import Bounds, PredictedFeedback, Simulator
+from kgrl.sessions import Sessions
+from kgrl.simulator import Boredom, Bounds, Drift, Patience, PredictedFeedback, Satiation, Simulator
 from kgrl.simulator.bounds import distinct_items
 
 
@@ -159,3 +160,63 @@ def test_a_list_below_random_is_said() -> None:
     said = "the best fixed list is below random"
     assert said in str(world.bounds(torch.arange(2, 4), torch.arange(2)))
     assert said not in str(world.bounds(torch.arange(2), torch.arange(2)))
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.3])
+@pytest.mark.parametrize("options", [{"leaving": Boredom(torch.tensor([0, 0, 1, 2]), 2, 0)},
+                                     {"leaving": Patience(3.0, 1.0)},
+                                     {"drift": Satiation(torch.tensor([0, 0, 1, 1]))}])
+def test_upper_bounds_every_session_where_users_leave_or_wear_off(eta: float, options: dict) -> None:
+    """The same brute force, by the simulator itself: no order of the items gets more."""
+    table = torch.rand(4, 4, generator=torch.Generator().manual_seed(5)) * 2 - 1
+    feedback = PredictedFeedback.from_embeddings(table, torch.eye(4))
+    world = Simulator(feedback, eta, 3, **options)
+    bounds = world.bounds(torch.arange(4), torch.arange(2))
+    orders = torch.tensor(list(itertools.permutations(range(4), 3)))
+    best = torch.stack([world.play(torch.arange(4), order.expand(4, -1)).rewards.sum(1) for order in orders]).amax(0)
+    assert bounds.upper >= float(best.mean()) / 3 - 1e-6
+    assert bounds.taste_share == Simulator(feedback, 0.0, 3).taste_share(torch.arange(4), torch.arange(2))
+
+
+def test_upper_is_no_less_than_one_where_a_drift_may_raise_feedback() -> None:
+    class Raise(Drift):
+        def forward(self, feedback: Tensor, sessions: Sessions, items: Tensor) -> Tensor:
+            return feedback + 2
+
+    table = torch.rand(4, 4, generator=torch.Generator().manual_seed(5)) * 2 - 1
+    world = Simulator(PredictedFeedback.from_embeddings(table, torch.eye(4)), 0.0, 3, drift=Raise)
+    bounds = world.bounds(torch.arange(4), torch.arange(2))
+    assert bounds.upper == bounds.metrics("all-knowing")["reward"] == 1
+
+
+def test_who_stays_is_shown_what_keeps_her_by_hand() -> None:
+    """Two kinds, never one twice in a row: the best two are of one kind, after which she leaves."""
+    table = torch.tensor([[0.9, 0.8, 0.2, -0.5]])
+    world = Simulator(PredictedFeedback.from_embeddings(table, torch.eye(4)), 0.0, 4,
+                      leaving=Boredom(torch.tensor([0, 0, 1, 1]), 1, 0))
+    bounds = world.bounds(torch.tensor([0]), torch.tensor([0]))
+    assert bounds.lines["all-knowing"].items.tolist() == [[0, 1, -1, -1]]
+    assert bounds.lines["all-knowing, staying"].items.tolist() == [[0, 2, 1, 3]]
+    assert "all-knowing, staying" in str(bounds)
+    assert "steps" in str(bounds)
+    assert "steps" not in str(world_of(table, 0.0, 4).bounds(torch.tensor([0]), torch.tensor([0])))
+
+
+def test_the_all_knowing_sees_how_feedback_is_now() -> None:
+    """Satiation takes 0.5·0.5 of the second of a kind: another kind's is better then."""
+    table = torch.tensor([[0.9, 0.8, 0.6, -0.5]])
+    world = Simulator(PredictedFeedback.from_embeddings(table, torch.eye(4)), 0.0, 3,
+                      drift=Satiation(torch.tensor([0, 0, 1, 1])))
+    line = world.bounds(torch.tensor([0]), torch.tensor([0])).lines["all-knowing"]
+    assert line.items.tolist() == [[0, 2, 1]]
+    torch.testing.assert_close(line.feedback, torch.tensor([[0.9, 0.6, 0.8 - 0.125]]))
+
+
+def test_a_drift_of_items_that_are_shown_alone() -> None:
+    table = torch.rand(3, 6, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    pool = torch.tensor([4, 1, 5])
+    world = Simulator(PredictedFeedback.from_embeddings(table, torch.eye(6)), 0.0, 4, items=pool,
+                      drift=Satiation(torch.zeros(6, dtype=torch.long)), leaving=Patience())
+    for line in world.bounds(torch.arange(3), torch.arange(3)).lines.values():
+        assert line.items[:, :3].sort(1).values.tolist() == [[1, 4, 5]] * 3
+        assert (line.items[:, 3] == -1).all()

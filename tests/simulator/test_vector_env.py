@@ -12,7 +12,8 @@ from torch import Tensor
 from kgrl.agents import FixedList, LinearGaussian
 from kgrl.nn import TasteTerms
 from kgrl.rollout import rollout
-from kgrl.simulator import Past, PredictedFeedback, RatedFeedback, Simulator
+from kgrl.sessions import Sessions
+from kgrl.simulator import Leaving, Past, Patience, PredictedFeedback, RatedFeedback, Simulator
 from tests.agents.every_agent import data
 
 gymnasium = pytest.importorskip("gymnasium", minversion="1.1")
@@ -183,17 +184,16 @@ def test_disabled_by_hand() -> None:
     assert truncated.tolist() == [False, True]
 
 
+class Second(Leaving):
+    """User 1 leaves after two steps."""
+
+    def forward(self, sessions: Sessions, items: Tensor, feedback: Tensor) -> Tensor:
+        return ((sessions.users == 1) & (sessions.length == 1)).unsqueeze(1).expand_as(items)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_user_who_leaves_terminates_alone(mode: AutoresetMode) -> None:
-    """A simulator whose user 1 leaves after two steps: the others go on."""
-    simulator = Simulator(feedback(3), horizon=4)
-    receive = simulator.receive
-
-    def leaving(sessions: Any, items: Tensor, cells: Any) -> None:
-        receive(sessions, items, cells)
-        sessions.left |= (sessions.users == 1) & (sessions.length >= 2)
-
-    simulator.receive = leaving  # type: ignore[method-assign]
+    simulator = Simulator(feedback(3), horizon=4, leaving=Second())
     envs = make(simulator, 3, autoreset_mode=mode)
     envs.reset(seed=0, options={"users": [0, 1, 2]})
     for step in range(2):
@@ -213,6 +213,42 @@ def test_a_user_who_leaves_terminates_alone(mode: AutoresetMode) -> None:
     else:
         with pytest.raises(ResetNeeded, match=r"\[1\]"):
             envs.step([2, 2, 2])
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
+@pytest.mark.parametrize("rules", [{"leaving": "boredom"}, {"leaving": Patience(4.0)}, {"drift": "satiation"},
+                                   {"leaving": "boredom", "drift": "satiation", "first": torch.arange(9)}])
+def test_out_of_step_as_the_raw_simulator(mode: AutoresetMode, rules: dict[str, Any]) -> None:
+    """Rules look at the last items: where users leave, sub-environments are at different steps, and each its own."""
+    simulator = Simulator(feedback(), 0.1, 6, categories=torch.arange(ITEMS) % 4, **rules)
+    envs, generator = make(simulator, 5, autoreset_mode=mode), np.random.default_rng(2)
+    _, info = envs.reset(seed=1)
+    users, rewards, begun, lengths = envs.sessions.users, [[] for _ in range(5)], np.ones(5, bool), set()
+    for step in range(30):
+        if "drift" in rules and step == 3:  # nobody leaves in one of them
+            _, info = envs.reset(options={"reset_mask": np.array([True, False, True, False, False])})
+            begun[[0, 2]] = True
+        for row in np.flatnonzero(begun):
+            rewards[row] = [info["opening_reward"][row]] if "first" in rules else []
+        users = envs.sessions.users
+        items = envs.sessions.items
+        if mode is AutoresetMode.NEXT_STEP:
+            ended = envs._ended.numpy().copy()
+        actions = some(envs, generator, info)
+        seen, reward, terminated, truncated, info = envs.step(actions)
+        done = terminated | truncated
+        for row in range(5):
+            if mode is AutoresetMode.NEXT_STEP and ended[row]:
+                continue
+            rewards[row].append(reward[row])
+            if done[row]:
+                shown = items[row, : len(rewards[row]) - 1].tolist() + [int(actions[row])]
+                raw = simulator.play(users[row : row + 1], torch.tensor([shown]))
+                assert raw.rewards[0, : len(shown)].tolist() == rewards[row]
+                assert (bool(raw.left), len(shown)) == (bool(terminated[row]), int(raw.length))
+                lengths.add(len(shown))
+        begun = done if mode is AutoresetMode.SAME_STEP else ended
+    assert len(lengths) > ("leaving" in rules)
 
 
 @pytest.mark.parametrize("through", ["FixedList", "LinearGaussian"])

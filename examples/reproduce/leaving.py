@@ -1,0 +1,154 @@
+"""Where planning pays: KGQR by its discount γ, in worlds where users stay, leave, or have had enough for now.
+
+    python examples/reproduce/leaving.py --cells FOLDER
+
+MovieLens-100K, the world whose settings were chosen on held-out ratings, η = 0, the KG's genres as categories; the
+rules have their defaults, which nothing here chose. KGQR has its own defaults too but for γ, all items as candidates,
+32 gradient steps a rollout, and the KG: it gets the triples of genre alone, as a step on all of the KG costs ten times
+as much. What a cell of the table holds is kept in ``--cells``, a file each, and not measured again. Each world's γ is chosen on validation users; test users are scored once a cell. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing.connection
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kgrl.agents import KGQR
+from kgrl.candidates import FixedCandidates
+from kgrl.evaluate import evaluate
+from kgrl.experiments.arguments import number_from, whole_from
+from kgrl.experiments.setting import Setting
+from kgrl.experiments.sheet import MISSING, Sheet
+from kgrl.files import whole_file
+from kgrl.graph import knowledge_graph
+from kgrl.significance import paired_wilcoxon
+from kgrl.simulator import Categories, Simulator, item_categories
+from kgrl.train import fit
+
+HERE = Path(__file__).resolve().parent
+GENRE = "film_film_genre"
+WORLDS: dict[str, dict[str, Any]] = {
+    "nobody leaves": {}, "boredom": {"leaving": "boredom"}, "patience": {"leaving": "patience"},
+    "satiation": {"drift": "satiation"}}
+SESSIONS = {"boredom": 64}
+"""Sessions a rollout, else 16: so that it has some 300 to 500 interactions in each world."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--worlds", nargs="+", choices=WORLDS, default=list(WORLDS))
+    add("--gammas", nargs="+", type=number_from(0), default=[0.0, 0.5, 0.9])
+    add("--seeds", nargs="+", type=whole_from(0), default=[0, 1, 2, 3, 4])
+    add("--interactions", type=whole_from(32), default=6_144)
+    add("--jobs", type=whole_from(1), default=1, help="processes; copies of this one, where the system can make them")
+    add("--cells", type=Path, default=HERE / "cells-leaving", help="where what was measured is kept")
+    add("--data", type=Path, default=HERE.parents[1] / "data", help="where data sets are kept")
+    add("--print-only", action="store_true", help="measure nothing, and print what is there")
+    args = parser.parse_args()
+    setting = Setting.load("ml-100k", "heldout", 0.0, root=args.data)
+    simulators = {world: world_of(setting, world) for world in args.worlds}
+    missing = [] if args.print_only else [
+        (world, gamma, seed) for seed in args.seeds for gamma in args.gammas for world in args.worlds
+        if not place(args, world, gamma, seed).exists()]
+
+    def work(number: int) -> None:
+        measure(setting, simulators[missing[number][0]], *missing[number], args)
+
+    run_all(work, len(missing), args.jobs)
+    table, lines = [], []
+    for world, simulator in simulators.items():
+        table += rows(world, {gamma: [read(place(args, world, gamma, seed)) for seed in args.seeds]
+                              for gamma in args.gammas})
+        lines.append(f"{world}\n\n```\n{simulator.bounds(setting.test, setting.train)}\n```\n")
+    columns = ["world", "γ", "seeds", "validation users", "test users", "steps", "above γ = 0 (p)"]
+    print(Sheet("KGQR by γ", columns, table).markdown(), *lines, sep="\n")
+
+
+def world_of(setting: Setting, world: str) -> Simulator:
+    """The world of a name."""
+    return Simulator(setting.feedback, eta=0.0, horizon=setting.horizon, first=setting.popular,
+                     categories=item_categories(setting.kg, GENRE), **WORLDS[world])
+
+
+def place(args: argparse.Namespace, world: str, gamma: float, seed: int) -> Path:
+    """The file of a cell."""
+    file: Path = args.cells / world.replace(" ", "-") / f"gamma-{gamma:g}-seed-{seed}-{args.interactions}.json"
+    return file
+
+
+def read(file: Path) -> dict[str, Any]:
+    """What a cell holds; ``{}`` where it is missing."""
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return found
+
+
+def run_all(work: Callable[[int], None], count: int, jobs: int) -> None:
+    """``work(0)``, …, ``work(count − 1)``, in copies of this process, ``jobs`` at a time."""
+    if jobs == 1:
+        for number in range(count):
+            work(number)
+        return
+    copies = multiprocessing.get_context("fork")
+    running: list[Any] = []
+    for number in range(count):
+        if len(running) == jobs:
+            multiprocessing.connection.wait([each.sentinel for each in running])
+            running = [each for each in running if each.is_alive()]
+        running.append(copies.Process(target=work, args=(number,)))
+        running[-1].start()
+    for each in running:
+        each.join()
+
+
+def measure(
+    setting: Setting, simulator: Simulator, world: str, gamma: float, seed: int, args: argparse.Namespace
+) -> None:
+    """Trains one agent, scores it, and keeps what it reaches."""
+    genres = Categories(item_categories(setting.kg, GENRE))
+    items, places = (genres.table < genres.count).nonzero().T
+    edges = torch.stack([items, genres.num_items + genres.table[items, places]])
+    agent = KGQR(knowledge_graph(edges, num_items=genres.num_items), popular=setting.popular, gamma=gamma, seed=seed,
+                 candidates=FixedCandidates(genres.num_items), gradient_steps=32)
+    fit(agent, simulator, setting.train, interactions=args.interactions, sessions=SESSIONS.get(world, 16),
+        progress=False, seed=seed)
+    valid, test = (evaluate(agent, simulator, users) for users in (setting.valid, setting.test))
+    made = {"valid": valid.reward, "steps": test.length,
+            "test": [round(value, 5) for value in test.per_user["reward"].tolist()]}
+    file = place(args, world, gamma, seed)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(file) as temporary:
+        temporary.write_text(json.dumps(made), encoding="utf-8")
+    print(f"{world}, γ {gamma:g}, seed {seed}: validation {made['valid']:.4f}, {made['steps']:.1f} steps", flush=True)
+
+
+def rows(world: str, cells: dict[float, list[dict[str, Any]]]) -> list[list[str]]:
+    """The world's rows: means and standard deviations over seeds, and Wilcoxon's test, paired over users."""
+    found = {gamma: [each for each in made if each] for gamma, made in cells.items()}
+    means = {gamma: torch.tensor([each["test"] for each in made]).mean(0) for gamma, made in found.items() if made}
+    made_rows = []
+    for gamma, made in found.items():
+        if not made:
+            made_rows.append([world, f"{gamma:g}", "0", *[MISSING] * 4])
+            continue
+        test = torch.tensor([each["test"] for each in made]).mean(1)
+        p = paired_wilcoxon(means[gamma], means[0.0]) if gamma and 0.0 in means else None
+        difference = "" if p is None else f"{float((means[gamma] - means[0.0]).mean()):+.4f} ({p:.1g})"
+        spread = f" ± {float(test.std()):.4f}" if len(made) > 1 else ""
+        made_rows.append([world, f"{gamma:g}", str(len(made)), f"{_mean(made, 'valid'):.4f}",
+                          f"{float(test.mean()):.4f}{spread}", f"{_mean(made, 'steps'):.1f}", difference])
+    return made_rows
+
+
+def _mean(made: list[dict[str, Any]], name: str) -> float:
+    return sum(each[name] for each in made) / len(made)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""Users who leave: the batched rules against a slow loop over one user at a time."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from kgrl.sessions import Sessions
+from kgrl.simulator import Boredom, Leaving, Patience, PredictedFeedback, Simulator
+
+USERS, ITEMS, HORIZON = 6, 14, 9
+
+
+def world(seed: int) -> tuple[PredictedFeedback, Tensor]:
+    """(feedback in eighths, the table it is of)."""
+    table = torch.randint(-8, 9, (USERS, ITEMS), generator=torch.Generator().manual_seed(seed)) / 8
+    return PredictedFeedback.from_embeddings(table, torch.eye(ITEMS)), table
+
+
+def kinds(seed: int) -> list[set[int]]:
+    """Up to three of five categories an item; some have none."""
+    generator = torch.Generator().manual_seed(seed)
+    return [set(torch.randint(5, (int(torch.randint(4, (1,), generator=generator)),), generator=generator).tolist())
+            for _ in range(ITEMS)]
+
+
+def padded(categories: list[set[int]]) -> Tensor:
+    return torch.tensor([[*sorted(each), -1, -1, -1][:3] for each in categories])
+
+
+def bored(shown: list[int], item: int, categories: list[set[int]], window: int, most: int) -> bool:
+    """KuaiEnv's words: among the last N items, more than n share a category with this one."""
+    last = shown[-window:]
+    return any(sum(category in categories[other] for other in last) > most for category in categories[item])
+
+
+@given(seed=st.integers(0, 10**6), window=st.integers(1, 6), most=st.integers(0, 3), end=st.integers(1, HORIZON))
+@settings(max_examples=50, deadline=None)
+def test_boredom_is_that_of_one_user_at_a_time(seed: int, window: int, most: int, end: int) -> None:
+    feedback, table = world(seed)
+    categories = kinds(seed)
+    if not any(categories):
+        return
+    simulator = Simulator(feedback, eta=0.5, horizon=HORIZON, leaving=Boredom(padded(categories), window, most))
+    items = torch.rand(USERS, ITEMS, generator=torch.Generator().manual_seed(seed)).argsort(1)[:, :HORIZON]
+    items[1, end:] = -1  # one is left without anything to recommend
+    sessions = simulator.play(torch.arange(USERS), items)
+    for user in range(USERS):
+        shown: list[int] = []
+        gone = False
+        for item in items[user].tolist():
+            if item < 0 or gone:
+                break
+            gone = bored(shown, item, categories, window, most)
+            shown.append(item)
+        assert sessions.items[user].tolist() == shown + [-1] * (HORIZON - len(shown))
+        assert sessions.feedback[user].tolist() == table[user, shown].tolist() + [0.0] * (HORIZON - len(shown))
+        assert not sessions.rewards[user, len(shown) :].any()
+        assert not sessions.positive[user, len(shown) :].any()
+        assert (int(sessions.length[user]), bool(sessions.left[user])) == (len(shown), gone)
+
+
+@given(seed=st.integers(0, 10**6), budget=st.sampled_from([1.0, 2.5, 4.0, 100.0]), least=st.sampled_from([0.0, 1.0]))
+@settings(max_examples=50, deadline=None)
+def test_patience_is_that_of_one_user_at_a_time(seed: int, budget: float, least: float) -> None:
+    feedback, table = world(seed)
+    simulator = Simulator(feedback, horizon=HORIZON, leaving=Patience(budget, least))
+    items = torch.rand(USERS, ITEMS, generator=torch.Generator().manual_seed(seed)).argsort(1)[:, :HORIZON]
+    sessions = simulator.play(torch.arange(USERS), items)
+    for user in range(USERS):
+        left, steps = budget, 0
+        for item in items[user].tolist():
+            left -= 1 - float(table[user, item])
+            steps += 1
+            if left < least:
+                break
+        assert (int(sessions.length[user]), bool(sessions.left[user])) == (steps, left < least)
+        assert (sessions.items[user, steps:] == -1).all()
+
+
+def test_patience_by_hand(device: torch.device) -> None:
+    """1 and 2 are taken: 10 − 8·1 = 2, then 2 − 2 = 0 < 1: she leaves at the ninth item; who likes all stays."""
+    table = torch.tensor([[0.0] * 8 + [-1.0, 1.0], [1.0] * 10], device=device)
+    simulator = Simulator(PredictedFeedback.from_embeddings(table, torch.eye(10, device=device)), horizon=10,
+                          leaving="patience")
+    sessions = simulator.play(torch.arange(2), torch.arange(10, device=device).expand(2, -1))
+    assert sessions.length.tolist() == [9, 10]
+    assert sessions.left.tolist() == [True, False]
+
+
+def test_what_is_shown_to_who_has_left_is_ignored() -> None:
+    feedback, _ = world(0)
+    simulator = Simulator(feedback, horizon=3, leaving=Boredom(torch.zeros(ITEMS, dtype=torch.long), 1, 0))
+    sessions = simulator.reset(torch.arange(2))
+    for step, items in enumerate(([0, 1], [2, 3], [2, 99])):  # an item twice and one that is none
+        simulator.step(sessions, torch.tensor(items))
+        assert sessions.left.tolist() == [step > 0] * 2
+    assert sessions.items.tolist() == [[0, 2, -1], [1, 3, -1]]
+    assert sessions.step == 3
+
+
+def test_a_past_bores_nobody() -> None:
+    """A session begins anew: what was rated before it is not counted."""
+    before = Sessions.empty(torch.zeros(1, dtype=torch.long), 2, begin=2)
+    before.items[0, :2] = torch.tensor([0, 1])
+    rule = Boredom(torch.zeros(ITEMS, dtype=torch.long), 5, 0)
+    assert not rule(before, torch.tensor([[2]]), torch.zeros(1, 1)).any()
+    before.step, before.items[0, 2] = 3, 2
+    assert rule(before, torch.tensor([[3]]), torch.zeros(1, 1)).all()
+    before.feedback[0, :2], before.length[0] = -1.0, 1
+    assert not Patience(4, 1)(before, torch.tensor([[3]]), torch.zeros(1, 1)).any()  # 4 − 1 − 1 = 2
+
+
+class AfterTwo(Leaving):
+    """A rule of one's own."""
+
+    def forward(self, sessions: Sessions, items: Tensor, feedback: Tensor) -> Tensor:
+        return (sessions.length.unsqueeze(1) >= 1).expand_as(items)
+
+
+@pytest.mark.parametrize("leaving", [AfterTwo, AfterTwo()])
+def test_a_rule_of_ones_own(leaving: Leaving | type[Leaving]) -> None:
+    simulator = Simulator(world(0)[0], horizon=4, leaving=leaving)
+    assert simulator.play_random(torch.arange(3), torch.Generator().manual_seed(0)).length.tolist() == [2] * 3
+
+
+def test_nobody_leaves_and_nothing_moves_without_the_options() -> None:
+    simulator = Simulator(world(0)[0], horizon=4)
+    assert simulator.leaving is None
+    assert simulator.drift is None
+    assert not simulator.play_random(torch.arange(3), torch.Generator().manual_seed(0)).left.any()
+
+
+@pytest.mark.parametrize(("options", "error", "message"), [
+    ({"leaving": "bored"}, ValueError, "`leaving` must be a known name.*boredom, patience.*did you mean 'boredom'"),
+    ({"leaving": 3}, TypeError, "`leaving` must be a name, a subclass or an instance of Leaving"),
+    ({"leaving": "boredom"}, TypeError, r"`categories` must be the items' categories.*item_categories\(kg, relation\)"),
+    ({"leaving": "boredom", "categories": torch.zeros(3, dtype=torch.long)}, ValueError,
+     f"`leaving` must be a rule with the categories of the world's {ITEMS} items, got 'of 3 items'"),
+    ({"leaving": "boredom", "categories": torch.zeros(ITEMS)}, ValueError, r"LongTensor \[N\] or \[N, K\]"),
+    ({"leaving": "boredom", "categories": torch.full((ITEMS, 2), -1)}, ValueError, "a category of at least one item"),
+])
+def test_wrong_options_are_named(options: dict, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Simulator(world(0)[0], **options)
+
+
+@pytest.mark.parametrize("answer", [torch.zeros(2, 3), torch.zeros(2, dtype=torch.bool), None])
+def test_a_rule_that_answers_something_else_is_named(answer: Tensor | None) -> None:
+    class Wrong(Leaving):
+        def forward(self, sessions: Sessions, items: Tensor, feedback: Tensor) -> Tensor | None:
+            return answer
+
+    with pytest.raises(ValueError, match=r"`leaving` must be a rule that says a mask \[B, M\] of who leaves"):
+        Simulator(world(0)[0], leaving=Wrong())
+
+
+@pytest.mark.parametrize("make", [lambda: Boredom(torch.zeros(3, dtype=torch.long), window=0),
+                                  lambda: Boredom(torch.zeros(3, dtype=torch.long), most=-1),
+                                  lambda: Patience(budget=0.5), lambda: Patience(least=-1.0),
+                                  lambda: Patience(budget=float("nan"))])
+def test_options_out_of_range(make: object) -> None:
+    with pytest.raises(ValueError, match=r"`(window|most|budget|least)`"):
+        make()
