@@ -126,8 +126,8 @@ def options() -> argparse.Namespace:
     add("--films", type=int, default=300, help="that PPO chooses among")
     add("--interactions", type=int, default=393_216)
     add("--environments", type=int, default=256, help="sessions at once")
-    add("--lr", type=float, default=1e-3)
-    add("--entropy", type=float, default=0.01)
+    add("--lr", type=float, default=3e-3, help="at first; it falls to 0")
+    add("--entropy", type=float, default=0.02)
     add("--seed", type=int, default=0)
     return parser.parse_args()
 

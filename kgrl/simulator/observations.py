@@ -109,12 +109,10 @@ def _box(name: str, value: Tensor) -> Space[Any]:
 
     if of_class(name, value, Tensor, "or a dict of tensors").shape[:1] != (1,):
         raise ValueError(expected(name, "one row per session, [1, …] of one", list(value.shape)))
-    array = value.numpy(force=True)
+    array, low, high = value.numpy(force=True), -np.inf, np.inf
     if array.dtype == np.bool_:
         low, high = 0, 1
-    elif np.issubdtype(array.dtype, np.floating):
-        low, high = -np.inf, np.inf
-    else:
+    elif not np.issubdtype(array.dtype, np.floating):
         low, high = np.iinfo(array.dtype).min, np.iinfo(array.dtype).max
     return Box(low, high, array.shape[1:], array.dtype.type)
 

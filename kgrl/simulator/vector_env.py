@@ -159,10 +159,10 @@ class RecommendationVectorEnv(VectorEnv):
         The simulator steps sessions that are at the same step, and its rules count on that. So those at each step go
         together: all of them, as a rule, and at most T groups where users leave or some sub-environments were reset.
         """
-        sessions, playing = self._begun(), items >= 0
-        rewards = torch.zeros(self.num_envs, device=items.device)
-        for length in sessions.length[playing].bincount().nonzero().view(-1).tolist():
-            rows = (playing & (sessions.length == length)).nonzero().view(-1)
+        sessions, rewards = self._begun(), torch.zeros(self.num_envs, device=items.device)
+        lengths = sessions.length.masked_fill(items < 0, -1)  # before any of them goes on
+        for length in lengths[items >= 0].bincount().nonzero().view(-1).tolist():
+            rows = (lengths == length).nonzero().view(-1)
             part = sessions if len(rows) == self.num_envs else sessions.rows(rows)
             part.step = sessions.begin + length
             self.simulator.step(part, items[rows])

@@ -225,7 +225,7 @@ def test_out_of_step_as_the_raw_simulator(mode: AutoresetMode, rules: dict[str, 
     _, info = envs.reset(seed=1)
     users, rewards, begun, lengths = envs.sessions.users, [[] for _ in range(5)], np.ones(5, bool), set()
     for step in range(30):
-        if "drift" in rules and step == 3:  # nobody leaves in one of them
+        if "leaving" not in rules and step == 3:  # else all stay in step
             _, info = envs.reset(options={"reset_mask": np.array([True, False, True, False, False])})
             begun[[0, 2]] = True
         for row in np.flatnonzero(begun):
@@ -235,14 +235,14 @@ def test_out_of_step_as_the_raw_simulator(mode: AutoresetMode, rules: dict[str, 
         if mode is AutoresetMode.NEXT_STEP:
             ended = envs._ended.numpy().copy()
         actions = some(envs, generator, info)
-        seen, reward, terminated, truncated, info = envs.step(actions)
+        _, reward, terminated, truncated, info = envs.step(actions)
         done = terminated | truncated
         for row in range(5):
             if mode is AutoresetMode.NEXT_STEP and ended[row]:
                 continue
             rewards[row].append(reward[row])
             if done[row]:
-                shown = items[row, : len(rewards[row]) - 1].tolist() + [int(actions[row])]
+                shown = [*items[row, : len(rewards[row]) - 1].tolist(), int(actions[row])]
                 raw = simulator.play(users[row : row + 1], torch.tensor([shown]))
                 assert raw.rewards[0, : len(shown)].tolist() == rewards[row]
                 assert (bool(raw.left), len(shown)) == (bool(terminated[row]), int(raw.length))
