@@ -1,8 +1,9 @@
-"""How fast and how large: TPGR's decisions, the cluster tree and the world of logged ratings, on data made from a seed.
+"""How fast and how large: TPGR's decisions, the cluster tree, worlds and environments, on data made from a seed.
 
     python examples/benchmark.py decisions                    # one decision of TPGR over 1,000 and over 17,770 items
     python examples/benchmark.py tree                         # the cluster tree of ratings as many as Netflix's
     python examples/benchmark.py lookups                      # ratings looked up in a world as large
+    python examples/benchmark.py environments                 # steps of the simulator, raw and through Gymnasium
     python examples/benchmark.py lookups --ratings 1000000 --device cuda --out lookups.json
 
 Prints a table and, with --out, writes it as JSON, with the options. A time is the median of five repeats after one
@@ -32,7 +33,7 @@ from torch_geometric.data import HeteroData
 from kgrl.experiments.script_run import peak_gib
 from kgrl.files import whole_file
 from kgrl.nn import ItemScores, TreePolicy
-from kgrl.simulator import RatedFeedback
+from kgrl.simulator import PredictedFeedback, RatedFeedback, Simulator
 from kgrl.tree import ClusterTree
 
 STATE, LOADINGS = 32 + 9 + 12, 12  # SRU, status and taste, which the items' loadings are multiplied with
@@ -53,9 +54,12 @@ def options() -> argparse.Namespace:
     add("--depth", type=int, default=2)
     add = commands.add_parser("lookups", help="speed and memory of the world of logged ratings").add_argument
     add("--pairs", type=numbers, default=[4_096, 65_536], help="look-ups at once, separated by commas")
+    add = commands.add_parser("environments", help="steps of Gymnasium's vector environment").add_argument
+    add("--items", type=int, default=1_539)
+    add("--sessions", type=int, default=8_192, help="environments at once")
     for name, command in commands.choices.items():
         add = command.add_argument
-        if name != "decisions":
+        if name in ("tree", "lookups"):
             for size, default in NETFLIX.items():
                 add(f"--{size}", type=int, default=default)
         if name != "tree":
@@ -66,7 +70,7 @@ def options() -> argparse.Namespace:
     args = parser.parse_args()
     if args.command == "decisions" and min(args.items) <= SHOWN:
         parser.error(f"--items must be more than the {SHOWN} that each session was shown before")
-    if args.command != "decisions" and not 0 < args.ratings <= args.items * (args.users // 2):
+    if args.command in ("tree", "lookups") and not 0 < args.ratings <= args.items * (args.users // 2):
         parser.error("--ratings must be positive, and so few that no item needs more than half of the users")
     return args
 
@@ -188,6 +192,48 @@ def random_pairs(args: argparse.Namespace, data: HeteroData, pairs: int) -> tupl
     return users, items
 
 
+def environments(args: argparse.Namespace) -> list[Row]:
+    """Whole sessions of 32 steps: with the simulator alone, and through Gymnasium, with and without a mask of items.
+
+    A step of a core is one of a second in which a core was at work: on a machine that does other things beside, it
+    says more than a second of the clock does.
+    """
+    from kgrl.simulator.gymnasium import RecommendationVectorEnv, SessionSummary
+
+    generator = torch.Generator().manual_seed(args.seed)
+    users, items = (torch.randn(size, 20, generator=generator).to(args.device) / 5 for size in (1_000, args.items))
+    world = Simulator(PredictedFeedback.from_embeddings(users, items), eta=0.1)
+    first = torch.randint(args.items, (args.sessions,), generator=generator)
+    shown = [(first + step * (args.items // world.horizon)) % args.items for step in range(world.horizon)]
+    everyone, actions = torch.arange(len(users)), [each.numpy() for each in shown]
+    on_device = [each.to(args.device) for each in shown]
+
+    def raw(_: int) -> None:
+        sessions = world.reset(everyone[first % len(users)])
+        for each in on_device:
+            world.step(sessions, each)
+
+    calls: dict[str, Callable[[int], None]] = {"simulator alone": raw}
+    for seen, observe in (("history", None), ("summary", SessionSummary(items))):
+        for mask in (True, False):
+            envs = RecommendationVectorEnv(args.sessions, simulator=world, users=everyone, observe=observe,
+                                           autoreset_mode="SameStep", action_mask=mask)
+            envs.reset(seed=args.seed)
+
+            def play(_: int, envs: RecommendationVectorEnv = envs) -> None:
+                for each in actions:
+                    envs.step(each)
+
+            calls[f"{seen}, {'mask' if mask else 'no mask'}"] = play
+    rows = []
+    for name, call in calls.items():
+        busy, steps = time.process_time(), args.sessions * world.horizon
+        seconds = seconds_a_call(args, call)
+        busy = (time.process_time() - busy) / ((REPEATS + 1) * args.calls)
+        rows.append({"environment": name, "steps_a_second": steps / seconds, "steps_of_a_core": steps / busy})
+    return [row | {"of_the_simulator": row["steps_of_a_core"] / rows[0]["steps_of_a_core"]} for row in rows]
+
+
 def seconds_a_call(args: argparse.Namespace, call: Callable[[int], object]) -> float:
     """``call`` is told how many went before."""
     turn = count()
@@ -206,14 +252,16 @@ def seconds_a_call(args: argparse.Namespace, call: Callable[[int], object]) -> f
 
 def table(rows: list[Row]) -> str:
     cells = [[name.replace("_", " ") for name in rows[0]]]
-    cells += [[f"{value:,}" if isinstance(value, int) else f"{value:,.2f}" for value in row.values()] for row in rows]
+    cells += [[value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+               for value in row.values()] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join(map(str.rjust, line, widths)) for line in cells)
 
 
 def main() -> None:
     args = options()
-    rows = {"decisions": decisions, "tree": tree, "lookups": lookups}[args.command](args)
+    rows = {"decisions": decisions, "tree": tree, "lookups": lookups,
+            "environments": environments}[args.command](args)
     print(table(rows))
     if args.out is not None:
         result = {"options": vars(args), "threads": torch.get_num_threads(), "torch": torch.__version__, "rows": rows}

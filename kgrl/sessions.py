@@ -151,10 +151,10 @@ class Sessions:
         """(c_p ``[B]``, c_n ``[B]``): consecutive positive and negative counts before each session's next step."""
         if not self.horizon:
             return torch.zeros_like(self.length), torch.zeros_like(self.length)
-        steps = torch.arange(1, self.horizon + 1, device=self.device)
+        steps = torch.arange(1, self.horizon + 1, dtype=torch.int32, device=self.device)  # 64 bits: ten times slower
         end, streak = self.length.unsqueeze(1), self.streak[:, self.begin :]
         last = streak.gather(1, (end - 1).clamp(min=0))
-        other = (streak != last) & (steps <= end)
+        other = (streak != last) & (steps <= end.int())
         run = self.length - (other * steps).amax(1)
         last = last.squeeze(1)
         return run * (last == 1), run * (last == -1)

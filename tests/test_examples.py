@@ -289,6 +289,31 @@ def test_benchmark(command, rows, tmp_path, monkeypatch, capsys):
         assert measured[0]["ratio"] == 1
 
 
+def test_benchmark_of_environments(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("gymnasium")
+    script = str(ROOT / "examples" / "benchmark.py")
+    monkeypatch.setattr(sys, "argv", [script, "environments", "--items", "70", "--sessions", "16", "--calls", "1",
+                                      "--out", str(tmp_path / "out.json")])
+    runpy.run_path(script, run_name="__main__")
+    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert [row.pop("environment") for row in rows] == [
+        "simulator alone", "history, mask", "history, no mask", "summary, mask", "summary, no mask"]
+    assert all(0 < value < math.inf for row in rows for value in row.values())
+    assert rows[0]["of_the_simulator"] == 1
+    assert len(capsys.readouterr().out.splitlines()) == 6
+
+
+def test_ppo_through_gymnasium(small_ml100k, tmp_path):
+    """Its whole way; that it beats the list is measured on real data, in the script's docstring."""
+    pytest.importorskip("stable_baselines3")
+    said = run("--source", str(small_ml100k), "--data", str(tmp_path), "--films", "40", "--interactions", "1024",
+               "--environments", "16", script="ppo_stable_baselines3")
+    order = ["1,024 interactions; validation users", "8 test users", "| PPO |", "| LinearGaussian |", "| all-knowing |",
+             "| best fixed list |", "| most liked list |", "| random |", "| best fixed list of the 40 |"]
+    places = [said.index(part) for part in order]
+    assert places == sorted(places)
+
+
 def test_pool(tmp_path):
     """Two runs with a user in common: she counts once, with her mean difference."""
     for name, users, ours in (("a", [3, 5], [0.5, 0.75]), ("b", [3, 8], [1.0, 0.5])):

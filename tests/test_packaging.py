@@ -143,7 +143,7 @@ def test_wheel_metadata(wheel: Path) -> None:
         "filelock", "lightning-fabric", "numpy", "pandas", "pykeen", "safetensors", "scikit-learn", "scipy", "torch",
         "torch-geometric", "tqdm",
     }  # fmt: skip
-    assert {"scatter", "faiss", "examples", "test", "docs", "dev"} == set(fields.get_all("Provides-Extra", []))
+    assert {"scatter", "faiss", "gym", "examples", "test", "docs", "dev"} == set(fields.get_all("Provides-Extra", []))
 
 
 def test_sdist_holds_the_tests_and_no_data(built: Path) -> None:
@@ -164,7 +164,7 @@ def test_everything_required_has_a_tested_version() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     tested = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     groups = PROJECT["optional-dependencies"]
-    required = [*PROJECT["dependencies"], *groups["examples"], *groups["test"], *groups["docs"],
+    required = [*PROJECT["dependencies"], *groups["gym"], *groups["examples"], *groups["test"], *groups["docs"],
                 *groups["dev"]]
     for requirement in (line for line in required if not line.startswith("kgrl[")):
         name, bound = requirement.split(">=")

@@ -24,10 +24,11 @@ from tests.wrong_values import FINE, Call, kind_of, outcome, wrong_values
 NAMED = 0.95
 """The share of tries that must end well."""
 ROOMS = ("datasets", "graph", "pretrain", "nn", "candidates", "tree", "simulator", "sessions", "agents", "train",
-         "evaluate", *(["plots"] if find_spec("matplotlib") else []))
+         "evaluate", *(["plots"] if find_spec("matplotlib") else []),
+         *(["simulator.gymnasium"] if find_spec("gymnasium") else []))
 HELD = {"LinkAudit", "ItemFactors", "ItemFeatures", "LinkScores", "Belief", "Choice", "ItemScores", "ItemTerms",
         "SRUCarry", "SparseTasteTerms", "Walk", "Path", "PathStep", "Role", "Bounds", "Reaction", "Aggregator",
-        "Scores", "Comparison", "EvaluationWorld", "Run", "Callback", "Leaving", "Drift"}
+        "Scores", "Comparison", "EvaluationWorld", "Run", "Callback", "Leaving", "Drift", "ID", "session_history"}
 """What kgrl makes and hands out, and what one derives from."""
 
 
@@ -36,8 +37,8 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Call]:
     folder = tmp_path_factory.mktemp("wrong")
     return {**wrong_calls.reader_calls(folder), **wrong_calls.data_calls(), **wrong_calls.graph_calls(),
             **wrong_calls.pretrain_calls(), **wrong_calls.choosing_calls(), **wrong_uses.layer_calls(),
-            **wrong_uses.world_calls(), **wrong_uses.agent_calls(), **wrong_uses.use_calls(folder),
-            **(wrong_uses.plot_calls() if "plots" in ROOMS else {})}
+            **wrong_uses.world_calls(), **wrong_uses.environment_calls(), **wrong_uses.agent_calls(),
+            **wrong_uses.use_calls(folder), **(wrong_uses.plot_calls() if "plots" in ROOMS else {})}
 
 
 def public_names(room: str) -> set[str]:

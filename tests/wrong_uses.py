@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,32 @@ def world_calls() -> dict[str, Call]:
         "Sessions.rows": Call(sessions().rows, {"index": ROWS}),
         "Sessions.cat": Call(Sessions.cat, {"parts": [sessions()]}),
         "raw_items": Call(raw_items, {"items": torch.tensor([[1, 2]]), "ids": list("abcd")}),
+    }
+
+
+def environment_calls() -> dict[str, Call]:
+    """Of the face for Gymnasium, where it is installed."""
+    if find_spec("gymnasium") is None:
+        return {}
+    from kgrl.simulator import gymnasium
+
+    played = simulator.Simulator(simulator.RatedFeedback(data()), horizon=HORIZON)
+    given = {"simulator": played, "users": TRAIN, "observe": gymnasium.session_history, "explore": True,
+             "action_mask": True}
+
+    def envs() -> Any:
+        made = gymnasium.RecommendationVectorEnv(2, simulator=played, users=TRAIN)
+        made.reset(seed=0)
+        return made
+
+    return {
+        "RecommendationEnv": Call(gymnasium.RecommendationEnv, given),
+        "RecommendationVectorEnv": Call(gymnasium.RecommendationVectorEnv, given | {
+            "num_envs": 2, "autoreset_mode": "SameStep"}),
+        "RecommendationVectorEnv.step": Call(lambda actions: envs().step(actions), {"actions": torch.tensor([3, 4])}),
+        "RecommendationVectorEnv.reset": Call(lambda options: envs().reset(options=options), {
+            "options": {"users": [0, 1]}}),
+        "SessionSummary": Call(gymnasium.SessionSummary, {"vectors": torch.randn(ITEMS, 3)}),
     }
 
 
