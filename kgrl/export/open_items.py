@@ -51,7 +51,7 @@ class OpenItems(nn.Module):
 
     def _tabulate(self, index: nn.Module) -> None:
         if isinstance(index, KHopMasks):
-            self.register_buffer("table", index.mask[:-1, :-1].float().cpu())
+            self.register_buffer("table", index.mask[:-1, :-1].cpu().clone())
         elif isinstance(index, KHopLists):
             start = torch.arange(self.num_items).repeat_interleave(index.rowptr.diff().cpu())
             item, order = index.items.long().cpu().sort(stable=True)
@@ -64,7 +64,7 @@ class OpenItems(nn.Module):
     def reached(self, liked: Tensor) -> Tensor:
         """``[B, N]``, the items within k hops of what is ``liked [B, N]``, a number above 0 where it is."""
         if "table" in self._buffers:
-            return liked @ self.get_buffer("table") > 0.5
+            return liked @ self.get_buffer("table").float() > 0.5
         # entries in the order of the items that are reached: their number is the difference of running sums
         found = F.pad(liked.index_select(1, self.get_buffer("start")).cumsum(1), (1, 0))
         end = self.get_buffer("end")

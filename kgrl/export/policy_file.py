@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from kgrl.agents.dqn_r import DQNR
 from kgrl.agents.gru4rec import GRU4Rec
 from kgrl.agents.kgqr import KGQR
 from kgrl.agents.linear_gaussian import LinearGaussian
-from kgrl.agents.shared.picking import check_values
+from kgrl.agents.shared.finite import finite_report
 from kgrl.agents.shared.scorer import Scorer
 from kgrl.agents.state.recurrent import LikedItems
 from kgrl.agents.state.session_taste import KnownTaste
@@ -33,6 +33,7 @@ from kgrl.nn.state.taste import TasteTerms
 from kgrl.objects import a_path, of_class
 from kgrl.options import LARGEST, at_least, between, expected, one_of
 
+M = TypeVar("M", bound=nn.Module)
 EXAMPLE = torch.tensor([[0, -1, -1], [-1, -1, -1]])
 """Histories that the graph is made by; neither number of rows nor of columns is kept."""
 
@@ -70,8 +71,9 @@ def export_policy(
 
     Raises:
         ImportError: ``format="onnx"`` without the packages of ``kgrl[export]``.
-        TypeError: an agent or a part of it that cannot be exported; the text says what it must provide.
-        ValueError: candidates that are drawn at random, values that are not finite, or an option out of range.
+        TypeError: an agent or candidates that cannot be exported; the text says what they must provide.
+        ValueError: candidates that are drawn at random, weights that are not finite, or an option out of range.
+        RuntimeError: steps of a session state of your own, or scores, that look at values; PyTorch says where.
     """
     path, write = a_path("path", path), _WRITERS[one_of("format", format, _WRITERS)]
     if format == "onnx" and (lacking := [name for name in ("onnx", "onnxscript") if find_spec(name) is None]):
@@ -113,7 +115,7 @@ def policy_module(
         rule, pool = open_items(found.candidates if isinstance(agent, KGQR) else found.pool)
     state, vectors, values = make(found, pool)
     history = FollowedHistory(state, vectors, threshold)
-    return ItemPolicy(Chained(history, values), found.num_items, k, rule, pool, threshold, sort)
+    return ItemPolicy(Chained(history, _finite(values)), found.num_items, k, rule, pool, threshold, sort)
 
 
 def _tree_items(agent: TPGR, k: int, threshold: float, beam: int | None) -> TreeItems:
@@ -122,7 +124,14 @@ def _tree_items(agent: TPGR, k: int, threshold: float, beam: int | None) -> Tree
     scores = agent._scores()
     if scores is not None:
         scores = ItemScores(*(torch.as_tensor(part).detach().cpu() for part in scores))
-    return TreeItems(FollowedHistory(state, items(), threshold), policy, scores, k, beam)
+    return TreeItems(FollowedHistory(state, items(), threshold), _finite(policy), scores, k, beam)
+
+
+def _finite(learned: M) -> M:
+    """``learned``, if it is: what has diverged recommends nothing that makes sense."""
+    finite_report((), torch.empty(0), (part for part in (*learned.parameters(), *learned.buffers())
+                                       if part.is_floating_point()))
+    return learned
 
 
 def _q_values(agent: Any, pool: Tensor | None) -> tuple[Any, Tensor, nn.Module]:
@@ -163,9 +172,7 @@ def _program(policy: nn.Module) -> torch.export.ExportedProgram:
     sizes = {0: torch.export.Dim("sessions", min=1), 1: torch.export.Dim("shown", min=1)}
     example = EXAMPLE, torch.zeros(EXAMPLE.shape)
     with torch.no_grad():
-        program = torch.export.export(policy.eval(), example, dynamic_shapes=(sizes, sizes))
-        check_values(program.module()(*example)[1])
-    return program
+        return torch.export.export(policy.eval(), example, dynamic_shapes=(sizes, sizes))
 
 
 def _onnx(program: torch.export.ExportedProgram) -> bytes:
