@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor, nn
 
@@ -67,7 +65,8 @@ def moved(agent: Any) -> Any:
 AGENTS: dict[str, Callable[[], Any]] = {
     "KGQR": kgqr,
     "KGQR as in the paper, a wide table": lambda: kgqr(preset="paper", backfill=None, hops=4),
-    "KGQR, all items, SRU, known tastes": lambda: kgqr(variant="KGQR-CS", state="sru", tastes=terms(8), aggregator="gat"),
+    "KGQR, all items, SRU, known tastes": lambda: kgqr(
+        variant="KGQR-CS", state="sru", tastes=terms(8), aggregator="gat"),
     "KGQR without KG, some items": lambda: kgqr(variant="KGQR-KG", embedding=vectors()).restrict(popular()[:25]),
     "KGQR, some items": lambda: kgqr().restrict(popular()[20:45]),
     "TPGR": tpgr,
@@ -101,12 +100,6 @@ def looped(step: Callable[..., Any], carry: Any, columns: Sequence[Tensor]) -> t
     for column in zip(*columns, strict=True):
         carry, _ = step(carry, column)
     return carry, None
-
-
-@pytest.fixture
-def plain_scan(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is exported, as ordinary Python: a scan is traced anew, for seconds, wherever it is met."""
-    monkeypatch.setattr(sys.modules["torch._higher_order_ops.scan"], "scan", looped)
 
 
 class MoreOfTheSame(nn.Module):
