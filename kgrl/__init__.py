@@ -107,7 +107,7 @@ _NAMES = {
     "kgrl.tree": ("ClusterTree",),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
-_ROOMS = ("agents", "candidates", "datasets", "experiments", "graph", "nn", "plots", "pretrain", "rollout",
+_ROOMS = ("agents", "candidates", "datasets", "experiments", "export", "graph", "nn", "plots", "pretrain", "rollout",
           "sessions", "significance", "simulator", "train", "tree")
 
 __all__ = ["__version__", *_HOME]

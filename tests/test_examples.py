@@ -163,6 +163,26 @@ def test_layers_in_pyg(small_ml100k, tmp_path):
     assert re.search(r"AttentionExplainer: Film \d+ .* hears most of film.film.directed_by 5\d \(1.000\)", said)
 
 
+def test_export_policy(small_ml100k, tmp_path):
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    said = run("--source", str(small_ml100k), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"),
+               "--interactions", "64", script="export_policy")
+    same = re.search(r"8 histories of 0 to 7 items: (\d) get the same 10 items", said)
+    assert same
+    assert int(same[1]) >= 7  # two items may be as good as equal
+    assert "ONNX Runtime" in said.splitlines()[-1]
+    assert (tmp_path / "out" / "kgqr.onnx").stat().st_size > 10_000
+
+
+def test_tree_softmax():
+    said = run("--classes", "400", "--steps", "60", "--batch", "256", script="tree_softmax")
+    assert "tree: 2 levels of 20 children: 40 logits a sample in place of 400" in said
+    found = [float(share) for share in re.findall(r"(\d+\.\d)% of 512 unseen samples right", said)]
+    assert len(found) == 2
+    assert min(found) > 50  # chance: 0.25
+
+
 @pytest.mark.parametrize(("command", "text"), [
     ("kgqr --set gamma", "`--set` must be NAME=VALUE"),
     ("kgqr --set gamma=abc", "`--set gamma` must be a number"),

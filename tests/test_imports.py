@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulator": {"sessions", "factorization"},
     "presets": set(),
     "agents": {"nn", "candidates", "tree", "pretrain", "graph", "sessions", "presets"},
+    "export": {"agents", "candidates", "nn"},
     "rollout": {"sessions"},
     "evaluate": {"rollout", "sessions"},
     "plots": {"graph", "tree", "sessions"},
@@ -62,7 +63,8 @@ ROOMS: dict[str, set[str]] = {
 }
 
 # too slow or too rarely needed to come along with an import: loaded by the functions that need them
-LATE = {"faiss", "gymnasium", "lightning", "matplotlib", "optuna", "pykeen", "sklearn", "tensorboard"}
+LATE = {"faiss", "gymnasium", "lightning", "matplotlib", "onnx", "onnxscript", "optuna", "pykeen", "sklearn",
+        "tensorboard"}
 
 
 def module_name(file: Path, root: Path) -> str:

@@ -164,8 +164,7 @@ def test_everything_required_has_a_tested_version() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     tested = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     groups = PROJECT["optional-dependencies"]
-    required = [*PROJECT["dependencies"], *groups["gym"], *groups["examples"], *groups["test"], *groups["docs"],
-                *groups["dev"]]
+    required = [*PROJECT["dependencies"], *(line for group in groups.values() for line in group)]
     for requirement in (line for line in required if not line.startswith("kgrl[")):
         name, bound = requirement.split(">=")
         assert numbers(tested[name]) >= numbers(bound), requirement
