@@ -143,7 +143,7 @@ def test_wheel_metadata(wheel: Path) -> None:
         "filelock", "lightning-fabric", "numpy", "pandas", "pykeen", "safetensors", "scikit-learn", "scipy", "torch",
         "torch-geometric", "tqdm",
     }  # fmt: skip
-    assert {"scatter", "faiss", "examples", "test", "docs", "dev"} == set(fields.get_all("Provides-Extra", []))
+    assert {"scatter", "faiss", "hub", "examples", "test", "docs", "dev"} == set(fields.get_all("Provides-Extra", []))
 
 
 def test_sdist_holds_the_tests_and_no_data(built: Path) -> None:
