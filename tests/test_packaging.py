@@ -143,7 +143,8 @@ def test_wheel_metadata(wheel: Path) -> None:
         "filelock", "lightning-fabric", "numpy", "pandas", "pykeen", "safetensors", "scikit-learn", "scipy", "torch",
         "torch-geometric", "tqdm",
     }  # fmt: skip
-    assert {"scatter", "faiss", "gym", "examples", "test", "docs", "dev"} == set(fields.get_all("Provides-Extra", []))
+    assert set(fields.get_all("Provides-Extra", [])) == {
+        "scatter", "faiss", "hub", "gym", "sb3", "export", "examples", "test", "docs", "dev"}
 
 
 def test_sdist_holds_the_tests_and_no_data(built: Path) -> None:

@@ -1,6 +1,6 @@
 """What a trained agent recommends to a user, by what she thought of some items.
 
-    kgrl recommend runs/films --items 50,181,172 --feedback=1,1,-0.5 -k 10
+    kgrl recommend runs/films --items 50,181,172 --feedback=0.6,0.6,0.4 -k 10
 
 Items are the raw ids of the data set's files, oldest first; feedback is from -1 to 1, and positive means liked. Without
 items, it is what the agent recommends to somebody new. Where the agent goes by a knowledge graph, each line says how it
