@@ -177,15 +177,16 @@ def from_loaders(kg: Data, wanted: Tensor, held_out: Tensor, args: argparse.Name
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
-                losses.append(float(loss))
+                losses.append(loss.item())
             means.append(sum(losses) / len(losses))
         print(f"  {name}: {len(losses)} parts, loss {means[0]:.3f} in the first pass, {means[-1]:.3f} in the last")
 
 
 def explained(model: nn.Module, x: Tensor, kg: Data, names: list[str], args: argparse.Namespace) -> None:
     """Which edges the score of one item comes from."""
-    item = int(torch.bincount(kg.edge_index[0])[: kg.num_items].argmax())
     edges = kg.edge_index.flip(0)
+    item = int(torch.bincount(edges[1], minlength=kg.num_nodes)[: kg.num_items].median(0).indices)
+    heard = (edges[1] == item).nonzero().view(-1)
     ways: dict[str, Any] = {"AttentionExplainer": AttentionExplainer(), "GNNExplainer": GNNExplainer(epochs=10)}
     if importlib.util.find_spec("captum"):
         ways["CaptumExplainer"] = CaptumExplainer("Saliency")
@@ -195,10 +196,10 @@ def explained(model: nn.Module, x: Tensor, kg: Data, names: list[str], args: arg
         explain = Explainer(model.eval(), algorithm, explanation_type="model", edge_mask_type="object",
                             model_config={"mode": "regression", "task_level": "node", "return_type": "raw"})
         mask = explain(x, edges, index=item, edge_type=kg.edge_type).edge_mask
-        into = mask.masked_fill(edges[1] != item, -1).topk(3).indices.tolist()
-        heard = [f"{kg.relation_names[int(kg.edge_type[edge]) % kg.num_relations]} "
-                 f"{names[int(edges[0, edge])] or int(edges[0, edge])} ({mask[edge]:.3f})" for edge in into]
-        print(f"  {name}: {names[item]} hears most of {', '.join(heard)}")
+        most = heard[mask[heard].argsort(descending=True)[:3]].tolist()
+        words = [f"{kg.relation_names[int(kg.edge_type[edge]) % kg.num_relations]} "
+                 f"{names[int(edges[0, edge])] or int(edges[0, edge])} ({mask[edge]:.3f})" for edge in most]
+        print(f"  {name}: {names[item]} hears most of {', '.join(words)}")
 
 
 def compiled(kg: Data) -> None:

@@ -14,7 +14,6 @@ from kgrl.candidates import KHopCandidates
 from kgrl.evaluate import compare, evaluate, score
 from kgrl.factorization import Factors
 from kgrl.graph import knowledge_graph
-from kgrl.nn.conv.attention import AttentionAggregator
 from kgrl.sessions import Sessions, raw_items
 from kgrl.train import EarlyStopping, fit
 from kgrl.tree import ClusterTree
@@ -66,8 +65,6 @@ def layer_calls() -> dict[str, Call]:
         "KGConv of attention": Call(nn.KGConv, {
             "in_channels": 4, "out_channels": 4, "aggregator": "gat", "flow": "target_to_source",
             "aggregator_kwargs": {"heads": 2, "dropout": 0.5}}),
-        "AttentionAggregator": Call(AttentionAggregator, {
-            "in_channels": (4, 4), "out_channels": 4, "heads": 2, "negative_slope": 0.2, "dropout": 0.5}),
         "KGEncoder": Call(nn.KGEncoder, conv | {"channels": 4, "hops": 2}),
         "KGEncoder.forward": Call(nn.KGEncoder(4, 2), {"x": x, "edge_index": EDGES, "targets": torch.arange(2)}),
         "KGEncoder.from_kg": Call(nn.KGEncoder.from_kg, conv | {"kg": kg, "channels": 4, "hops": 2}),

@@ -109,7 +109,7 @@ class KGConv(MessagePassing):
 
     def forward(
         self, x: Tensor | PairTensor, edge_index: Adj, edge_type: Tensor | Size = None, size: Size = None,
-        edge_norm: OptTensor = None, edge_attr: OptTensor = None, return_attention_weights: bool | None = None,
+        edge_norm: OptTensor = None, edge_attr: OptTensor = None, return_attention_weights: bool = False,
     ) -> Tensor | tuple[Tensor, tuple[Tensor, Tensor]]:
         """The targets' new vectors.
 
@@ -137,7 +137,7 @@ class KGConv(MessagePassing):
         """
         if isinstance(edge_type, tuple | list):
             edge_type, size = None, edge_type
-        if return_attention_weights and not self._attends:
+        if flag("return_attention_weights", return_attention_weights) and not self._attends:
             raise ValueError(expected("return_attention_weights", "left out for an aggregator without `score`", True,
                                       "\"gat\" has one"))
         ends = self._features(x)
