@@ -396,7 +396,7 @@ def test_swap_aggregators(small_ml100k, tmp_path):
         assert float(seconds) == pytest.approx(row["seconds"], abs=0.06)
         assert float(memory) == pytest.approx(row["mib"], abs=0.6)
         assert int(weights.replace(",", "")) == row["weights"]
-        assert -1.5 < row["reward"] < bounds["upper bound"]
+        assert -1 - 0.1 * 31 / 2 <= row["reward"] <= bounds["upper bound"]  # the lowest: nothing liked, all the way
     assert rows[0]["weights"] == rows[1]["weights"] == 2 * (2 * 50 * 50 + 50)  # two layers of two matrices and a bias
 
 

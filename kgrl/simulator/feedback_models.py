@@ -44,5 +44,5 @@ def made_feedback(feedback: str | type[FeedbackModel] | FeedbackModel, data: Het
     known = a_data_set("data", data)
     if isinstance(feedback, str):
         return resolve("feedback", feedback, FEEDBACK_MODELS, FeedbackModel, data=known)
-    made: FeedbackModel = getattr(feedback, "fit", feedback)(known)
-    return made
+    make: Callable[..., FeedbackModel] = getattr(feedback, "fit", feedback)
+    return make(known)
