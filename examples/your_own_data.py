@@ -95,7 +95,7 @@ def main() -> None:
     print(f"KGQR                 {evaluate(agent, world, test).reward:.3f}")
 
     ids, names = data["item"].raw_id, node_names(data)              # your own ids, and what people call the items
-    liked = [ids[item] for item in popular[:2].tolist()]            # somebody who liked these two
+    liked = raw_items(popular[None, :2], ids)[0]                    # somebody who liked these two
     past = Sessions.from_history(items=[liked], feedback=[[1.0, 1.0]], ids=ids)
     items = agent.recommend(past, k=5)
     print(f"to somebody who liked {liked}: {raw_items(items, ids)[0]}")

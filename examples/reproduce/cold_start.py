@@ -94,7 +94,7 @@ def rows_of(name: str, dataset: Any) -> dict[str, Row]:
     """The rows by name; with the film list's genres, where there is one."""
     if name != "ml-100k":
         return ROWS
-    raw, _ = read_recbole(Path(dataset.raw_dir), name)
+    raw, *_ = read_recbole(Path(dataset.raw_dir), name)
     assert raw.items is not None, "the reader has read it"
     films = raw.items.frame
     return {**ROWS, PLAIN: plain_row(dict(zip(films["item"], films["class"].str.split(), strict=True)))}
