@@ -11,8 +11,8 @@ from sphinx.application import Sphinx
 
 FOLDER = Path(__file__).resolve().parents[1] / "generated" / "api"
 ROOMS = ("kgrl.datasets", "kgrl.graph", "kgrl.pretrain", "kgrl.nn", "kgrl.candidates", "kgrl.tree", "kgrl.simulator",
-         "kgrl.sessions", "kgrl.agents", "kgrl.train", "kgrl.evaluate", "kgrl.rollout", "kgrl.significance")
-FOREIGN = "Module, MessagePassing, Dataset, InMemoryDataset, Data, HeteroData, tuple, dict, object"
+         "kgrl.simulator.gymnasium", "kgrl.sessions", "kgrl.agents", "kgrl.train", "kgrl.evaluate", "kgrl.rollout", "kgrl.significance")
+FOREIGN = "Module, MessagePassing, Dataset, InMemoryDataset, Data, HeteroData, Env, VectorEnv, tuple, dict, object"
 """Classes whose members are documented elsewhere."""
 
 
