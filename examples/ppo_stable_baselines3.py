@@ -3,8 +3,8 @@
     python examples/ppo_stable_baselines3.py                       # a few minutes on one core
 
 PPO chooses among the films that the training users liked most often (--films), as is usual where a policy has one
-output per item; all other lines may show any film. Films that the session has had are masked. What is kept is the
-policy of the best reward on the validation users; the test users are scored once.
+output per item; all other lines may show any film. Films that the session has had are masked. Settings were chosen on
+the validation users; the test users are scored once. With seed 0 PPO gets 1.860, the best fixed list 1.773.
 """
 
 from __future__ import annotations

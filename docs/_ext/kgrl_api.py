@@ -11,9 +11,9 @@ from sphinx.application import Sphinx
 
 FOLDER = Path(__file__).resolve().parents[1] / "generated" / "api"
 ROOMS = ("kgrl.datasets", "kgrl.graph", "kgrl.pretrain", "kgrl.nn", "kgrl.candidates", "kgrl.tree", "kgrl.simulator",
-         "kgrl.sessions", "kgrl.agents", "kgrl.train", "kgrl.evaluate", "kgrl.rollout", "kgrl.significance",
-         "kgrl.plots")
-FOREIGN = "Module, MessagePassing, Dataset, InMemoryDataset, Data, HeteroData, tuple, dict, object"
+         "kgrl.simulator.gymnasium", "kgrl.sessions", "kgrl.agents", "kgrl.train", "kgrl.evaluate", "kgrl.rollout",
+         "kgrl.significance", "kgrl.export", "kgrl.plots")
+FOREIGN = "Module, MessagePassing, Dataset, InMemoryDataset, Data, HeteroData, Env, VectorEnv, tuple, dict, object"
 """Classes whose members are documented elsewhere."""
 
 

@@ -17,6 +17,7 @@ from kgrl.simulator.simulator import Simulator
 
 if TYPE_CHECKING:
     from gymnasium import Space
+    from gymnasium.spaces import Box
 
 Observed = Tensor | Mapping[str, Tensor]
 Observe = Callable[[Sessions], Observed]
@@ -62,7 +63,7 @@ class SessionSummary:
         counts = torch.stack([sessions.length, *sessions.streak_counts()], 1) / sessions.horizon
         return torch.cat([likes, taste, liked / sessions.items.size(1), counts], 1)
 
-    def space(self, simulator: Simulator) -> Space[Any]:
+    def space(self, simulator: Simulator) -> Box:
         """The ``Box`` that the vectors are in.
 
         Raises:

@@ -19,7 +19,7 @@ from kgrl.simulator.vector_env import Info, RecommendationVectorEnv
 class RecommendationEnv(Env):
     """One session after the other, as an environment of Gymnasium.
 
-    It is a :class:`kgrl.simulator.vector_env.RecommendationVectorEnv` of one session: see there for what actions,
+    It is a :class:`kgrl.simulator.gymnasium.RecommendationVectorEnv` of one session: see there for what actions,
     rewards, ends and ``info`` are. For training that one is faster, by the number of sessions that it steps at once.
 
     Args:

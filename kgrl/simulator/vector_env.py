@@ -45,8 +45,8 @@ class RecommendationVectorEnv(VectorEnv):
         users: ``[U]``, whom sessions are of, drawn at random: the training users', for training.
         observe: what is seen of sessions, a function of :class:`kgrl.sessions.Sessions` (not to be changed by it; their
             rows may be at different steps, as those of ``Sessions.from_history`` are) that gives a tensor ``[B, …]`` or
-            a dict of such. Default :func:`kgrl.simulator.observations.session_history`;
-            :class:`kgrl.simulator.observations.SessionSummary` makes one vector.
+            a dict of such. Default :func:`kgrl.simulator.gymnasium.session_history`;
+            :class:`kgrl.simulator.gymnasium.SessionSummary` makes one vector.
         observation_space: of one sub-environment; default ``observe.space(simulator)``, or where there is no such
             method, one without bounds.
         autoreset_mode: ``gymnasium.vector.AutoresetMode``, or its value, e.g. ``"SameStep"``.
