@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from multiprocessing import get_context
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -28,24 +29,29 @@ from kgrl.tree import ClusterTree
 TEST = 512
 
 
+def points_of(args: argparse.Namespace) -> Tensor:
+    return torch.randn(args.classes, args.features, generator=torch.Generator().manual_seed(args.seed))
+
+
 def sample(points: Tensor, count: int, noise: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Features ``[count, d]`` and their classes ``[count]``."""
     classes = torch.randint(len(points), (count,), generator=generator)
     return points[classes] + noise * torch.randn(count, points.size(1), generator=generator), classes
 
 
-def tree_softmax(points: Tensor) -> tuple[nn.Module, Callable[..., Tensor], Callable[[Tensor], Tensor]]:
-    policy = TreePolicy(points.size(1), ClusterTree.build(points, depth=2, method="kmeans", seed=0))
-    print(f"tree: {policy.depth} levels of {policy.num_children} children: {policy.depth * policy.num_children} logits "
-          f"a sample in place of {len(points):,}")
-    state = torch.zeros(3, points.size(1))
-    total = policy.probabilities(state).sum(1)
-    assert torch.allclose(total, torch.ones(3), atol=1e-3), total           # of all classes, they sum to one
+def tree_softmax(
+    features: int, tree: ClusterTree
+) -> tuple[nn.Module, Callable[..., Tensor], Callable[[Tensor], Tensor]]:
+    policy = TreePolicy(features, tree)
+    total = policy.probabilities(torch.zeros(2, features)).sum(1)
+    assert torch.allclose(total, torch.ones(2), atol=1e-3), total           # of all classes, they sum to one
     return policy, lambda x, y: -policy.log_prob(x, y).mean(), lambda x: policy.topk(x, 1).items.squeeze(1)
 
 
-def flat_softmax(points: Tensor) -> tuple[nn.Module, Callable[..., Tensor], Callable[[Tensor], Tensor]]:
-    layer = nn.Linear(points.size(1), len(points))
+def flat_softmax(
+    features: int, tree: ClusterTree
+) -> tuple[nn.Module, Callable[..., Tensor], Callable[[Tensor], Tensor]]:
+    layer = nn.Linear(features, len(tree))
     return layer, lambda x, y: nn.functional.cross_entropy(layer(x), y), lambda x: layer(x).argmax(1)
 
 
@@ -53,18 +59,20 @@ MODELS = {"tree": tree_softmax, "flat": flat_softmax}
 
 
 def peak_mib() -> float:
+    status = Path("/proc/self/status")
+    if status.exists():  # resource's number would begin with the peak of the process that this one was started by
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def train(kind: str, args: argparse.Namespace, longest: float | None) -> dict[str, float]:
+def train(kind: str, args: argparse.Namespace, tree: ClusterTree, longest: float | None) -> dict[str, float]:
     """In a process of its own, whose peak of memory is the model's: ``longest`` seconds, or the steps asked for."""
     torch.manual_seed(args.seed)
     torch.set_num_threads(1)
-    generator = torch.Generator().manual_seed(args.seed)
-    points = torch.randn(args.classes, args.features, generator=generator)
+    points, generator = points_of(args), torch.Generator().manual_seed(args.seed + 2)
     unseen = sample(points, TEST, args.noise, torch.Generator().manual_seed(args.seed + 1))
     before = peak_mib()
-    model, loss_of, best = MODELS[kind](points)
+    model, loss_of, best = MODELS[kind](args.features, tree)
     optimizer = torch.optim.Adam(model.parameters(), lr=args.lr)
     started, steps = time.process_time(), 0
     while steps < (args.steps if longest is None else 3) or (longest and time.process_time() - started < longest):
@@ -84,23 +92,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--classes", type=whole_from(4), default=100_000)
+    add("--depth", type=whole_from(1), default=3, help="levels of the tree")
     add("--features", type=whole_from(2), default=32, help="length of a point")
     add("--noise", type=float, default=0.3, help="of a sample around its point, whose numbers have deviation 1")
-    add("--steps", type=whole_from(1), default=1_000, help="of the tree")
+    add("--steps", type=whole_from(1), default=300, help="of the tree")
     add("--batch", type=whole_from(1), default=1_024)
     add("--lr", type=float, default=0.03)
     add("--seed", type=int, default=0)
     args = parser.parse_args()
+    started = time.process_time()
+    tree = ClusterTree.build(points_of(args), depth=args.depth, method="kmeans", seed=args.seed)
+    print(f"tree: {tree.depth} levels of {tree.children} children: {tree.depth * tree.children} logits a sample in "
+          f"place of {len(tree):,}; built in {time.process_time() - started:.0f} s", flush=True)
     rows: dict[str, dict[str, float]] = {}
     for kind in MODELS:
         with get_context("spawn").Pool(1) as pool:
-            rows[kind] = row = pool.apply(train, (kind, args, rows["tree"]["seconds"] if rows else None))
+            rows[kind] = row = pool.apply(train, (kind, args, tree, rows["tree"]["seconds"] if rows else None))
         print(f"{kind}: {row['accuracy']:6.1%} of {TEST} unseen samples right (chance {1 / args.classes:.4%}) after "
               f"{row['steps']:,} steps of {args.batch} in {row['seconds']:.0f} s, {row['ms']:.1f} ms each, "
               f"{row['mib']:,.0f} MiB", flush=True)
-    tree, flat = rows["tree"], rows["flat"]
-    print(f"a step of the tree takes {tree['ms'] / flat['ms']:.3f} of the flat layer's time, and the tree "
-          f"{tree['mib'] / flat['mib']:.2f} of its memory")
+    walk, flat = rows["tree"], rows["flat"]
+    print(f"a step of the tree takes {walk['ms'] / flat['ms']:.3f} of the flat layer's time, and training it "
+          f"{walk['mib'] / max(flat['mib'], 1):.2f} of its memory")
 
 
 if __name__ == "__main__":

@@ -177,7 +177,7 @@ def test_export_policy(small_ml100k, tmp_path):
 
 
 def test_tree_softmax():
-    said = run("--classes", "400", "--steps", "60", "--batch", "256", script="tree_softmax")
+    said = run("--classes", "400", "--depth", "2", "--steps", "60", "--batch", "256", script="tree_softmax")
     assert "tree: 2 levels of 20 children: 40 logits a sample in place of 400" in said
     found = [float(share) for share in re.findall(r"(\d+\.\d)% of 512 unseen samples right", said)]
     assert len(found) == 2

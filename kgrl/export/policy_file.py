@@ -106,8 +106,9 @@ def policy_module(
         return ItemPolicy(own, own.num_items, k, sort=sort)
     make = next((make for kind, make in VALUES.items() if isinstance(agent, kind)), None)
     if make is None:
-        raise TypeError(expected("agent", f"one of {', '.join(kind.__name__ for kind in (TPGR, *VALUES))}, or one of "
-                                 "your own with `item_scores(items, feedback)`", type(agent).__name__))
+        names = ", ".join(kind.__name__ for kind in VALUES)
+        raise TypeError(expected("agent", f"one of {TPGR.__name__}, {names}, or one of your own with "
+                                 "`item_scores(items, feedback)`", type(agent).__name__))
     found: Any = agent
     if isinstance(agent, Scorer):
         rule, pool = None, None if agent._outside is None else (~agent._outside).nonzero().view(-1).cpu()
@@ -119,8 +120,9 @@ def policy_module(
 
 
 def _tree_items(agent: TPGR, k: int, threshold: float, beam: int | None) -> TreeItems:
-    items, state, policy = (part.cpu().requires_grad_(False)
-                            for part in copy.deepcopy((agent.items, agent.state, agent.policy)))
+    items, state, policy = copy.deepcopy((agent.items, agent.state, agent.policy))
+    for part in (items, state, policy):
+        part.cpu().requires_grad_(False)
     scores = agent._scores()
     if scores is not None:
         scores = ItemScores(*(torch.as_tensor(part).detach().cpu() for part in scores))
