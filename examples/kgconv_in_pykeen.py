@@ -93,7 +93,7 @@ def make_model(args: argparse.Namespace, name: str, training: Any, seed: int) ->
 def main() -> None:
     args = options()
     dataset = (MovieLens100K(args.data / "ml-100k", source=args.source) if args.dataset == "ml-100k"
-               else SyntheticKGRec(args.data / "synthetic-two-relations", num_distractors=20))
+               else SyntheticKGRec(args.data / "synthetic-two-relations", num_distractors=20, ratings_per_user=50))
     kg = knowledge_graph(dataset[0])
     training, held_out, known = split(args, training_triples(kg), int(kg.num_nodes), int(kg.num_relations))
     print(f"{training.num_triples:,} triples to learn from, {held_out.num_triples:,} held out")
@@ -104,7 +104,8 @@ def main() -> None:
                 result = pipeline(
                     training=training, testing=held_out, model=make_model(args, name, training, seed),
                     random_seed=seed, optimizer="Adam", optimizer_kwargs={"lr": args.lr}, device="cpu",
-                    training_kwargs={"num_epochs": args.epochs, "batch_size": args.batch, "use_tqdm": False},
+                    training_kwargs={"num_epochs": args.epochs, "batch_size": args.batch, "use_tqdm": False,
+                                     "pin_memory": False},
                     evaluation_kwargs={"batch_size": 16, "use_tqdm": False, "additional_filter_triples": [
                         training.mapped_triples, known]})
             found.append([result.get_metric(path) for path in METRICS.values()])

@@ -72,10 +72,11 @@ class Likes:
     def __init__(self, data: HeteroData, new: Tensor, split: int) -> None:
         ratings = normalised_ratings(data)
         self.num_users, self.num_items = ratings.num_users, ratings.num_items
-        liked = torch.stack([ratings.users, ratings.items])[:, ratings.values > ratings.threshold]
+        held = torch.rand(len(ratings.users), generator=generator_for("cpu", split)) < 0.2
+        likes = ratings.values > ratings.threshold
+        liked, held = torch.stack([ratings.users, ratings.items])[:, likes], held[likes]
         self.is_new = torch.zeros(self.num_items, dtype=torch.bool).index_fill_(0, new, True)
         fresh = self.is_new[liked[1]]
-        held = torch.rand(liked.size(1), generator=generator_for("cpu", split)) < 0.2
         self.train, self.old, self.new = liked[:, ~fresh & ~held], liked[:, ~fresh & held], liked[:, fresh]
 
 
