@@ -14,6 +14,7 @@ Prints filtered MRR and hits@10 of heads and tails alike, per seed and as mean Â
 from __future__ import annotations
 
 import argparse
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ with pykeen_folder():                                   # PyKEEN makes a folder 
     from pykeen.triples import CoreTriplesFactory
 
 layer_resolver.register(KGConv, raise_on_conflict=False)        # from here on PyKEEN knows it as "kg"
+warnings.filterwarnings("ignore", "'pin_memory'")       # PyKEEN's evaluation asks for it without a GPU, too
 ROOT = Path(__file__).resolve().parents[1]
 METRICS = {"MRR": "both.realistic.inverse_harmonic_mean_rank", "hits@10": "both.realistic.hits_at_10"}
 

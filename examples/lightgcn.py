@@ -12,7 +12,7 @@ LightGCN's user vectors, which it does not move (as content towers do, for examp
 items keep LightGCN's vectors, which are the same with and without a KG.
 
 Held back: all ratings of new items, and a fifth of the likes of old items. Prints recall@20 and NDCG@20 of both, new
-items ranked among new ones and old ones among old ones that the user has not liked before. Users who were used to choose
+items ranked among new ones, and old ones among old ones that the user has not liked before. Users who served to choose
 the settings are left out, unless --validate asks for them alone.
 """
 
@@ -81,7 +81,7 @@ class Likes:
 
 
 class KGItems(nn.Module):
-    """A vector per item from what the KG says of it, [N, d]; an item's own entity tells nothing, as a new one's would."""
+    """A vector per item from what the KG says of it, [N, d]; its own entity is left out: a new one's is untrained."""
 
     def __init__(self, kg: Data, dim: int, aggregator: str) -> None:
         super().__init__()

@@ -187,5 +187,5 @@ def test_an_answer_is_not_given_away(monkeypatch):
     asked = {tuple(triple) for triple in held.mapped_triples.tolist()}
     assert len(asked) == len(known) == 20
     assert not seen & {frozenset((head, tail)) for head, _, tail in asked}
-    validation, _, tests = example.split(example.options(["--held-out", "20", "--validate"]), triples, 30, 3)[1], 0, asked
-    assert not {tuple(triple) for triple in validation.mapped_triples.tolist()} & tests
+    _, validation, _ = example.split(example.options(["--held-out", "20", "--validate"]), triples, 30, 3)
+    assert not {tuple(triple) for triple in validation.mapped_triples.tolist()} & asked
