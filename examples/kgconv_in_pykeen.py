@@ -14,6 +14,7 @@ Prints filtered MRR and hits@10 of heads and tails alike, per seed and as mean Â
 from __future__ import annotations
 
 import argparse
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ with pykeen_folder():                                   # PyKEEN makes a folder 
     from pykeen.triples import CoreTriplesFactory
 
 layer_resolver.register(KGConv, raise_on_conflict=False)        # from here on PyKEEN knows it as "kg"
+warnings.filterwarnings("ignore", "'pin_memory'")       # PyKEEN's evaluation asks for it without a GPU, too
 ROOT = Path(__file__).resolve().parents[1]
 METRICS = {"MRR": "both.realistic.inverse_harmonic_mean_rank", "hits@10": "both.realistic.hits_at_10"}
 
@@ -93,7 +95,7 @@ def make_model(args: argparse.Namespace, name: str, training: Any, seed: int) ->
 def main() -> None:
     args = options()
     dataset = (MovieLens100K(args.data / "ml-100k", source=args.source) if args.dataset == "ml-100k"
-               else SyntheticKGRec(args.data / "synthetic-two-relations", num_distractors=20))
+               else SyntheticKGRec(args.data / "synthetic-two-relations", num_distractors=20, ratings_per_user=50))
     kg = knowledge_graph(dataset[0])
     training, held_out, known = split(args, training_triples(kg), int(kg.num_nodes), int(kg.num_relations))
     print(f"{training.num_triples:,} triples to learn from, {held_out.num_triples:,} held out")
@@ -104,7 +106,8 @@ def main() -> None:
                 result = pipeline(
                     training=training, testing=held_out, model=make_model(args, name, training, seed),
                     random_seed=seed, optimizer="Adam", optimizer_kwargs={"lr": args.lr}, device="cpu",
-                    training_kwargs={"num_epochs": args.epochs, "batch_size": args.batch, "use_tqdm": False},
+                    training_kwargs={"num_epochs": args.epochs, "batch_size": args.batch, "use_tqdm": False,
+                                     "pin_memory": False},
                     evaluation_kwargs={"batch_size": 16, "use_tqdm": False, "additional_filter_triples": [
                         training.mapped_triples, known]})
             found.append([result.get_metric(path) for path in METRICS.values()])

@@ -12,7 +12,7 @@ LightGCN's user vectors, which it does not move (as content towers do, for examp
 items keep LightGCN's vectors, which are the same with and without a KG.
 
 Held back: all ratings of new items, and a fifth of the likes of old items. Prints recall@20 and NDCG@20 of both, new
-items ranked among new ones and old ones among old ones that the user has not liked before. Users who were used to choose
+items ranked among new ones, and old ones among old ones that the user has not liked before. Users who served to choose
 the settings are left out, unless --validate asks for them alone.
 """
 
@@ -72,15 +72,16 @@ class Likes:
     def __init__(self, data: HeteroData, new: Tensor, split: int) -> None:
         ratings = normalised_ratings(data)
         self.num_users, self.num_items = ratings.num_users, ratings.num_items
-        liked = torch.stack([ratings.users, ratings.items])[:, ratings.values > ratings.threshold]
+        held = torch.rand(len(ratings.users), generator=generator_for("cpu", split)) < 0.2
+        likes = ratings.values > ratings.threshold
+        liked, held = torch.stack([ratings.users, ratings.items])[:, likes], held[likes]
         self.is_new = torch.zeros(self.num_items, dtype=torch.bool).index_fill_(0, new, True)
         fresh = self.is_new[liked[1]]
-        held = torch.rand(liked.size(1), generator=generator_for("cpu", split)) < 0.2
         self.train, self.old, self.new = liked[:, ~fresh & ~held], liked[:, ~fresh & held], liked[:, fresh]
 
 
 class KGItems(nn.Module):
-    """A vector per item from what the KG says of it, [N, d]; an item's own entity tells nothing, as a new one's would."""
+    """A vector per item from what the KG says of it, [N, d]; its own entity is left out: a new one's is untrained."""
 
     def __init__(self, kg: Data, dim: int, aggregator: str) -> None:
         super().__init__()
