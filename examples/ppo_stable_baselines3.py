@@ -4,7 +4,7 @@
 
 PPO chooses among the films that the training users liked most often (--films), as is usual where a policy has one
 output per item; all other lines may show any film. Films that the session has had are masked. Settings were chosen on
-the validation users; the test users are scored once. With seed 0 PPO gets 1.860, the best fixed list 1.773.
+the validation users; the test users are scored once. PPO gets 1.860 (--seed 0) and 1.861 (1), the list 1.773.
 """
 
 from __future__ import annotations

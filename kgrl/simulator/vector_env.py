@@ -175,7 +175,7 @@ class RecommendationVectorEnv(VectorEnv):
         """These sessions in place of those in ``rows``."""
         sessions = self._begun()
         for name, values in part.tensors().items():
-            getattr(sessions, name)[rows] = values
+            getattr(sessions, name).index_copy_(0, rows, values)  # whole rows: faster than by index
         sessions.step = sessions.begin + int(sessions.length.max())
 
     def _over(self) -> Tensor:
