@@ -83,6 +83,8 @@ class Likes:
 class KGItems(nn.Module):
     """A vector per item from what the KG says of it, [N, d]; its own entity is left out: a new one's is untrained."""
 
+    nothing: Tensor
+
     def __init__(self, kg: Data, dim: int, aggregator: str) -> None:
         super().__init__()
         self.register_buffer("nothing", torch.zeros(kg.num_items, dim))
