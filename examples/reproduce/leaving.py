@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from scipy.stats import ttest_rel
 from torch import Tensor
 
 from kgrl.agents import KGQR
@@ -66,10 +67,11 @@ def main() -> None:
     run_all(work, len(missing), args.jobs)
     table, lines = [], []
     for world, simulator in simulators.items():
-        table += rows(world, {gamma: [read(place(args, world, gamma, seed)) for seed in args.seeds]
+        table += rows(world, {gamma: {seed: read(place(args, world, gamma, seed)) for seed in args.seeds}
                               for gamma in args.gammas})
         lines.append(f"{world}\n\n```\n{simulator.bounds(setting.test, setting.train)}\n```\n")
-    columns = ["world", "γ", "seeds", "validation users", "test users", "steps", "above γ = 0 (p)"]
+    columns = ["world", "γ", "seeds", "validation users", "test users", "steps", "above γ = 0", "p, users",
+               "p, seeds"]
     print(Sheet("KGQR by γ", columns, table).markdown(), *lines, sep="\n")
 
 
@@ -142,21 +144,30 @@ def train(agent: KGQR, simulator: Simulator, users: Tensor, sessions: int, inter
         shown += int(played.length.sum())
 
 
-def rows(world: str, cells: dict[float, list[dict[str, Any]]]) -> list[list[str]]:
-    """The world's rows: means and standard deviations over seeds, and Wilcoxon's test, paired over users."""
-    found = {gamma: [each for each in made if each] for gamma, made in cells.items()}
-    means = {gamma: torch.tensor([each["test"] for each in made]).mean(0) for gamma, made in found.items() if made}
+def rows(world: str, cells: dict[float, dict[int, dict[str, Any]]]) -> list[list[str]]:
+    """The world's rows: means and standard deviations over seeds, and how surely a γ is above 0.
+
+    Once by Wilcoxon's test, paired over users (their means over the seeds), once by Student's, paired over seeds.
+    """
+    scores = {gamma: {seed: torch.tensor(each["test"]) for seed, each in made.items() if each}
+              for gamma, made in cells.items()}
     made_rows = []
-    for gamma, made in found.items():
-        if not made:
-            made_rows.append([world, f"{gamma:g}", "0", *[MISSING] * 4])
+    for gamma, of_seed in scores.items():
+        if not of_seed:
+            made_rows.append([world, f"{gamma:g}", "0", *[MISSING] * 6])
             continue
-        test = torch.tensor([each["test"] for each in made]).mean(1)
-        p = paired_wilcoxon(means[gamma], means[0.0]) if gamma and 0.0 in means else None
-        difference = "" if p is None else f"{float((means[gamma] - means[0.0]).mean()):+.4f} ({p:.1g})"
+        made = [cells[gamma][seed] for seed in of_seed]
+        test = torch.stack(list(of_seed.values())).mean(1)
         spread = f" ± {float(test.std()):.4f}" if len(made) > 1 else ""
+        both = [seed for seed in of_seed if gamma and seed in scores.get(0.0, {})]
+        ours, theirs = (torch.stack([scores[each][seed] for seed in both]) if both else None for each in (gamma, 0.0))
+        above, users, seeds = "", "", ""
+        if ours is not None and theirs is not None:
+            above = f"{float((ours - theirs).mean()):+.4f}"
+            users = f"{paired_wilcoxon(ours.mean(0), theirs.mean(0)):.1g}"
+            seeds = f"{ttest_rel(ours.mean(1), theirs.mean(1)).pvalue:.1g}" if len(both) > 1 else ""
         made_rows.append([world, f"{gamma:g}", str(len(made)), f"{_mean(made, 'valid'):.4f}",
-                          f"{float(test.mean()):.4f}{spread}", f"{_mean(made, 'steps'):.1f}", difference])
+                          f"{float(test.mean()):.4f}{spread}", f"{_mean(made, 'steps'):.1f}", above, users, seeds])
     return made_rows
 
 
