@@ -52,10 +52,10 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--dim", type=whole_from(1), default=50)
     add("--hops", type=whole_from(1), default=1, help="layers of KGConv")
     add("--aggregator", default="mean", help="of KGConv")
-    add("--epochs", type=whole_from(1), default=30)
+    add("--epochs", type=whole_from(1), default=20)
     add("--batch", type=whole_from(1), default=8_192)
     add("--lr", type=number_from(0), default=0.01)
-    add("--held-out", type=whole_from(1), default=500, help="triples")
+    add("--held-out", type=whole_from(1), default=300, help="triples")
     add("--validate", action="store_true", help="score the triples to choose settings on, in place of the test's")
     return parser.parse_args(arguments)
 
