@@ -4,8 +4,8 @@
 
 MovieLens-100K, the world whose settings were chosen on held-out ratings, η = 0, the KG's genres as categories; the
 rules have their defaults, which nothing here chose. KGQR has its own defaults too but for γ, all items as candidates,
-32 gradient steps a rollout, and the KG: it gets the triples of genre alone, as a step on all of the KG costs several
-times as much. What a cell of the table holds is kept in ``--cells``, a file each, and not measured again. Each world's
+32 gradient steps a rollout, and the KG: it gets the triples of genre alone, as a step on all of the KG takes about
+twice as long. What a cell of the table holds is kept in ``--cells``, a file each, and not measured again. Each world's
 γ is chosen on validation users; test users are scored once a cell. Prints Markdown.
 """
 
