@@ -293,7 +293,7 @@ def test_data_of_other_items() -> None:
     ({"children": 1}, "`children` must be at least 2, got 1"),
     ({"children": 0}, "`children` must be at least 2, got 0"),
     ({"depth": 2, "children": 2}, "`depth` must be None where `children` is given, as one follows from the other, got"),
-    ({"method": "PCA"}, "`method` must be a known name, got 'PCA'; choose from kmeans, pca"),
+    ({"method": "ica"}, "`method` must be a known name, got 'ica'; choose from kmeans, pca"),
     ({"method": "kmean"}, "did you mean 'kmeans'?"),
     ({"depth": 40}, r"`children \*\* depth` must be at most 268,435,456 leaves, got '2 \*\* 40'; choose fewer levels"),
     ({"depth": 10**9}, r"got '2 \*\* 1000000000'"),

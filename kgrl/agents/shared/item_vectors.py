@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 from kgrl.graph import checked_graph
 from kgrl.nn.conv.aggregator import Aggregator
 from kgrl.nn.conv.encoder import KGEncoder
-from kgrl.nn.conv.kg_conv import KGConv, uses_edge_types
+from kgrl.nn.conv.kg_conv import KGConv
 from kgrl.options import dense_vectors, expected, single
 
 
@@ -89,9 +89,10 @@ def tried_layers(encoder: KGEncoder, aggregator: Any) -> KGEncoder:
     """
     if isinstance(aggregator, str):
         return encoder
-    edge = torch.tensor([[1], [0]])
-    kind = torch.zeros(1, dtype=torch.long) if uses_edge_types(aggregator) else None
+    edge, attributes = torch.tensor([[1], [0]]), encoder.graph_edge_attr
     for conv in encoder.convs:
         assert isinstance(conv, KGConv)
-        conv(torch.zeros(2, conv.in_channels), edge, kind)  # type: ignore[arg-type]
+        kind = torch.zeros(1, dtype=torch.long) if "edge_type" in conv.aggregator.asks else None
+        own = attributes.new_zeros(1, *attributes.shape[1:]) if isinstance(attributes, Tensor) else None
+        conv(torch.zeros(2, conv.in_channels), edge, kind, edge_attr=own)  # type: ignore[arg-type]
     return encoder
