@@ -93,7 +93,7 @@ def main() -> None:
     np.savez(args.out / "histories.npz", items=past.items.numpy(), feedback=past.feedback.numpy())
     subprocess.run([sys.executable, "-c", ELSEWHERE, file, args.out / "histories.npz", args.out / "answers.npz"],
                    check=True)
-    answers = np.load(args.out / "answers.npz")
+    answers = np.load(args.out / "answers.npz", allow_pickle=False)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     agent.recommend(past, k=10)

@@ -53,8 +53,8 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--hops", type=whole_from(1), default=1, help="layers of KGConv")
     add("--aggregator", default="mean", help="of KGConv")
     add("--epochs", type=whole_from(1), default=20)
-    add("--batch", type=whole_from(1), default=8_192)
-    add("--lr", type=number_from(0), default=0.01)
+    add("--batch", type=whole_from(1), default=1_024)
+    add("--lr", type=number_from(0), default=0.1)
     add("--held-out", type=whole_from(1), default=300, help="triples")
     add("--validate", action="store_true", help="score the triples to choose settings on, in place of the test's")
     return parser.parse_args(arguments)
@@ -74,8 +74,9 @@ def split(args: argparse.Namespace, triples: Tensor, num_entities: int, num_rela
 
 def make_model(args: argparse.Namespace, name: str, training: Any, seed: int) -> ERModel:
     """TransE, its entities' vectors as they are or through KGConv."""
-    vectors: dict[str, Any] = {"shape": args.dim, "initializer": "xavier_uniform"}
-    sphere: dict[str, Any] = {"normalizer": "normalize"}        # TransE's entities have length 1
+    vectors: dict[str, Any] = {"shape": args.dim, "initializer": "xavier_uniform_norm"}
+    # TransE's entities have length 1; without the dim, PyKEEN takes another one where it scores all tails at once
+    sphere: dict[str, Any] = {"normalizer": "normalize", "normalizer_kwargs": {"dim": -1}}
     made: dict[str, Any] = {
         "interaction": "transe", "interaction_kwargs": {"p": 2},
         "entity_representations": "embedding", "entity_representations_kwargs": vectors | sphere,
@@ -105,7 +106,7 @@ def main() -> None:
             with fenced(seed), quiet():
                 result = pipeline(
                     training=training, testing=held_out, model=make_model(args, name, training, seed),
-                    random_seed=seed, optimizer="Adam", optimizer_kwargs={"lr": args.lr}, device="cpu",
+                    random_seed=seed, optimizer="Adagrad", optimizer_kwargs={"lr": args.lr}, device="cpu",
                     training_kwargs={"num_epochs": args.epochs, "batch_size": args.batch, "use_tqdm": False,
                                      "pin_memory": False},
                     evaluation_kwargs={"batch_size": 16, "use_tqdm": False, "additional_filter_triples": [

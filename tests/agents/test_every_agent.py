@@ -123,7 +123,8 @@ def test_it_refuses_unknown_items(name: str) -> None:
 
 def test_candidates_of_ones_own_need_restrict() -> None:
     class Rule(nn.Module):
-        def select(self, *_: object) -> None: ...
+        def select(self, seeds: Tensor, *_: object) -> tuple[Tensor, Tensor]:
+            return torch.ones(len(seeds), dtype=torch.long), torch.arange(len(seeds))
 
     with pytest.raises(TypeError, match=r"a module with `restrict\(items\)`"):
         KGQR(knowledge_graph(data()), dim=4, candidates=Rule()).restrict(NEW)
