@@ -71,7 +71,8 @@ def warn_unused(owner: type, why: str, **given: Any) -> None:
     """
     usual = inspect.signature(owner).parameters
     frame, level = inspect.currentframe(), 0
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("kgrl."):  # to point at the caller's line
+    # to point at the caller's line
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("kgrl."):
         frame, level = frame.f_back, level + 1
     for name, value in given.items():
         if value != usual[name].default:

@@ -34,7 +34,7 @@ class Boredom(Leaving):
 
     Of item i, shown in step t,
 
-    .. math:: \text{leave} \iff \exists\, c \in \mathcal C(i):\ \sum_{l = t - N}^{t - 1} [c \in \mathcal C(i_l)] > n
+    .. math:: \text{leave} \Leftrightarrow \exists\, c \in \mathcal C(i):\ \sum_{l = t - N}^{t - 1} [c \in \mathcal C(i_l)] > n
 
     The item itself is still received and rewarded. ``window`` 5 and ``most`` 1 are KuaiEnv's own defaults; its
     published runs take 1 and 0: never two items of one category in a row.
@@ -73,7 +73,7 @@ class Patience(Leaving):
     The temper of KuaiSim (Zhao et al., 2023, user leave module):
 
     .. math:: h_0 = \text{budget}, \qquad h_{t+1} = h_t - \min(2, \max(0, 1 - r_t)), \qquad
-        \text{leave} \iff h_{t+1} < \text{least}
+        \text{leave} \Leftrightarrow h_{t+1} < \text{least}
 
     Differs from the paper: there a step takes 2 minus the mean weighted response of a list, kept in [0, 2]; here the
     feedback r in [−1, 1] of one item stands in place of that, moved to the same range. ``budget`` 10 and ``least`` 1
