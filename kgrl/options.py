@@ -31,8 +31,9 @@ def expected(name: str, what: str, got: object, hint: str = "") -> str:
 def did_you_mean(value: object, choices: Iterable[str]) -> str:
     """The sorted choices and, where one is near, a guess at what was meant."""
     names = sorted(choices)
-    near = difflib.get_close_matches(str(value), names, n=1)
-    return f"choose from {', '.join(names)}" + (f"; did you mean {near[0]!r}?" if near else "")
+    folded = {name.casefold(): name for name in reversed(names)}
+    near = difflib.get_close_matches(str(value).casefold(), folded, n=1)
+    return f"choose from {', '.join(names)}" + (f"; did you mean {folded[near[0]]!r}?" if near else "")
 
 
 def one_of(name: str, value: str, choices: Iterable[str]) -> str:

@@ -47,7 +47,9 @@ def test_expected_has_one_wording() -> None:
     assert expected("name", "known", "x", "choose from a, b") == "`name` must be known, got 'x'; choose from a, b"
 
 
-@pytest.mark.parametrize(("value", "nearest"), [("gta", "gat"), ("mena", "mean"), ("neighbour", "neighbor")])
+@pytest.mark.parametrize(("value", "nearest"), [
+    ("gta", "gat"), ("mena", "mean"), ("MENA", "mean"), ("neighbour", "neighbor"),
+])
 def test_did_you_mean_names_the_nearest(value: str, nearest: str) -> None:
     text = did_you_mean(value, ["mean", "gat", "neighbor"])
     assert text == f"choose from gat, mean, neighbor; did you mean {nearest!r}?"
