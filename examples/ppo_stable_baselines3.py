@@ -1,5 +1,6 @@
 """An agent of another library through Gymnasium: Stable-Baselines3's PPO on MovieLens, beside ours in the same world.
 
+    pip install 'kgrl[sb3]'
     python examples/ppo_stable_baselines3.py                       # a few minutes on one core
 
 PPO chooses among the films that the training users liked most often (--films), as is usual where a policy has one
