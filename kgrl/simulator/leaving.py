@@ -34,7 +34,9 @@ class Boredom(Leaving):
 
     Of item i, shown in step t,
 
-    .. math:: \text{leave} \Leftrightarrow \exists\, c \in \mathcal C(i):\ \sum_{l = t - N}^{t - 1} [c \in \mathcal C(i_l)] > n
+    .. math::
+        \text{leave} \Leftrightarrow
+        \exists\, c \in \mathcal C(i):\ \sum_{l = t - N}^{t - 1} [c \in \mathcal C(i_l)] > n
 
     The item itself is still received and rewarded. ``window`` 5 and ``most`` 1 are KuaiEnv's own defaults; its
     published runs take 1 and 0: never two items of one category in a row.
