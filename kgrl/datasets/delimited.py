@@ -202,8 +202,8 @@ def _malformed(path: Path, form: _Form, reason: Exception) -> ValueError:
         for number, line in enumerate(handle, 1):
             alone = alone or number * line.endswith("\r")
             text = line.rstrip("\r\n")
-            if number == 1 and form.encoding == "utf-8":
-                text = text.removeprefix("\ufeff")  # as pandas does
+            if number == 1 and form.encoding == "utf-8":  # as pandas does; alone on a line, it is a field to csv
+                text = text.removeprefix("\ufeff") or text * form.quoted
             if not text.strip(" "):
                 continue
             blank = False

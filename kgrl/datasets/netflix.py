@@ -87,7 +87,7 @@ def read_netflix(paths: Sequence[Path]) -> Table:
 def _read_part(paths: Sequence[Path]) -> pd.DataFrame:
     """One block of rows, read as numbers throughout: a film's line becomes a row with a negative user."""
     text = b"\n".join(existing(path).read_bytes().rstrip() for path in paths) + b"\n"
-    numbers = re.sub(rb"(?m)^(\d+):\r?$", rb"-\1,0,0", text.replace(b"-", b""))
+    numbers = re.sub(rb"(?m)^(\d+):[ \t\r]*$", rb"-\1,0,0", text.replace(b"-", b""))
     try:
         rows = pd.read_csv(BytesIO(numbers), names=["user", "rating", "day"], dtype=np.int64, index_col=False)
         largest = max(rows.max().max(), -rows.min().min()) if len(rows) else LARGEST + 1

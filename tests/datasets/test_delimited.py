@@ -138,6 +138,12 @@ def test_a_damaged_header_is_named(write):
         read_delimited(path, {"item": "id", "title": "text"}, ",", header=True)
 
 
+def test_a_byte_order_mark_is_no_header(write):
+    path = write({"a.csv": "\ufeff\n1,One\n"}) / "a.csv"
+    with pytest.raises(ValueError, match=r"a\.csv, line 1: expected 2 fields"):
+        read_delimited(path, {"item": "id", "title": "text"}, ",", header=True, quoted=True)
+
+
 def test_line_number_counts_filled_lines(write):
     assert line_number(write({"r.txt": "a\n\nb\n"}) / "r.txt", 1) == 3
 

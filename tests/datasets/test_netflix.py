@@ -31,6 +31,12 @@ def test_one_file_a_film(write, monkeypatch):
     assert NetflixPrize(folder / "root", source=folder, min_ratings=2)[0]["user"].raw_id.tolist() == [822109, 1488844]
 
 
+@pytest.mark.parametrize("end", ["\r\n", "\r\r\n", " \n", "\t\n"])
+def test_blanks_at_the_end_of_lines_are_none_of_them(write, end):
+    folder = write({"a.txt": FIRST, "b.txt": FIRST.replace("\n", end)})
+    assert rows(read_netflix([folder / "b.txt"]).frame) == rows(read_netflix([folder / "a.txt"]).frame)
+
+
 def test_data_set(write, tmp_path):
     folder = write({"combined_data_1.txt": FIRST})
     (folder / "movie_titles.csv").write_bytes("1,2003,Café\n2,NULL,One, Two\n".encode("latin-1"))
