@@ -25,11 +25,6 @@ from kgrl.nn.policy.dueling import DuelingHead
 from kgrl.seeding import given_or_new
 from kgrl.sessions import Sessions
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "default": {"streak_state": True, "taste_channels": 8, "average": 0.1},
-    "paper": {"streak_state": False, "taste_channels": 0, "average": 0.0},
-}
-"""What an option is by preset, where it is not given."""
 SETTLING = 8
 """Batches of replayed steps that what all items have in common is fitted to."""
 WARM_MEMORY = 100
