@@ -125,6 +125,16 @@ def test_a_card_without_anything_told_is_one_too(tmp_path: Path) -> None:
     assert "## Scores" not in page
 
 
+def test_the_card_of_an_agent_of_ones_own_says_where_it_is_and_what_its_parent_says(tmp_path: Path) -> None:
+    class Least(FixedList):
+        pass
+
+    Least(torch.arange(4)).save_pretrained(tmp_path)
+    page = (tmp_path / CARD).read_text(encoding="utf-8")
+    assert f"from {__name__} import Least" in page
+    assert FixedList.__doc__.splitlines()[0] in page
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     FixedList(torch.arange(4)).save_pretrained(tmp_path / "list")
