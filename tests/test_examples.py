@@ -152,7 +152,7 @@ def test_tpgr_on_a_file_of_ratings_with_kgqrs_state(small_ml100k, tmp_path):
 
 def test_layers_in_pyg(small_ml100k, tmp_path):
     """Every container and tool is there, or says what it lacks."""
-    said = run("--source", str(small_ml100k), "--data", str(tmp_path / "data"), "--epochs", "3", "--no-compile",
+    said = run("--source", str(small_ml100k), "--data", str(tmp_path / "data"), "--epochs", "25", "--no-compile",
                script="layers_in_pyg")
     order = ["50 items of 55 nodes, 100 edges, 2 relations", "Sequential, mean: R²",
              "Sequential, mean, shuffled KG: R²", "Sequential, mean, no KG: R²", "Sequential, gat: R²",
@@ -161,6 +161,8 @@ def test_layers_in_pyg(small_ml100k, tmp_path):
              "RandomNodeLoader: 4 parts", "AttentionExplainer: Film ", "GNNExplainer: Film "]
     places = [said.index(part) for part in order]
     assert places == sorted(places)
+    first, last = re.search(r"RandomNodeLoader: 4 parts, loss (\S+) in the first pass, (\S+) in the", said).groups()
+    assert float(last) < float(first)
     for tool in ("NeighborLoader", "CaptumExplainer"):
         assert re.search(rf"^  {tool}: (skipped, |\d+ parts|Film )", said, re.MULTILINE)
     # a film's only neighbour is its director, so all of the attention is on him
