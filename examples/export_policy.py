@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +110,9 @@ def timed(agent: KGQR | TPGR, files: dict[str, Path], known: list[tuple[list[int
         past = Sessions.from_history([items[:20] for items, _ in chosen], [values[:20] for _, values in chosen])
         given = {"items": past.items.numpy(), "feedback": past.feedback.numpy()}
         calls: dict[str, Callable[[], object]] = {
-            "agent.recommend": lambda past=past: agent.recommend(past, k=K),
-            "torch.export": lambda past=past: program(past.items, past.feedback),
-            "ONNX Runtime": lambda given=given: session.run(["recommended"], given)}
+            "agent.recommend": partial(agent.recommend, past, k=K),
+            "torch.export": partial(program, past.items, past.feedback),
+            "ONNX Runtime": partial(session.run, ["recommended"], given)}
         with torch.no_grad():
             for name, call in calls.items():
                 took.setdefault(name, []).append(milliseconds(call))
@@ -151,19 +152,20 @@ def main() -> None:
         print(f"{file}: written in {time.perf_counter() - started:.0f} s")
 
     known = rated(data, valid)
-    cut = [(items[:length], values[:length]) for length in LENGTHS for items, values in known]
-    past = Sessions.from_history(*zip(*cut, strict=True), threshold=world.feedback.threshold)
+    past = Sessions.from_history([items[:length] for length in LENGTHS for items, _ in known],
+                                 [values[:length] for length in LENGTHS for _, values in known],
+                                 threshold=world.feedback.threshold)
     np.savez(args.out / "histories.npz", items=past.items.numpy(), feedback=past.feedback.numpy())
     subprocess.run([sys.executable, "-c", ELSEWHERE, files["ONNX Runtime"], args.out / "histories.npz",
                     args.out / "answers.npz"], check=True)
-    answers = {"ONNX Runtime": tuple(np.load(args.out / "answers.npz", allow_pickle=False).values())}
+    answers = {"ONNX Runtime": [*np.load(args.out / "answers.npz", allow_pickle=False).values()]}
     with torch.no_grad():
         program = torch.export.load(files["torch.export"]).module()
-        answers["torch.export"] = tuple(part.numpy() for part in program(past.items, past.feedback))
+        answers["torch.export"] = [part.numpy() for part in program(past.items, past.feedback)]
     expected, titles = agent.recommend(past, k=K).numpy(), node_names(data)
     print(f"{len(past)} histories of 0 to {past.items.size(1)} ratings")
-    for name, found in answers.items():
-        print(compare(name, *found, expected, titles))
+    for name, (items, values) in answers.items():
+        print(compare(name, items, values, expected, titles))
     print("\n".join(timed(agent, files, known)))
 
 

@@ -19,6 +19,7 @@ from scipy.stats import wilcoxon
 
 from kgrl.datasets import MovieLens100K, SyntheticKGRec
 from kgrl.datasets.film_numbers import film_numbers
+from kgrl.nn.conv.aggregator_choice import AGGREGATORS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -450,6 +451,14 @@ def test_swap_aggregators(small_ml100k, tmp_path):
         assert int(weights.replace(",", "")) == row["weights"]
         assert -1 - 0.1 * 31 / 2 <= row["reward"] <= bounds["upper bound"]  # the lowest: nothing liked, all the way
     assert rows[0]["weights"] == rows[1]["weights"] == 2 * (2 * 50 * 50 + 50)  # two layers of two matrices and a bias
+
+
+def test_the_documentation_has_every_aggregators_row() -> None:
+    kept = (ROOT / "docs" / "outputs" / "swap_aggregators.txt").read_text(encoding="utf-8")
+    rows = [line.split() for line in kept[kept.index("aggregator "):].splitlines()]
+    assert rows[0] == ["aggregator", "reward", "precision", "seconds", "MiB", "weights"]
+    assert [row[0] for row in rows[1:]] == [*AGGREGATORS, "BiInteraction"]
+    assert {len(row) for row in rows} == {6}
 
 
 @pytest.mark.parametrize(("given", "text"), [

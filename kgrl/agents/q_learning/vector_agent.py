@@ -62,7 +62,7 @@ class VectorAgent(OffPolicyAgent):
             ValueError: an unknown name, or one whose carry changes its shape.
         """
         channels = self.options["state_channels"]
-        made = made_state("state", state, *vectors.shape, channels)
+        made = made_state("state", state, len(vectors), vectors.size(1), channels)
         if not takes(state, STATES, "channels"):
             warn_unused(type(self), "beside a `state` that is made without it", state_channels=channels)
         return made
