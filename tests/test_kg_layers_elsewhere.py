@@ -6,7 +6,9 @@ import copy
 import importlib
 import json
 import math
+import re
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -141,6 +143,13 @@ def test_the_table(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(table.lightgcn, "run", None)    # all is there: nothing is trained again
     table.main()
     assert capsys.readouterr().out.splitlines()[-7:] == said.splitlines()[-7:]
+    for seeds, spread in ((("0", "1"), r"0\.\d{4}"), (("0",), "–")):     # one split tells nothing about splits
+        monkeypatch.setattr(sys, "argv", ["table", "--splits", "0", "--seeds", *seeds, *arguments[7:]])
+        with warnings.catch_warnings(action="error"):
+            table.main()
+        few = capsys.readouterr().out.splitlines()[-7:]
+        assert re.match(rf"\| KG \| 0\.\d{{4}} ± {spread} \|", few[2])
+        assert re.match(r"\| KG − shuffled KG \| [+-]0\.\d{4}, p \S+; – \|", few[5])
 
 
 @pytest.mark.parametrize(("name", "arguments", "text"), [
