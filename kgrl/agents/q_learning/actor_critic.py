@@ -24,7 +24,7 @@ class ActorCritic(QNetwork):
     Args:
         vectors: ``[N, d]``, the items'; they stay as they are, as the actor could not aim at what moves.
         reached: ``[P, d]``, those whose range the actor's answers are in.
-        state_channels, hidden_channels, streak_state, taste_channels, horizon: see
+        state_channels, hidden_channels, streak_state, taste_channels, horizon, recurrent: see
             :class:`kgrl.agents.q_learning.network.QNetwork`; ``hidden_channels`` is the actor's width, too.
     """
 
@@ -32,11 +32,11 @@ class ActorCritic(QNetwork):
 
     def __init__(
         self, vectors: Tensor, reached: Tensor, state_channels: int = 64, hidden_channels: int = 64,
-        streak_state: bool = False, taste_channels: int = 0, horizon: int = 32,
+        streak_state: bool = False, taste_channels: int = 0, horizon: int = 32, recurrent: nn.Module | None = None,
     ) -> None:
         size = vectors.size(1)
         super().__init__(vectors, len(vectors), None, size, state_channels, hidden_channels, streak_state,
-                         taste_channels, horizon=horizon)
+                         taste_channels, horizon=horizon, recurrent=recurrent)
         self.items.embedding.requires_grad_(False)
         self.register_buffer("scale", reached.abs().amax(0))
         widths = (self.head.state_channels, hidden_channels, hidden_channels, size)

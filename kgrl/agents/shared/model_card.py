@@ -54,7 +54,7 @@ def model_card(agent: type, config: Mapping[str, Any], name: str, license: str, 
         name: of the folder.
         license, tags: see :meth:`kgrl.agents.shared.pretrained.Pretrained.save_pretrained`.
     """
-    what = inspect.cleandoc(agent.__doc__ or "").splitlines()[0]
+    what = (inspect.getdoc(agent) or agent.__name__).splitlines()[0]
     parts = [f"# {agent.__name__}", what, _data(config), _table("Scores", _score_rows(config["scores"])),
              _table("Training", [["", "value"], *([key, json.dumps(value, ensure_ascii=False)] for key, value in
                                                   config["training"].items())]),
@@ -113,7 +113,8 @@ def _how_to_load(agent: type, name: str, config: Mapping[str, Any]) -> str:
     """Code that loads it; ``load`` itself tells what it wants."""
     parameters = list(inspect.signature(agent.load).parameters.values())[1:]  # type: ignore[attr-defined]
     wanted = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
-    lines = [f"from kgrl.agents import {agent.__name__}"]
+    room = "kgrl.agents" if agent.__module__.startswith("kgrl.") else agent.__module__
+    lines = [f"from {room} import {agent.__name__}"]
     lines += ["from kgrl.graph import knowledge_graph"] if "kg" in wanted else []
     where = (config["data"] or {}).get("name")
     lines += ["", "# data: the data set that it was trained on" + (f", {where}" if where else "")

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from torch_geometric.data import HeteroData
@@ -33,7 +37,7 @@ class Pretrained:
     ) -> None:
         """Writes the agent, its options and a model card into a folder, each file whole or not at all.
 
-        ``huggingface_hub.upload_folder(repo_id=…, folder_path=folder)`` puts the folder on the Hub.
+        :meth:`push_to_hub` does the same and puts the folder on the Hub.
 
         Args:
             folder: made if it is not there; files of an earlier agent in it are replaced.
@@ -69,6 +73,39 @@ class Pretrained:
         for name, text in ((CARD, card), (CONFIG, json.dumps(config, indent=1, ensure_ascii=False) + "\n")):
             with whole_file(folder / name) as temporary:  # the config last: it says which model the folder has
                 temporary.write_text(text, encoding="utf-8")
+
+    def push_to_hub(
+        self, repo_id: str, *, private: bool | None = None, token: str | None = None, message: str = "Upload the agent",
+        **card: Any,
+    ) -> str:
+        """Writes the folder of :meth:`save_pretrained` and uploads it to the Hugging Face Hub.
+
+        Args:
+            repo_id: ``"owner/name"``; made if it is not there.
+            private: whether nobody else may see a repository that is made here; ``None``: as the owner has it set.
+            token: of the Hub; ``None``: that of ``hf auth login``, or of the environment.
+            message: of the commit.
+            **card: ``data``, ``scores``, ``bounds``, ``training``, ``license`` and ``tags``, as there.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            ImportError: ``huggingface_hub`` is not installed.
+            TypeError, ValueError: ``repo_id`` is no such text, or what :meth:`save_pretrained` raises. Nothing is sent.
+        """
+        if find_spec("huggingface_hub") is None:
+            raise ImportError("push_to_hub needs huggingface_hub, not installed; say pip install 'kgrl[hub]'")
+        from huggingface_hub import HfApi
+
+        if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", of_class("repo_id", repo_id, str)):
+            raise ValueError(expected("repo_id", "owner/name", repo_id))
+        with TemporaryDirectory() as place:
+            folder = Path(place) / repo_id.partition("/")[2]  # by which the card calls the model
+            self.save_pretrained(folder, **card)
+            api = HfApi(token=token)
+            api.create_repo(repo_id, private=private, exist_ok=True)
+            return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message).commit_url)
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str], *given: Any, **options: Any) -> Self:
