@@ -177,8 +177,10 @@ def _require_whole_lines(path: Path, form: _Form, scan: _Scan, rows: int) -> Non
     separators, separator = (fields - 1) * len(form.separator), form.separator[0].encode()
     if form.quoted:
         with open(path, encoding=form.encoding, errors=UNDECODABLE, newline="") as handle:
-            whole = all(len(line) == fields or not "".join(line).strip(" ")
-                        for line in csv.reader(handle, delimiter=form.separator))
+            lines, whole = csv.reader(handle, delimiter=form.separator), True
+            for line in lines:  # between quotes a field may go on in the next line
+                if len(line) != fields and "".join(line).strip(" "):
+                    raise ValueError(f"what ends in line {lines.line_num} has {len(line)} fields, not {fields}")
     elif list(form.columns.values())[-1] == "text":  # one that is missing is read as an empty one
         with open(path, "rb") as handle:
             whole = all(line.count(separator) == separators for line in handle if line.strip(BLANK))
