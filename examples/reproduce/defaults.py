@@ -5,7 +5,8 @@
 
 TPGR is for the world of logged ratings, KGQR for the others. All are trained on the training users, by one seed, and
 scored on validation users: test users are for the tables. The best settings are those of ``kgrl.presets`` and those
-that the search of ``tune.py`` chose for the tables, whichever is better here.
+that the search of ``tune.py`` chose for the tables, whichever is better here. Where those are trained for longer, the
+defaults are, too, in a column of its own.
 """
 
 from __future__ import annotations
@@ -62,8 +63,12 @@ def main() -> None:
         known = {"preset": score(name, setting, args.seed, found.options, found.training),
                  "search": score(name, setting, args.seed, searched, training)}
         plain, best = score(name, setting, args.seed, {}, {}), max(known, key=lambda which: known[which])
-        rows.append(f"| {name}, {world} | {plain:.3f} | {known[best]:.3f} ({best}) | {plain / known[best]:.1%} |")
-    print("\n| agent and world | defaults | best settings known | share |\n|---|---|---|---|", *rows, sep="\n")
+        shown, longest = training["interactions"], (found.training if best == "preset" else training)["interactions"]
+        as_long = score(name, setting, args.seed, {}, {"interactions": longest}) if longest > shown else plain
+        rows.append(f"| {name}, {world} | {plain:.3f} | {as_long:.3f} ({longest:,}) | {known[best]:.3f} ({best}) | "
+                    f"{plain / known[best]:.1%}, {as_long / known[best]:.1%} |")
+    print("\n| agent and world | defaults | with as many interactions | best settings known | shares |",
+          "|---|---|---|---|---|", *rows, sep="\n")
 
 
 if __name__ == "__main__":
