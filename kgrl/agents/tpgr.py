@@ -19,10 +19,8 @@ from kgrl.agents.policy_gradient.tpgr_options import PRESETS, tpgr_options, warn
 from kgrl.agents.shared.catalogue import UNTRAINED, Catalogue
 from kgrl.agents.shared.item_vectors import ItemVectors
 from kgrl.agents.shared.warm_start import checked_start
-from kgrl.agents.state.counts import UserStatus
-from kgrl.agents.state.joined import JoinedState
-from kgrl.agents.state.named import made_state
-from kgrl.agents.state.session_taste import KnownTaste
+from kgrl.agents.state.joined import JoinedState, KnownTaste, UserStatus
+from kgrl.agents.state.recurrent import made_state
 from kgrl.files import digest, restore
 from kgrl.graph import kg_digest
 from kgrl.nn.policy.tree_policy import TreePolicy
@@ -208,7 +206,8 @@ class TPGR(PolicyGradientAgent):
         Items are found again by their raw ids. What is gone is dropped. New items hang on free leaves beside the items
         nearest to them (:meth:`kgrl.tree.ClusterTree.extend`); their embeddings, and what is expected of them, are
         those of items that share entities with them, without a KG the mean of all items (see
-        :mod:`kgrl.agents.shared.new_nodes`); and at its node, a new item is treated as the others there are on average.
+        :mod:`kgrl.agents.shared.warm_start`); and at its node, a new item is treated as the others there are on
+        average.
 
         Args:
             path: the file.

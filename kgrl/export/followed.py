@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from kgrl.agents.state.joined import JoinedState
+from kgrl.agents.state.joined import JoinedState, KnownTaste, LearnedTaste
 from kgrl.agents.state.session_state import SessionState, Step
-from kgrl.agents.state.session_taste import KnownTaste, LearnedTaste
 
 
 class FollowedHistory(nn.Module):

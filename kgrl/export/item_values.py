@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kgrl.agents.q_learning.actor_critic import ActorCritic
+from kgrl.agents.q_learning.ddpg import ActorCritic
 from kgrl.agents.q_learning.network import QNetwork
-from kgrl.agents.q_learning.streak_head import EXTRAS, StreakHead
-from kgrl.nn.policy.dueling import ItemTerms
+from kgrl.nn.policy.dueling import EXTRAS, ItemTerms, StreakHead
 from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import expected
 

@@ -17,10 +17,10 @@ from kgrl.agents.dqn_r import DQNR
 from kgrl.agents.gru4rec import GRU4Rec
 from kgrl.agents.kgqr import KGQR
 from kgrl.agents.linear_gaussian import LinearGaussian
-from kgrl.agents.shared.finite import finite_report
+from kgrl.agents.shared.picking import finite_report
 from kgrl.agents.shared.scorer import Scorer
+from kgrl.agents.state.joined import KnownTaste
 from kgrl.agents.state.recurrent import LikedItems
-from kgrl.agents.state.session_taste import KnownTaste
 from kgrl.agents.tpgr import TPGR
 from kgrl.export.followed import FollowedHistory
 from kgrl.export.item_policy import Chained, ItemPolicy

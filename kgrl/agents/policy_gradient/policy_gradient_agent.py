@@ -11,15 +11,12 @@ from torch import Tensor
 from kgrl.agents.policy_gradient.recall import Recall
 from kgrl.agents.policy_gradient.returns import decided_steps, returns
 from kgrl.agents.policy_gradient.rollout_cache import Kept, RolloutCache
-from kgrl.agents.shared.catalogued import Catalogued
-from kgrl.agents.shared.finite import finite_report
+from kgrl.agents.shared.catalogue import Catalogued
 from kgrl.agents.shared.item_vectors import ItemVectors
-from kgrl.agents.shared.optimizer_state import load_optimizer_tensors, moved_along, optimizer_tensors
-from kgrl.agents.shared.picking import check_turn, check_values, of_known_items
-from kgrl.agents.shared.versioned import Versioned
-from kgrl.agents.state.joined import JoinedState
+from kgrl.agents.shared.picking import check_turn, check_values, finite_report, of_known_items
+from kgrl.agents.shared.weights import Versioned, load_optimizer_tensors, moved_along, optimizer_tensors
+from kgrl.agents.state.joined import JoinedState, KnownTaste
 from kgrl.agents.state.session_state import advance, carry_of, states_over
-from kgrl.agents.state.session_taste import KnownTaste
 from kgrl.candidates.fixed import checked_pool
 from kgrl.files import below
 from kgrl.nn.policy.item_scores import ItemScores, Levels

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kgrl.agents.shared.versioned import Versioned
+from kgrl.agents.shared.weights import Versioned
 from kgrl.nn.policy.tree_walk import Choice, Walk, join_choices
 from kgrl.sessions import Sessions
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from kgrl.agents.state.named import STATES
+from kgrl.agents.state.recurrent import STATES
 from kgrl.options import LARGEST, at_least, between, flag, one_of, sizes_of
 from kgrl.parts import takes, warn_unused
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kgrl.agents.q_learning.learner import OffPolicyAgent
-from kgrl.agents.q_learning.outlook import Outlook
+from kgrl.agents.q_learning.network import Outlook
 from kgrl.agents.shared.catalogue import Catalogue, Match
 from kgrl.agents.shared.picking import check_turn, defined, of_known_items
 from kgrl.agents.shared.warm_start import saved_tastes

@@ -1,10 +1,29 @@
-"""A stored optimiser goes on as the one that never stopped."""
+"""A version that counts every change; a stored optimiser goes on as the one that never stopped."""
 
 from __future__ import annotations
 
 import torch
+from torch import nn
 
-from kgrl.agents.shared.optimizer_state import load_optimizer_tensors, optimizer_tensors
+from kgrl.agents.shared.weights import Versioned, load_optimizer_tensors, optimizer_tensors
+
+
+class Scale(Versioned):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2))
+
+
+def test_loading_and_moving_count():
+    module, other = Scale(), Scale()
+    seen = [module.version]
+    for change in (lambda: module.load_state_dict(other.state_dict()), lambda: module.to(torch.float64),
+                   lambda: nn.Sequential(module).float()):  # as a part of something that moves, too
+        change()
+        seen.append(module.version)
+    assert len(set(seen)) == len(seen)
+    assert other.version == 0
+    assert module.weight.dtype == torch.float32
 
 
 def test_goes_on_exactly():

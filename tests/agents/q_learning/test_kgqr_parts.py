@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from kgrl.agents import KGQR
-from kgrl.agents.shared.new_nodes import prior_of_new_items
+from kgrl.agents.shared.warm_start import prior_of_new_items
 from kgrl.candidates import FixedCandidates
 from kgrl.files import load_tensors, save_tensors
 from kgrl.graph import knowledge_graph
