@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import wilcoxon
 
-from kgrl.datasets.film_numbers import film_numbers
+from kgrl.datasets.movielens_100k import film_numbers
 
 ROOT = Path(__file__).resolve().parents[1]
 

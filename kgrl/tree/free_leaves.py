@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, issparse
 
 from kgrl.options import expected
-from kgrl.tree.item_rows import ItemRows
+from kgrl.tree.levels import ItemRows
 
 _CELLS = 2**24  # similarities that are laid out at once
 

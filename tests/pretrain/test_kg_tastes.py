@@ -100,7 +100,7 @@ def test_equals_the_dense_solution(part: str, monkeypatch) -> None:
     """Everything formed and inverted, at the variances that were found."""
     fits = []
     fit_relations = relation_regression.fit_relations
-    monkeypatch.setattr("kgrl.pretrain.feature_terms.fit_relations",
+    monkeypatch.setattr("kgrl.pretrain.item_features.fit_relations",
                         lambda *given: fits.append(fit_relations(*given)) or fits[-1])
     kg, base, seen = knowledge_graph(world().data), some_terms(), some_counts()
     base.expected[NEW], base.loading[NEW] = torch.nan, torch.nan  # what is not known does not matter
@@ -125,7 +125,7 @@ def test_a_new_items_noise_is_what_is_not_known_of_it(monkeypatch) -> None:
     monkeypatch.setattr(relation_regression, "DRAWS", 20_000)
     fits = []
     fit_relations = relation_regression.fit_relations
-    monkeypatch.setattr("kgrl.pretrain.feature_terms.fit_relations",
+    monkeypatch.setattr("kgrl.pretrain.item_features.fit_relations",
                         lambda *given: fits.append(fit_relations(*given)) or fits[-1])
     kg, base, seen = knowledge_graph(world().data), some_terms(), some_counts()
     made, known = through_kg(kg, base, seen), seen.numpy() > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kgrl.precision import full_precision
+from kgrl.seeding import full_precision
 from kgrl.sessions import Sessions
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix, random_array
 
-from kgrl.pretrain import item_covariance
-from kgrl.pretrain.item_covariance import ItemCovariance
+from kgrl.pretrain import relation_regression
+from kgrl.pretrain.relation_regression import ItemCovariance
 
 ITEMS, COLUMNS = 14, 9
 
@@ -85,7 +85,7 @@ def test_a_badly_scaled_matrix_is_solved_all_the_same() -> None:
 
 
 def test_what_is_left_to_know_is_as_exact_as_it_says(monkeypatch) -> None:
-    monkeypatch.setattr(item_covariance, "TOLERANCE", 1e-8)
+    monkeypatch.setattr(relation_regression, "TOLERANCE", 1e-8)
     made, matrix = covariance(), features(20, seed=5)
     wanted = left_over(made, matrix)
     some = wanted > 0
@@ -100,7 +100,7 @@ def test_what_is_left_to_know_is_as_exact_as_it_says(monkeypatch) -> None:
 def test_the_usual_tolerance_adds_nothing_that_matters(monkeypatch) -> None:
     made, matrix = covariance(), features(20, seed=5)
     usual = made.posterior_variance(matrix, 64)
-    monkeypatch.setattr(item_covariance, "TOLERANCE", 1e-10)
+    monkeypatch.setattr(relation_regression, "TOLERANCE", 1e-10)
     np.testing.assert_allclose(usual, made.posterior_variance(matrix, 64), rtol=0.02, atol=1e-12)
 
 

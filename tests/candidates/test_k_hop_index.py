@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kgrl.candidates.expansion import KHopWalk, chunk_sizes, distinct, ragged_rows
+from kgrl.candidates.k_hop_index import KHopWalk, chunk_sizes, distinct, ragged_rows
 from kgrl.graph import knowledge_graph
 
 
