@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from kgrl.candidates.draws import random_cells, random_subsets, sample_rows
-from kgrl.candidates.fixed import check_rows, checked_pool
+from kgrl.candidates.fixed import check_rows, checked_pool, random_cells, random_subsets, sample_rows
 from kgrl.candidates.k_hop_index import KHopIndex, KHopWalk, tabulate
 from kgrl.candidates.paths import Path, PathFinder
 from kgrl.options import at_least, expected, ids, one_of

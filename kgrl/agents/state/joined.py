@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kgrl.agents.state.session_state import SessionState, Step, carry_by_vectors, carry_of, states_over
-from kgrl.nn.state.sru import STATUS, initial_status, next_status
+from kgrl.nn.state.recurrent_units import STATUS, initial_status, next_status
 from kgrl.nn.state.taste import Belief, TasteTerms
 from kgrl.nn.state.taste_state import TasteState
 from kgrl.options import at_least

@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kgrl.agents.state.session_state import Step, checked_state
-from kgrl.nn.state.gru import GRUState
-from kgrl.nn.state.sru import SRU, SRUCarry
+from kgrl.nn.state.recurrent_units import SRU, GRUState, SRUCarry
 from kgrl.options import at_least, between
 from kgrl.parts import made_part
 from kgrl.sessions import Sessions

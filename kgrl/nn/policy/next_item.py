@@ -33,7 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Parameter
 
-from kgrl.nn.state.gru import GRUState
+from kgrl.nn.state.recurrent_units import GRUState
 from kgrl.options import at_least, between, expected, flag
 
 

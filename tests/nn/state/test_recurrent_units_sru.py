@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from kgrl.nn import SRU, SRUCarry
-from kgrl.nn.state.sru import STATUS, initial_status, next_status
+from kgrl.nn.state.recurrent_units import STATUS, initial_status, next_status
 
 BATCH, STEPS = 3, 5
 SIZES = [(4, 4), (3, 5), (5, 3), (1, 1)]
