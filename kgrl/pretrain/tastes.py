@@ -16,7 +16,7 @@ from torch_geometric.data import HeteroData
 from kgrl.factorization import Factors
 from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import at_least, expected, one_of
-from kgrl.pretrain.item_features import LEAST_NOISE, Features, through_features
+from kgrl.pretrain.feature_terms import LEAST_NOISE, Features, through_features
 from kgrl.pretrain.items import fitted_factors, rating_users, ratings_of
 from kgrl.seeding import generator_for
 
@@ -107,7 +107,7 @@ def factor_tastes(
     towards that of all ratings, and what the other directions would tell.
 
     An item that none of the users rated is the mean item: it has the mean μ and loadings of the rated ones, their mean
-    noise, and the variance of the terms among items on top (:func:`kgrl.pretrain.item_features.through_features`;
+    noise, and the variance of the terms among items on top (:func:`kgrl.pretrain.feature_terms.through_features`;
     with a KG, :func:`kgrl.pretrain.kg_tastes` can tell more of it).
 
     An item that a user did not rate is one of which nothing is known, as it is to

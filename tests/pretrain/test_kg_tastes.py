@@ -17,11 +17,11 @@ from kgrl.datasets import SyntheticKGRec, as_released, from_frames
 from kgrl.graph import knowledge_graph, shuffled, without_edges
 from kgrl.nn import TasteState, TasteTerms
 from kgrl.pretrain import factor_tastes, item_features, item_tastes, kg_tastes, relation_regression
-from kgrl.pretrain.item_features import ItemFeatures
+from kgrl.pretrain.feature_terms import ItemFeatures
 from kgrl.pretrain.kg_tastes import _features, observations, through_kg
 from kgrl.rollout import rollout
 from kgrl.simulator import RatedFeedback, Simulator
-from tests.pretrain.test_item_features import random_graph
+from tests.pretrain.test_feature_terms import random_graph
 
 ITEMS, KINDS, USERS, TRAIN = 60, 6, 150, 100
 NOISE = 0.04
@@ -100,7 +100,7 @@ def test_equals_the_dense_solution(part: str, monkeypatch) -> None:
     """Everything formed and inverted, at the variances that were found."""
     fits = []
     fit_relations = relation_regression.fit_relations
-    monkeypatch.setattr("kgrl.pretrain.item_features.fit_relations",
+    monkeypatch.setattr("kgrl.pretrain.feature_terms.fit_relations",
                         lambda *given: fits.append(fit_relations(*given)) or fits[-1])
     kg, base, seen = knowledge_graph(world().data), some_terms(), some_counts()
     base.expected[NEW], base.loading[NEW] = torch.nan, torch.nan  # what is not known does not matter
@@ -125,7 +125,7 @@ def test_a_new_items_noise_is_what_is_not_known_of_it(monkeypatch) -> None:
     monkeypatch.setattr(relation_regression, "DRAWS", 20_000)
     fits = []
     fit_relations = relation_regression.fit_relations
-    monkeypatch.setattr("kgrl.pretrain.item_features.fit_relations",
+    monkeypatch.setattr("kgrl.pretrain.feature_terms.fit_relations",
                         lambda *given: fits.append(fit_relations(*given)) or fits[-1])
     kg, base, seen = knowledge_graph(world().data), some_terms(), some_counts()
     made, known = through_kg(kg, base, seen), seen.numpy() > 0

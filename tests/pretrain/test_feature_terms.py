@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from kgrl.graph import knowledge_graph, without_edges
-from kgrl.pretrain.item_features import item_features
+from kgrl.pretrain.feature_terms import item_features
 
 ITEMS, NODES = 12, 20
 
