@@ -146,17 +146,14 @@ class KGQR(CandidateAgent):
             "aggregator": named_part(aggregator), "aggregator_kwargs": dict(kwargs) or None,
             "state": named_part(state), "hops": at_least("hops", hops, 1),
             "num_candidates": None if num_candidates is None else at_least("num_candidates", num_candidates, 1),
-            "backfill": backfill,
-            "max_degree": max_degree, "own_candidates": None,
-            "dim": at_least("dim", dim, 1),
+            "backfill": backfill, "max_degree": max_degree, "own_candidates": None, "dim": at_least("dim", dim, 1),
             "embedding_lr": None if embedding_lr is None else between("embedding_lr", embedding_lr, 1e-12, 1),
         }
         super().__init__(
             own, preset=preset, state_channels=state_channels, hidden_channels=hidden_channels,
             streak_state=streak_state, horizon=horizon, taste_channels=taste_channels, gamma=gamma, lr=lr,
-            weight_decay=weight_decay,
-            epsilon=epsilon, batch_size=batch_size, gradient_steps=gradient_steps, tau=tau, target=target,
-            average=average, replay_size=replay_size, seed=seed,
+            weight_decay=weight_decay, epsilon=epsilon, batch_size=batch_size, gradient_steps=gradient_steps, tau=tau,
+            target=target, average=average, replay_size=replay_size, seed=seed,
         )
         self.num_items, self.kg_digest = int(kg.num_items), kg_digest(kg)
         self.catalogue = Catalogue.of(kg)
