@@ -75,7 +75,7 @@ def options() -> argparse.Namespace:
     add("--interactions", type=whole_from(32), default=2_621_440, help="items shown in training")
     add("--pretrain", type=whole_from(0), default=0, help="of these, the first, in which the recurrent state learns to "
         "remember")
-    add("--sessions", type=whole_from(1), default=1_024, help="sessions a rollout")
+    add("--sessions", type=whole_from(1), default=8_192, help="sessions a rollout")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="any other option of TPGR, e.g. gamma=0.6")
     add("--final", action="store_true", help="train on the validation users, too: for settings that are chosen")
     add("--split", type=int, default=0, help="seed of the split into training, validation and test users")

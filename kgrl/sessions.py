@@ -196,9 +196,9 @@ class Sessions:
             step=min(step, self.step) if isinstance(step, int) else self.step, begin=self.begin,
         )
 
-    def rows(self, index: Tensor) -> Sessions:
-        """The sessions ``index`` (ids or a mask), copied."""
-        index = ids("index", index)
+    def rows(self, index: Tensor | slice) -> Sessions:
+        """The sessions ``index``: ids or a mask, copied; or a slice, which shares their memory."""
+        index = index if isinstance(index, slice) else ids("index", index)
         return self._with({name: value[index] for name, value in self.tensors().items()})
 
     def to(self, device: torch.device | str) -> Sessions:

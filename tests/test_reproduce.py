@@ -15,6 +15,7 @@ from kgrl.experiments.data_sets import DATASETS
 from kgrl.experiments.method import METHODS
 from kgrl.experiments.result_tables import TABLES
 from kgrl.experiments.setting import Setting, has
+from kgrl.presets import preset
 from kgrl.rollout import rollout
 from kgrl.simulator import PredictedFeedback, Simulator
 
@@ -142,11 +143,14 @@ def test_a_world_is_a_data_sets(name, script, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_defaults_stand_beside_the_best_settings_known(monkeypatch, capsys):
+@pytest.mark.parametrize(("agent", "world", "sessions", "searched"), [
+    ("KGQR", "synthetic/planted", 32, ("backfill", ("popular", 300))), ("TPGR", "ml-100k/logged", 2_048, ("lr", 3e-3))])
+def test_defaults_stand_beside_the_best_settings_known(monkeypatch, capsys, agent, world, sessions, searched):
     """What is compared, on a world that scores by how many options it is given."""
     given = []
 
-    def score(setting, seed, options, training):
+    def score(name, setting, seed, options, training):
+        assert name == agent
         given.append((options, training))
         return 1.0 + len(options)
 
@@ -154,13 +158,16 @@ def test_defaults_stand_beside_the_best_settings_known(monkeypatch, capsys):
     main = runpy.run_path(str(path))["main"]
     main.__globals__["score"] = score
     monkeypatch.setattr(Setting, "load", lambda *args, **kwargs: None)
-    monkeypatch.setattr(sys, "argv", ["defaults.py", "--worlds", "synthetic/planted"])
+    monkeypatch.setattr(sys, "argv", ["defaults.py", "--worlds", world])
     main()
-    assert given[-1] == ({}, {})
-    assert given[0][1]["interactions"] == 20_480
-    assert given[0][0]["backfill"] == given[1][0]["backfill"] == ("popular", 300)
+    (preset_options, preset_training), (options, training), plain = given
+    assert plain == ({}, {})
+    assert (preset_options, preset_training) == (preset(agent, *world.split("/")).options,
+                                                 preset(agent, *world.split("/")).training)
+    assert training["sessions"] == sessions
+    assert options[searched[0]] == searched[1]
     best = 1.0 + max(len(options) for options, _ in given)
-    assert f"| synthetic/planted | 1.000 | {best:.3f} (" in capsys.readouterr().out
+    assert f"| {agent}, {world} | 1.000 | {best:.3f} (" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["run", "tune"])

@@ -82,8 +82,9 @@ class KGQR(CandidateAgent):
 
     Args of the state:
         state: what is remembered of the items shown: ``"gru"`` (the paper's: the liked ones, in order), ``"sru"``
-            (TPGR's: all of them, and how they were rewarded), or a class (called with ``item_channels`` and
-            ``channels``) or instance of your own, see :class:`kgrl.agents.state.session_state.SessionState`.
+            (TPGR's: all of them, and how they were rewarded, in ten bins over [−1, 1]; beyond counts as −1 or 1), or a
+            class (called with ``item_channels`` and ``channels``) or instance of your own, see
+            :class:`kgrl.agents.state.session_state.SessionState`.
         state_channels, hidden_channels: width of that state and of the head.
         streak_state: whether the head also sees c_p, c_n and the step; ``None``: yes (``"paper"``: no).
         horizon: T, by whose root the streak and the step are divided; matters with ``streak_state`` alone.

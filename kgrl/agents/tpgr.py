@@ -66,8 +66,8 @@ class TPGR(PolicyGradientAgent):
         aggregator, aggregator_kwargs: of the convolution over ``kg``, as :class:`kgrl.agents.KGQR` has them.
         tastes: of the items, what the taste state goes by, e.g. from :func:`kgrl.pretrain.item_tastes` or, for items
             that nobody has rated, too, :func:`kgrl.pretrain.kg_tastes`; ``None``: no taste state, as in the paper.
-        preset: ``"default"`` or ``"paper"``: what ``baseline``, ``standardise`` and ``entropy`` are where they are not
-            given, see :data:`kgrl.agents.policy_gradient.tpgr_options.PRESETS`.
+        preset: ``"default"`` or ``"paper"``: what ``baseline``, ``standardise``, ``entropy`` and ``minibatches`` are
+            where they are not given, see :data:`kgrl.agents.policy_gradient.tpgr_options.PRESETS`.
         item_channels: length of the convolution's item vectors, and of embeddings that are not given.
         state_channels: size of the recurrent state.
         sharpness: how much a logit changes with the expected feedback, at first. Where drawn sessions are far from
@@ -81,12 +81,14 @@ class TPGR(PolicyGradientAgent):
         entropy: weight of the entropy bonus; ``None``: 0.01 (``"paper"``: 0).
         pretrain_lr: of Adam in :meth:`pretrain`.
         frozen: whether the recurrent state and the item embeddings stay what :meth:`pretrain` made of them, as in the
-            authors' code.
+            authors' code; ``None``: where a taste state remembers the session as well, and there is neither ``kg`` nor
+            a ``state`` of your own (``"paper"``: no).
         baseline: whether the mean return of a step over the batch is taken off; ``None``: yes (``"paper"``: no).
         standardise: whether returns are divided by their standard deviation over the batch; ``None``: likewise.
         clip: PPO's ε (Schulman et al., 2017), which more ``epochs`` than one want; ``None``: plain policy gradient.
         epochs: passes over each batch.
-        minibatches: parts that a pass splits the batch's sessions into, one gradient step each.
+        minibatches: parts that a pass splits the batch's sessions into, one gradient step each; ``None``: 4
+            (``"paper"``: 1).
         seed: of the initial weights.
 
     Warns:
@@ -101,11 +103,11 @@ class TPGR(PolicyGradientAgent):
         self, tree: str | type[ClusterTree] | ClusterTree, embedding: Tensor | None = None, *, kg: Data | None = None,
         ids: RawIds | None = None, state: Any = "sru", aggregator: Any = "mean",
         aggregator_kwargs: Mapping[str, Any] | None = None, tastes: TasteTerms | None = None, preset: str = "default",
-        item_channels: int = 16, state_channels: int = 16, sharpness: float = 30.0, bins: int = 10,
+        item_channels: int = 8, state_channels: int = 8, sharpness: float = 30.0, bins: int = 10,
         hidden: Sequence[int] = (), horizon: int = 32, eta: float = 0.0, gamma: float = 0.3, lr: float = 1e-3,
-        weight_decay: float = 0.0, entropy: float | None = None, pretrain_lr: float = 1e-3, frozen: bool = False,
+        weight_decay: float = 0.0, entropy: float | None = None, pretrain_lr: float = 1e-3, frozen: bool | None = None,
         baseline: bool | None = None, standardise: bool | None = None, clip: float | None = None, epochs: int = 1,
-        minibatches: int = 1, seed: int = 0,
+        minibatches: int | None = None, seed: int = 0,
     ) -> None:
         super().__init__()
         embedding = None if embedding is None else single("embedding", embedding)
@@ -114,7 +116,8 @@ class TPGR(PolicyGradientAgent):
         start, _ = checked_start(tastes, None, self.num_items)
         self.options: dict[str, Any] = {"state": named_part(state), **tpgr_options(
             preset, item_channels, state_channels, sharpness, bins, hidden, horizon, eta, gamma, lr, weight_decay,
-            entropy, pretrain_lr, frozen, baseline, standardise, clip, epochs, minibatches, seed)}
+            entropy, pretrain_lr, frozen, baseline, standardise, clip, epochs, minibatches, seed,
+            remembers=start is not None and kg is None and named_part(state) == "sru")}
         layers = {"aggregator": aggregator, "aggregator_kwargs": aggregator_kwargs}
         if kg is not None:
             self.options |= layers | {"aggregator": named_part(aggregator)}
@@ -141,7 +144,7 @@ class TPGR(PolicyGradientAgent):
     def from_data(
         cls, data: HeteroData, users: Tensor, *, tree: Any = None, state: Any = "sru",
         embedding: Tensor | None = None, tastes: TasteTerms | None = None, taste_channels: int | None = None,
-        preset: str = "default", item_channels: int = 16, seed: int = 0, **options: Any,
+        preset: str = "default", item_channels: int = 8, seed: int = 0, **options: Any,
     ) -> TPGR:
         """The agent for a data set: what the constructor wants is made of it where it is not given.
 

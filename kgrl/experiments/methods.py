@@ -45,6 +45,8 @@ Q_GRID = tuple({"gamma": gamma, "epsilon": epsilon, "lr": lr} for gamma, epsilon
     (0.1, 0.1, 3e-3), (0.1, 0.03, 3e-3), (0.5, 0.1, 3e-3), (0.0, 0.1, 3e-3), (0.1, 0.1, 1e-3), (0.5, 0.03, 1e-3)))
 WARM_GRID = tuple({"gamma": gamma, "lr": lr} for gamma, lr in product((0.1, 0.0), (1e-3, 3e-4, 3e-3)))
 TREE_TRAINING = {"interactions": 1_310_720, "sessions": 2_048, "evaluate_every": 131_072}
+TREE_SIZES = {"item_channels": 16, "state_channels": 16, "frozen": False, "minibatches": 1}
+"""What the tables' TPGRs have in common, beside what the search chose."""
 TREE_GRID = tuple({"lr": lr, "gamma": gamma} for lr, gamma in product((3e-4, 1e-3, 3e-3), (0.3, 0.6)))
 
 
@@ -183,7 +185,7 @@ def walker(name: str, tuned_as: str = "TPGR", needs: tuple[str, ...] = (), **fix
     """A TPGR, as it is fixed."""
 
     def made(setting: Setting, seed: int, **options: Any) -> TPGR:
-        return tpgr(setting, seed, **{**fixed, **options})
+        return tpgr(setting, seed, **{**TREE_SIZES, **fixed, **options})
 
     register(Method(name, made, TREE_GRID, TREE_TRAINING, needs, tuned_as, name.removesuffix(" (as printed)")))
 

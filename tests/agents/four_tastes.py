@@ -33,7 +33,7 @@ def ratings() -> HeteroData:
 
 
 def make(data: HeteroData, **options) -> TPGR:
-    given = {"horizon": 6, "eta": 0.1, "item_channels": 4, "state_channels": 5, "taste_channels": 3}
+    given = {"horizon": 6, "eta": 0.1, "frozen": False, "item_channels": 4, "state_channels": 5, "taste_channels": 3}
     return TPGR.from_data(data, torch.arange(USERS), **(given | options))
 
 

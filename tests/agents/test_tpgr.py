@@ -8,6 +8,7 @@ from torch_geometric.data import HeteroData
 
 from kgrl.agents import TPGR, Random
 from kgrl.agents.policy_gradient.returns import returns
+from kgrl.agents.policy_gradient.rollout_cache import parts
 from kgrl.agents.state.session_state import states_over
 from kgrl.evaluate import evaluate
 from kgrl.simulator import RatedFeedback, Simulator
@@ -115,6 +116,31 @@ def test_nothing_is_learned_from_an_item_that_the_protocol_chose(data, options):
 def test_what_it_did_not_decide_it_does_not_learn_from(data, world):
     with pytest.raises(ValueError, match="`sessions` must be of steps that the agent decided, got 'none"):
         make(data).learn(world.play_random(torch.arange(USERS), torch.Generator().manual_seed(0)))
+
+
+@pytest.mark.parametrize(("options", "frozen", "minibatches"), [
+    ({}, True, 4), ({"state": "SRU"}, True, 4), ({"state": "gru"}, False, 4), ({"state": "kg"}, False, 4),
+    ({"taste_channels": 0}, False, 4), ({"preset": "paper"}, False, 1),
+    ({"preset": "paper", "taste_channels": 3}, False, 1), ({"frozen": False, "minibatches": 2}, False, 2),
+    ({"preset": "paper", "frozen": True, "minibatches": 2}, True, 2)])
+def test_a_state_that_is_not_needed_stays_as_it_is(data, world, options, frozen, minibatches):
+    """The recurrent state is trained where nothing else remembers the session, and where it is the user's choice."""
+    agent = TPGR.from_data(data, torch.arange(USERS), horizon=6, **options)
+    assert (agent.options["frozen"], agent.options["minibatches"]) == (frozen, minibatches)
+    before = [parameter.clone() for parameter in agent.state.part("recurrent").parameters()]
+    for _ in range(2):  # where the taste state says all at first, the first step reaches the nodes alone
+        agent.learn(play(agent, world), torch.Generator().manual_seed(0))
+    after = agent.state.part("recurrent").parameters()
+    assert all(torch.equal(old, new) for old, new in zip(before, after, strict=True)) == frozen
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(1, [10]), (3, [4, 4, 2]), (10, [1] * 10), (20, [1] * 10)])
+def test_a_batch_is_parted_as_it_stands_and_then_by_chance(count, sizes):
+    order = torch.randperm(10, generator=torch.Generator().manual_seed(0))
+    first, later = (parts(order, count, shuffled) for shuffled in (False, True))
+    assert [len(torch.arange(10)[part]) for part in first] == [len(part) for part in later] == sizes
+    assert torch.cat([torch.arange(10)[part] for part in first]).tolist() == list(range(10))
+    assert torch.cat([torch.arange(10)[part] for part in later]).tolist() == order.tolist()
 
 
 def test_minibatches_and_epochs_are_gradient_steps(data, world):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kgrl.agents.policy_gradient.recall import Recall
 from kgrl.agents.policy_gradient.returns import decided_steps, returns
-from kgrl.agents.policy_gradient.rollout_cache import Kept, RolloutCache
+from kgrl.agents.policy_gradient.rollout_cache import Kept, RolloutCache, parts
 from kgrl.agents.shared.catalogue import Catalogued
 from kgrl.agents.shared.item_vectors import ItemVectors
 from kgrl.agents.shared.picking import check_turn, check_values, finite_report, of_known_items
@@ -44,7 +44,7 @@ class PolicyGradientAgent(Catalogued, Versioned):
         memory: what the recurrent state is pre-trained with.
     """
 
-    schedule: Mapping[str, int] = {"interactions": 1_310_720, "evaluate_every": 131_072, "sessions": 2_048}
+    schedule: Mapping[str, int] = {"interactions": 1_310_720, "evaluate_every": 262_144, "sessions": 8_192}
     """What :func:`kgrl.fit` takes where it is not told: rollouts of many sessions, as a walk costs little."""
 
     items: ItemVectors
@@ -167,14 +167,10 @@ class PolicyGradientAgent(Catalogued, Versioned):
         advantages = returns(sessions, gamma, baseline, standardise, decided)
         total, steps = torch.zeros(2, device=self.device), 0
         kept = RolloutCache.take(self, sessions)
-        for _ in range(self.options["epochs"]):
+        for epoch in range(self.options["epochs"]):
             order = torch.randperm(len(sessions), generator=generator, device=self.device)
-            parts = order.chunk(self.options["minibatches"]) if self.options["minibatches"] > 1 else (None,)
-            for part in parts:
-                some, weight, known = sessions, advantages, kept
-                if part is not None:
-                    some, weight, known = sessions.rows(part), advantages[part], kept and kept.rows(part)
-                total += self._gradient_step(some, weight, known)
+            for part in parts(order, self.options["minibatches"], shuffled=epoch > 0):
+                total += self._gradient_step(sessions.rows(part), advantages[part], kept and kept.rows(part))
                 steps += 1
         return finite_report(("loss", "entropy"), total / steps, self.parameters()) | {"gradient_steps": steps}
 

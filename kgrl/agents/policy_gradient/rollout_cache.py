@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,13 +13,19 @@ from kgrl.nn.policy.tree_walk import Choice, Walk, join_choices
 from kgrl.sessions import Sessions
 
 
+def parts(order: Tensor, count: int, shuffled: bool) -> Sequence[Tensor | slice]:
+    """A batch in ``count`` parts: in this order, or as it stands, uncopied; a rollout's order is random already."""
+    size = -(-len(order) // count)
+    return order.split(size) if shuffled else [slice(at, at + size) for at in range(0, len(order), size)]
+
+
 class Kept(NamedTuple):
     """``states [T, B, s]``, and ``choices``, level by level, each ``[T, B, …]``."""
 
     states: Tensor
     choices: list[Choice]
 
-    def rows(self, index: Tensor) -> Kept:
+    def rows(self, index: Tensor | slice) -> Kept:
         """Of these sessions alone."""
         return Kept(self.states[:, index], [choice.map(lambda x: x[:, index]) for choice in self.choices])
 

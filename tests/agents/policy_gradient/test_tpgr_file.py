@@ -136,7 +136,7 @@ def test_new_items_hang_beside_items_like_them(tmp_path, options, kg: bool) -> N
     assert set(NEW) < set(shown[1])
     again = TPGR.load(saved(loaded, tmp_path), larger, USERS)
     assert recommended(again, larger, 20) == shown
-    assert loaded.learn(play(loaded, Simulator(RatedFeedback(larger), horizon=6)))["gradient_steps"] == 1
+    assert loaded.learn(play(loaded, Simulator(RatedFeedback(larger), horizon=6)))["gradient_steps"] == 4
 
 
 def tastes_of(items: Sequence[str], seed: int = 0) -> TasteTerms:
