@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data, HeteroData
 
-from kgrl.agents.policy_gradient.from_data import tpgr_parts, tree_over
+from kgrl.agents.policy_gradient.finished_sessions import Recall
 from kgrl.agents.policy_gradient.policy_gradient_agent import PolicyGradientAgent
-from kgrl.agents.policy_gradient.recall import Recall
 from kgrl.agents.policy_gradient.tpgr_file import TASTES, LoadedTPGR
-from kgrl.agents.policy_gradient.tpgr_options import PRESETS, tpgr_options, warn_unused_parts
+from kgrl.agents.policy_gradient.tpgr_parts import PRESETS, tpgr_options, tpgr_parts, tree_over, warn_unused_parts
 from kgrl.agents.shared.catalogue import UNTRAINED, Catalogue
 from kgrl.agents.shared.item_vectors import ItemVectors
 from kgrl.agents.shared.warm_start import checked_start
@@ -67,7 +66,7 @@ class TPGR(PolicyGradientAgent):
         tastes: of the items, what the taste state goes by, e.g. from :func:`kgrl.pretrain.item_tastes` or, for items
             that nobody has rated, too, :func:`kgrl.pretrain.kg_tastes`; ``None``: no taste state, as in the paper.
         preset: ``"default"`` or ``"paper"``: what ``baseline``, ``standardise``, ``entropy`` and ``minibatches`` are
-            where they are not given, see :data:`kgrl.agents.policy_gradient.tpgr_options.PRESETS`.
+            where they are not given, see :data:`kgrl.agents.policy_gradient.tpgr_parts.PRESETS`.
         item_channels: length of the convolution's item vectors, and of embeddings that are not given.
         state_channels: size of the recurrent state.
         sharpness: how much a logit changes with the expected feedback, at first. Where drawn sessions are far from

@@ -8,9 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from kgrl.agents.policy_gradient.recall import Recall
-from kgrl.agents.policy_gradient.returns import decided_steps, returns
-from kgrl.agents.policy_gradient.rollout_cache import Kept, RolloutCache, parts
+from kgrl.agents.policy_gradient.finished_sessions import Kept, Recall, RolloutCache, decided_steps, parts, returns
 from kgrl.agents.shared.catalogue import Catalogued
 from kgrl.agents.shared.item_vectors import ItemVectors
 from kgrl.agents.shared.picking import check_turn, check_values, finite_report, of_known_items
@@ -33,7 +31,7 @@ class PolicyGradientAgent(Catalogued, Versioned):
 
     .. math:: \nabla J \approx \mathbb E\Bigl[\sum_t \nabla \log \pi_\theta(a_t \mid \mathbf s_t)\, A_t\Bigr]
 
-    with :math:`A_t` the returns of :func:`kgrl.agents.policy_gradient.returns.returns`.
+    with :math:`A_t` the returns of :func:`kgrl.agents.policy_gradient.finished_sessions.returns`.
 
     A subclass makes the parts below, sets ``options`` and calls :meth:`_begin`; ``num_items`` is what its tree holds.
 
@@ -177,7 +175,8 @@ class PolicyGradientAgent(Catalogued, Versioned):
     def pretrain(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
         """Teaches the recurrent state to remember: one gradient step on the error of recalled rewards.
 
-        See :class:`kgrl.agents.policy_gradient.recall.Recall`. :func:`kgrl.fit` calls this on sessions of random items.
+        See :class:`kgrl.agents.policy_gradient.finished_sessions.Recall`. :func:`kgrl.fit` calls this on sessions of
+        random items.
 
         Returns ``loss``, the mean squared error, and ``gradient_steps``.
 

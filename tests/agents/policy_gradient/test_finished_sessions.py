@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kgrl.agents.policy_gradient.returns import returns, taken_steps
+from kgrl.agents.policy_gradient.finished_sessions import returns, taken_steps
 from kgrl.sessions import Sessions
 
 USERS, HORIZON = 7, 6
