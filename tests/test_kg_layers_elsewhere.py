@@ -1,4 +1,4 @@
-"""``examples/lightgcn.py``, its table, and ``examples/kgconv_in_pykeen.py``: KG layers in other libraries' models."""
+"""KG layers in other libraries' models and loaders; ``examples/lightgcn.py``, its table, ``kgconv_in_pykeen.py``."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ import copy
 import importlib
 import json
 import math
+import re
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
 from scipy.stats import ttest_rel, wilcoxon
-from torch_geometric.data import HeteroData
+from torch_geometric.data import Data, HeteroData
+from torch_geometric.loader import DataLoader, NeighborLoader, RandomNodeLoader
 from torch_geometric.nn import LightGCN
+from torch_geometric.typing import WITH_PYG_LIB, WITH_TORCH_SPARSE
 
 from kgrl.datasets import SyntheticKGRec, renumbered, split_items
+from kgrl.nn import KGConv
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SMALL = ["--dim", "16", "--steps", "60", "--pairs", "1024"]
@@ -138,6 +143,13 @@ def test_the_table(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(table.lightgcn, "run", None)    # all is there: nothing is trained again
     table.main()
     assert capsys.readouterr().out.splitlines()[-7:] == said.splitlines()[-7:]
+    for seeds, spread in ((("0", "1"), r"0\.\d{4}"), (("0",), "–")):     # one split tells nothing about splits
+        monkeypatch.setattr(sys, "argv", ["table", "--splits", "0", "--seeds", *seeds, *arguments[7:]])
+        with warnings.catch_warnings(action="error"):
+            table.main()
+        few = capsys.readouterr().out.splitlines()[-7:]
+        assert re.match(rf"\| KG \| 0\.\d{{4}} ± {spread} \|", few[2])
+        assert re.match(r"\| KG − shuffled KG \| [+-]0\.\d{4}, p \S+; – \|", few[5])
 
 
 @pytest.mark.parametrize(("name", "arguments", "text"), [
@@ -196,3 +208,54 @@ def test_an_answer_is_not_given_away(monkeypatch):
     assert not seen & {frozenset((head, tail)) for head, _, tail in asked}
     _, validation, _ = example.split(example.options(["--held-out", "20", "--validate"]), triples, 30, 3)
     assert not {tuple(triple) for triple in validation.mapped_triples.tolist()} & asked
+
+
+# ------------------------------------------------------------------------------------------------- PyG's loaders
+
+def typed_graph(seed: int = 0, nodes: int = 60, edges: int = 400) -> Data:
+    """Edges of three kinds between nodes with vectors, which know their own numbers."""
+    draw = torch.Generator().manual_seed(seed)
+    return Data(x=torch.randn(nodes, 6, generator=draw), edge_index=torch.randint(nodes, (2, edges), generator=draw),
+                edge_type=torch.randint(3, (edges,), generator=draw), n_id=torch.arange(nodes))
+
+
+def typed_layer(aggregator: str) -> KGConv:
+    kwargs = {"num_relations": 3} if aggregator == "relational" else {}
+    torch.manual_seed(0)
+    return KGConv(6, 5, aggregator, aggregator_kwargs=kwargs).eval()
+
+
+LAYERS = pytest.mark.parametrize("aggregator", ["mean", "gat", "relational"])
+
+
+@LAYERS
+@torch.no_grad()
+def test_a_part_of_a_loader_is_the_graph_with_the_edges_inside_it(aggregator):
+    graph, layer, seen = typed_graph(), typed_layer(aggregator), []
+    for part in RandomNodeLoader(graph, num_parts=4, shuffle=True):
+        inside = torch.isin(graph.edge_index, part.n_id).all(0)
+        whole = layer(graph.x, graph.edge_index[:, inside], graph.edge_type[inside])
+        torch.testing.assert_close(layer(part.x, part.edge_index, part.edge_type), whole[part.n_id])
+        assert 0 < int(inside.sum()) < graph.num_edges
+        seen.append(part.n_id)
+    assert torch.cat(seen).sort().values.tolist() == list(range(60))
+
+
+@LAYERS
+@torch.no_grad()
+def test_graphs_in_a_batch_do_not_hear_each_other(aggregator):
+    graphs, layer = [typed_graph(seed, 20 + seed, 90) for seed in range(5)], typed_layer(aggregator)
+    (batch,) = DataLoader(graphs, batch_size=5)
+    alone = [layer(graph.x, graph.edge_index, graph.edge_type) for graph in graphs]
+    torch.testing.assert_close(layer(batch.x, batch.edge_index, batch.edge_type), torch.cat(alone))
+
+
+@pytest.mark.skipif(not (WITH_PYG_LIB or WITH_TORCH_SPARSE), reason="needs pyg-lib or torch-sparse")
+@LAYERS
+@torch.no_grad()
+def test_all_neighbours_of_a_batch_of_nodes_give_what_the_graph_gives(aggregator):
+    graph, layer = typed_graph(), typed_layer(aggregator)
+    whole = layer(graph.x, graph.edge_index, graph.edge_type)
+    for part in NeighborLoader(graph, [-1], torch.arange(0, 60, 2), batch_size=8):
+        told = layer(part.x, part.edge_index, part.edge_type)[: part.batch_size]
+        torch.testing.assert_close(told, whole[part.n_id[: part.batch_size]])

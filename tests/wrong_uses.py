@@ -198,9 +198,9 @@ def plot_calls() -> dict[str, Call]:
 def agent_calls() -> dict[str, Call]:
     kg, vectors = knowledge_graph(data()), torch.randn(ITEMS, 3)
     rated, learner = {"data": data(), "users": TRAIN}, {
-        "state_channels": 4, "hidden_channels": 4, "streak_state": False, "horizon": HORIZON, "taste_channels": 0,
-        "gamma": 0.5, "lr": 1e-3, "weight_decay": 0.0, "epsilon": 0.1, "batch_size": 4, "gradient_steps": 1,
-        "tau": 0.01, "target": "head", "average": 0.1, "replay_size": 100, "seed": 0}
+        "state": "gru", "state_channels": 4, "hidden_channels": 4, "streak_state": False, "horizon": HORIZON,
+        "taste_channels": 0, "gamma": 0.5, "lr": 1e-3, "weight_decay": 0.0, "epsilon": 0.1, "batch_size": 4,
+        "gradient_steps": 1, "tau": 0.01, "target": "head", "average": 0.1, "replay_size": 100, "seed": 0}
     ddpg = learner | {"vectors": vectors, "pool": NEW, "actor_lr": 1e-3, "restraint": 0.3, "noise": 0.1}
     factors = {"dim": 2, "epochs": 1, "weight_decay": 1e-4, "seed": 0}
     bandit = {"vectors": vectors, "alpha": 1.0, "regularisation": 1.0, "greedy_evaluation": False}
@@ -208,7 +208,7 @@ def agent_calls() -> dict[str, Call]:
         "KGQR": Call(agents.KGQR, learner | {
             "kg": kg, "embedding": torch.randn(int(kg.num_nodes or 0), 3), "popular": torch.arange(ITEMS),
             "variant": "KGQR", "aggregator": "mean", "hops": 1, "num_candidates": 8, "backfill": ("popular", 3),
-            "max_degree": 100, "candidates": "k-hop", "state": "gru", "dim": 3, "embedding_lr": 1e-3,
+            "max_degree": 100, "candidates": "k-hop", "dim": 3, "embedding_lr": 1e-3,
             "taste_channels": 2, "tastes": terms()}),
         "DQNR": Call(agents.DQNR, learner | {"vectors": vectors, "pool": NEW, "embedding_lr": 1e-3, "tastes": terms(),
                                              "taste_channels": 2}),

@@ -69,7 +69,8 @@ def table(found: Tensor) -> str:
     lines = ["| | " + " | ".join(f"{items} items, {metric}@{lightgcn.K}" for items, metric in COLUMNS) + " |",
              "|---" * (len(COLUMNS) + 1) + "|"]
     for name, scores in zip(KGS.values(), found.flatten(1, 2), strict=True):
-        cells = [f"{mean:.4f} ± {spread:.4f}" for mean, spread in zip(scores.mean(0), scores.std(0), strict=True)]
+        spreads = [f"{spread:.4f}" for spread in scores.std(0)] if len(scores) > 1 else ["–"] * len(COLUMNS)
+        cells = [f"{mean:.4f} ± {spread}" for mean, spread in zip(scores.mean(0), spreads, strict=True)]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     for name, other in zip(list(KGS.values())[1:], found[1:], strict=True):
         cells = []
@@ -78,8 +79,10 @@ def table(found: Tensor) -> str:
                 cells.append("the same")
                 continue
             runs = paired_wilcoxon(real.flatten(), control.flatten(), "greater")
-            splits = ttest_rel(real.mean(1), control.mean(1), alternative="greater").pvalue
-            cells.append(f"{(real - control).mean():+.4f}, p {runs:.1g}; {splits:.1g}")
+            splits = "–"                                # a single split has nothing to be compared with
+            if len(real) > 1:
+                splits = f"{ttest_rel(real.mean(1), control.mean(1), alternative='greater').pvalue:.1g}"
+            cells.append(f"{(real - control).mean():+.4f}, p {runs:.1g}; {splits}")
         lines.append(f"| KG − {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

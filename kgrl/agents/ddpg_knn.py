@@ -50,7 +50,7 @@ class DDPGKNN(DDPG):
     def __init__(
         self, vectors: Tensor, *, k: int | float = 0.1, search: str = "exact", pool: Tensor | None = None,
         ids: RawIds | None = None, actor_lr: float | None = None, restraint: float = 0.3, noise: float = 0.1,
-        preset: str = "default", state_channels: int = 64, hidden_channels: int = 64,
+        state: Any = "gru", preset: str = "default", state_channels: int = 64, hidden_channels: int = 64,
         streak_state: bool | None = None, horizon: int = 32, taste_channels: int | None = None, gamma: float = 0.1,
         epsilon: float | tuple[float, float] = 0.05, lr: float = 3e-3, weight_decay: float = 0.0,
         batch_size: int = 128, gradient_steps: int = 64, tau: float = 0.01, target: str = "head",
@@ -60,7 +60,7 @@ class DDPGKNN(DDPG):
         own = {"k": k, "search": one_of("search", search, SEARCHES)}
         super().__init__(
             vectors, own=own, pool=pool, ids=ids, actor_lr=actor_lr, restraint=restraint, noise=noise,
-            preset=preset, state_channels=state_channels, hidden_channels=hidden_channels,
+            state=state, preset=preset, state_channels=state_channels, hidden_channels=hidden_channels,
             streak_state=streak_state, horizon=horizon, taste_channels=taste_channels, gamma=gamma, epsilon=epsilon,
             lr=lr, weight_decay=weight_decay, batch_size=batch_size, gradient_steps=gradient_steps, tau=tau,
             target=target, average=average, replay_size=replay_size, seed=seed,

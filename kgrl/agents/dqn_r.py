@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -39,17 +41,19 @@ class DQNR(VectorAgent):
         pool: ``[P]``, the items that may be recommended, e.g. the 300 most liked; ``None``: all.
         embedding_lr: learning rate of the vectors; ``None``: as everything else.
         tastes: of the items, what the taste state starts from, see :class:`kgrl.agents.KGQR`.
+        state: what is remembered of the items shown, as in :class:`kgrl.agents.KGQR`.
         ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), by which its file is checked when it is loaded.
         preset, ..., seed: see :class:`kgrl.agents.q_learning.learner.OffPolicyAgent`.
 
     Raises:
         ValueError: vectors of another shape, or not finite, a pool or tastes that are none, ids of other items, or an
             option outside its range.
+        TypeError: ``state`` is no session state.
     """
 
     def __init__(
         self, vectors: Tensor, *, pool: Tensor | None = None, ids: RawIds | None = None,
-        embedding_lr: float | None = None, tastes: TasteTerms | None = None,
+        embedding_lr: float | None = None, tastes: TasteTerms | None = None, state: Any = "gru",
         preset: str = "default", state_channels: int = 64, hidden_channels: int = 64,
         streak_state: bool | None = None, horizon: int = 32, taste_channels: int | None = None, gamma: float = 0.1,
         epsilon: float | tuple[float, float] = 0.05, lr: float = 3e-3, weight_decay: float = 0.0,
@@ -59,16 +63,17 @@ class DQNR(VectorAgent):
         rate = None if embedding_lr is None else between("embedding_lr", embedding_lr, 1e-12, 1)
         start, taste_channels = checked_start(tastes, taste_channels, len(dense_vectors("vectors", vectors)))
         super().__init__(
-            vectors, pool, {"embedding_lr": rate}, ids, preset=preset,
+            vectors, pool, {"embedding_lr": rate}, ids, state, preset=preset,
             state_channels=state_channels, hidden_channels=hidden_channels,
             streak_state=streak_state, horizon=horizon, taste_channels=taste_channels, gamma=gamma, epsilon=epsilon,
             lr=lr, weight_decay=weight_decay, batch_size=batch_size, gradient_steps=gradient_steps, tau=tau,
             target=target, average=average, replay_size=replay_size, seed=seed,
         )
         widths = ("state_channels", "hidden_channels", "streak_state", "taste_channels", "horizon")
-        state = {name: self.options[name] for name in widths}
+        sizes = {name: self.options[name] for name in widths}
         with fenced(self.options["seed"]):
-            network = QNetwork(vectors.float(), len(vectors), None, vectors.size(1), **state, start=start)
+            network = QNetwork(vectors.float(), len(vectors), None, vectors.size(1), **sizes, start=start,
+                               recurrent=self._recurrent(state, vectors))
         if start is not None:
             self.data_digest = digest(self.data_digest, *start)
         self._begin(network, [network.items.embedding], rate)

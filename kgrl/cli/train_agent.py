@@ -3,6 +3,7 @@
     kgrl train kgqr --dataset ml-100k --out runs/films                 # with the settings that were found good there
     kgrl train kgqr --dataset synthetic --interactions 4096            # a made world: no files needed
     kgrl train tpgr --dataset ml-100k --world logged --eta 0 --patience 5
+    kgrl train my_module:MyAgent --dataset ml-100k --set near=0.3       # an agent of your own
 
 An interrupted run, started again, goes on where it was. The folder has the agent (model.safetensors, config.json), a
 model card (README.md) and the learning curve (curve.json); `kgrl recommend` and `from_pretrained` read it.
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import kgrl.experiments.methods  # noqa: F401 (makes methods known)
+from kgrl.cli.own_agent import own_method
 from kgrl.cli.shared_options import add_data_places, command_parser
 from kgrl.evaluate import METRICS, evaluate
 from kgrl.experiments.arguments import check_source, device_name, number_from, whole_from, world_name
@@ -29,6 +31,7 @@ from kgrl.experiments.script_run import run_folder
 from kgrl.experiments.setting import WORLDS, Setting
 from kgrl.files import whole_file
 from kgrl.locks import alone_in
+from kgrl.objects import with_methods
 from kgrl.options import did_you_mean, expected
 from kgrl.presets.preset import preset, preset_names
 from kgrl.train.callback import EarlyStopping
@@ -52,7 +55,7 @@ def train_agent(argv: Sequence[str]) -> int:
     except ArgumentTypeError as error:
         parser.error(f"--world {error}")
     check_source(parser, args.source, [args.dataset])
-    method = method_called(args.agent)
+    method = own_method(args.agent) if ":" in args.agent else method_called(args.agent)
     options, training = _settings(parser, args, method)
     with alone_in(args.out):
         _run(args, method, options, training)
@@ -62,7 +65,8 @@ def train_agent(argv: Sequence[str]) -> int:
 def _parser() -> ArgumentParser:
     parser = command_parser("train", __doc__ or "")
     add = parser.add_argument
-    add("agent", help="a row of the tables, in any spelling: kgqr, tpgr, dqn-r, linear-gaussian, popularity, …")
+    add("agent", help="a row of the tables, in any spelling: kgqr, tpgr, dqn-r, linear-gaussian, popularity, …; or "
+        "module:name, of a class or an instance of your own")
     add("--dataset", choices=DATASETS, default="ml-100k", help="default: ml-100k")
     add("--world", help=f"how the simulator is made: one of {', '.join(WORLDS)}; default: kgqr (the paper's) for "
         "book-crossing, planted for synthetic, else heldout (a model of the ratings, chosen on held-out ones)")
@@ -128,6 +132,7 @@ def _run(args: Namespace, method: Method, options: Mapping[str, Any], training: 
     agent: Any = _built(method, setting, args.seed, options)
     bounds = setting.test_simulator.bounds(setting.test, setting.train)
     if setting.old is not None:
+        with_methods(args.agent, agent, "restrict", hint="in a world with new items it is told which it may recommend")
         agent.restrict(setting.old)
     curve = fit(
         agent, setting.simulator, setting.train, eval_users=setting.curve_users, seed=args.seed,
@@ -141,11 +146,15 @@ def _run(args: Namespace, method: Method, options: Mapping[str, Any], training: 
     told = {"dataset": args.dataset, "world": args.world, "eta": args.eta, "method": method.name, "seed": args.seed,
             **({"interactions": int(curve[-1]["interactions"]), "seconds": round(curve[-1]["seconds"], 1)}
                if curve else {})}
-    agent.save_pretrained(args.out, data=setting.data, scores=scores, bounds=bounds, training=told,
-                          license=args.license)
+    if hasattr(agent, "save_pretrained"):
+        agent.save_pretrained(args.out, data=setting.data, scores=scores, bounds=bounds, training=told,
+                              license=args.license)
     with whole_file(args.out / "curve.json") as temporary:
         temporary.write_text(json.dumps(curve, indent=1) + "\n", encoding="utf-8")
-    print(f"wrote the agent and its model card to {args.out}/")
+    if hasattr(agent, "save_pretrained"):
+        print(f"wrote the agent and its model card to {args.out}/")
+    else:
+        print(f"wrote the curve to {args.out}/; the agent itself has no save_pretrained")
 
 
 def _built(method: Method, setting: Setting, seed: int, options: Mapping[str, Any]) -> Any:
@@ -157,7 +166,7 @@ def _built(method: Method, setting: Setting, seed: int, options: Mapping[str, An
             name = str(error).rpartition(" ")[2]
             raise ValueError(expected("--set", f"options of {method.name}", name)) from error
         raise
-    if not hasattr(agent, "save_pretrained"):
+    if not hasattr(agent, "save_pretrained") and method.name in METHODS:
         raise ValueError(expected("agent", "one that can be saved", method.name))
     return agent
 

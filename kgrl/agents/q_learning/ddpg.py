@@ -31,7 +31,7 @@ class ActorCritic(QNetwork):
     Args:
         vectors: ``[N, d]``, the items'; they stay as they are, as the actor could not aim at what moves.
         reached: ``[P, d]``, those whose range the actor's answers are in.
-        state_channels, hidden_channels, streak_state, taste_channels, horizon: see
+        state_channels, hidden_channels, streak_state, taste_channels, horizon, recurrent: see
             :class:`kgrl.agents.q_learning.network.QNetwork`; ``hidden_channels`` is the actor's width, too.
     """
 
@@ -39,11 +39,11 @@ class ActorCritic(QNetwork):
 
     def __init__(
         self, vectors: Tensor, reached: Tensor, state_channels: int = 64, hidden_channels: int = 64,
-        streak_state: bool = False, taste_channels: int = 0, horizon: int = 32,
+        streak_state: bool = False, taste_channels: int = 0, horizon: int = 32, recurrent: nn.Module | None = None,
     ) -> None:
         size = vectors.size(1)
         super().__init__(vectors, len(vectors), None, size, state_channels, hidden_channels, streak_state,
-                         taste_channels, horizon=horizon)
+                         taste_channels, horizon=horizon, recurrent=recurrent)
         self.items.embedding.requires_grad_(False)
         self.register_buffer("scale", reached.abs().amax(0))
         widths = (self.head.state_channels, hidden_channels, hidden_channels, size)
@@ -90,6 +90,7 @@ class DDPG(VectorAgent):
         actor_lr: learning rate of the actor; ``None``: as everything else.
         restraint: λ ≥ 0.
         noise: standard deviation of the noise on the proto-action while exploring, in those of the vectors.
+        state: what is remembered of the items shown, as in :class:`kgrl.agents.KGQR`.
         ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), by which its file is checked when it is loaded.
         preset, ..., seed: see :class:`kgrl.agents.q_learning.learner.OffPolicyAgent`; with ``target="head"`` the target
             is a copy of actor and dueling head, with ``"all"`` of the state, too.
@@ -97,6 +98,7 @@ class DDPG(VectorAgent):
     Raises:
         ValueError: vectors of another shape, or not finite, a pool that is none, ids of other items, or an option
             outside its range.
+        TypeError: ``state`` is no session state.
     """
 
     REPORT: ClassVar[tuple[str, ...]] = ("loss", "q", "proto_q")
@@ -106,7 +108,7 @@ class DDPG(VectorAgent):
     def __init__(
         self, vectors: Tensor, *, own: Mapping[str, Any] | None = None, pool: Tensor | None = None,
         ids: RawIds | None = None, actor_lr: float | None = None, restraint: float = 0.3, noise: float = 0.1,
-        preset: str = "default", state_channels: int = 64, hidden_channels: int = 64,
+        state: Any = "gru", preset: str = "default", state_channels: int = 64, hidden_channels: int = 64,
         streak_state: bool | None = None, horizon: int = 32, taste_channels: int | None = None, gamma: float = 0.1,
         epsilon: float | tuple[float, float] = 0.05, lr: float = 3e-3, weight_decay: float = 0.0,
         batch_size: int = 128, gradient_steps: int = 64, tau: float = 0.01, target: str = "head",
@@ -116,7 +118,7 @@ class DDPG(VectorAgent):
                    "restraint": between("restraint", restraint, 0, float("inf")),
                    "noise": between("noise", noise, 0, float("inf"))}
         super().__init__(
-            vectors, pool, {**(own or {}), **checked}, ids, preset=preset,
+            vectors, pool, {**(own or {}), **checked}, ids, state, preset=preset,
             state_channels=state_channels, hidden_channels=hidden_channels,
             streak_state=streak_state, horizon=horizon, taste_channels=taste_channels, gamma=gamma, epsilon=epsilon,
             lr=lr, weight_decay=weight_decay, batch_size=batch_size, gradient_steps=gradient_steps, tau=tau,
@@ -126,7 +128,8 @@ class DDPG(VectorAgent):
         reached = self.pool.of(vectors)
         widths = ("state_channels", "hidden_channels", "streak_state", "taste_channels", "horizon")
         with fenced(self.options["seed"]):
-            network = ActorCritic(vectors, reached, **{name: self.options[name] for name in widths})
+            network = ActorCritic(vectors, reached, **{name: self.options[name] for name in widths},
+                                  recurrent=self._recurrent(state, vectors))
         self.register_buffer("spread", reached.std(0, correction=0))
         self._begin(network, list(network.actor.parameters()), actor_lr)
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kgrl.agents.q_learning.learner import OffPolicyAgent
 from kgrl.agents.q_learning.network import Outlook
 from kgrl.agents.shared.catalogue import Catalogue, Match
 from kgrl.agents.shared.picking import check_turn, defined, of_known_items
 from kgrl.agents.shared.warm_start import saved_tastes
+from kgrl.agents.state.recurrent import STATES, made_state
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.files import digest, load_tensors, restore
-from kgrl.options import at_least, dense_vectors
+from kgrl.options import at_least, dense_vectors, expected
+from kgrl.parts import UnusedOption, named_part, takes, warn_unused
 from kgrl.raw_ids import RawIds
 from kgrl.seeding import given_or_new
 from kgrl.sessions import Sessions
@@ -33,6 +36,7 @@ class VectorAgent(OffPolicyAgent):
         pool: ``[P]``, the items that may be recommended; ``None``: all.
         own: the subclass's own options, checked.
         ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), by which its file is checked when it is loaded.
+        state: what is remembered of the items shown, as in :class:`kgrl.agents.KGQR`; see ``_recurrent``.
         **options: see :class:`kgrl.agents.q_learning.learner.OffPolicyAgent`.
 
     Raises:
@@ -41,13 +45,27 @@ class VectorAgent(OffPolicyAgent):
     """
 
     def __init__(
-        self, vectors: Tensor, pool: Tensor | None, own: Mapping[str, Any], ids: RawIds | None = None, **options: Any
+        self, vectors: Tensor, pool: Tensor | None, own: Mapping[str, Any], ids: RawIds | None = None,
+        state: Any = "gru", **options: Any
     ) -> None:
-        super().__init__(own, **options)
+        super().__init__({"state": named_part(state), **own}, **options)
         self.num_items = len(dense_vectors("vectors", vectors))
         self.catalogue = Catalogue.of_items(ids, self.num_items)
         self.pool = FixedCandidates(self.num_items, pool)
         self.data_digest = digest(vectors, self.pool.pool)
+
+    def _recurrent(self, state: Any, vectors: Tensor) -> nn.Module:
+        """The state by its name, its class or an instance, for the network that a subclass makes.
+
+        Raises:
+            TypeError: it is no session state.
+            ValueError: an unknown name, or one whose carry changes its shape.
+        """
+        channels = self.options["state_channels"]
+        made = made_state("state", state, len(vectors), vectors.size(1), channels)
+        if not takes(state, STATES, "channels"):
+            warn_unused(type(self), "beside a `state` that is made without it", state_channels=channels)
+        return made
 
     def restrict(self, items: Tensor | None) -> Self:
         """From now on it recommends ``items [K]`` alone; ``None``: those of its pool again. Not kept in files.
@@ -114,17 +132,22 @@ class VectorAgent(OffPolicyAgent):
             path: the file.
             ids: ``[N]``, the raw ids of the items as they are numbered now: those of the file, in any order. ``None``:
                 they are numbered as they were, which is not checked.
-            **options: over those in the file; with ``pool`` it recommends other items than it was trained to.
+            **options: over those in the file; with ``pool`` it recommends other items than it was trained to. A
+                ``state`` of your own must be given again.
 
         Raises:
-            ValueError: a damaged or foreign file, one of other items, or options that make another network.
+            ValueError: a damaged or foreign file, one of other items, a state of your own that is not given again, or
+                options that make another network.
         """
         tensors, metadata = load_tensors(path, f"{cls.__name__} agent")
         known, moved = cls._found(path, tensors, ids)
         given: dict[str, Any] = {"pool": tensors.pop("pool.pool", None)} | metadata["options"] | options
+        if isinstance(made := given.get("state"), dict):
+            raise ValueError(expected("state", f"given again, as it was made by hand ({made})", None))
         if (tastes := saved_tastes(tensors, options)) is not None:
             given["tastes"] = tastes
-        agent = cls(tensors["network.items.embedding"], ids=known, **given)
+        with warnings.catch_warnings(action="ignore", category=UnusedOption):  # the agent was told when it was made
+            agent = cls(tensors["network.items.embedding"], ids=known, **given)
         pool = {f"pool.{name}": tensor for name, tensor in agent.pool.state_dict().items()}
         restore(agent, tensors | pool, path)
         # of the vectors that training began with, and of what has changed since

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -13,10 +14,13 @@ from torch import Tensor
 
 from kgrl.agents import DDPGR, DQNR
 from kgrl.agents.q_learning.vector_agent import VectorAgent
+from kgrl.agents.state.recurrent import LikedItems, RewardedItems
 from kgrl.evaluate import evaluate
+from kgrl.parts import UnusedOption
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
 from kgrl.train import fit
+from tests.agents.every_agent import MeanItem
 from tests.agents.planted_items import AGENTS, ITEMS, USERS, WORLDS, make, predicted, vectors
 
 EVERY = pytest.mark.parametrize("name", AGENTS)
@@ -282,3 +286,56 @@ def test_numpys_numbers_are_numbers() -> None:
 def test_an_unknown_option_is_refused() -> None:
     with pytest.raises(TypeError, match="gama"):
         DQNR(vectors(), gama=0.5)
+
+
+# ------------------------------------------------------------------------------------------- another session state
+
+
+class Mean(MeanItem):
+    def __init__(self, item_channels: int) -> None:
+        super().__init__(item_channels)
+
+
+@pytest.mark.parametrize("name", ["DQNR", "DDPGR", "DDPGKNN 5"])
+@pytest.mark.parametrize("state", ["SRU", RewardedItems, RewardedItems(2, 4), Mean])
+def test_a_session_state_is_swapped_by_one_argument(name, state, tmp_path) -> None:
+    """By name, class or instance it is what decides, learns, and is found again in a file."""
+    width = {} if state in ("SRU", RewardedItems) else {"state_channels": 64}  # as by default: it has no effect
+    agent = learned(name, state=copy.deepcopy(state), taste_channels=3, target="all", **width)
+    kind = state if isinstance(state, type) else RewardedItems
+    part, fresh = agent.network.state.part("recurrent"), make(name).network.state.part("recurrent")
+    assert (type(part), type(fresh)) == (kind, LikedItems)
+    assert part.channels == {Mean: 2, RewardedItems: 8}.get(state, 8 if state == "SRU" else 4)
+    before = {key: value.clone() for key, value in part.named_parameters()}
+    agent.learn(rollout(agent, predicted(), torch.arange(USERS), True, torch.Generator().manual_seed(1)))
+    assert any(not torch.equal(before[key], value) for key, value in part.named_parameters())
+    past = Sessions.from_history([[3, 5], [2]], [[1.0, -0.5], [0.5]])
+    agent.save(tmp_path / "agent.safetensors")
+    own = {}
+    if not isinstance(state, str):
+        with pytest.raises(ValueError, match="`state` must be given again, as it was made by hand"):
+            type(agent).load(tmp_path / "agent.safetensors")
+        own = {"state": copy.deepcopy(state)}
+    with warnings.catch_warnings(action="error"):
+        again = type(agent).load(tmp_path / "agent.safetensors", **own)
+    assert torch.equal(again.recommend(past), agent.recommend(past))
+
+
+def test_a_state_that_looks_at_all_feedback_does_so() -> None:
+    """KGQR's sees what was liked alone; in TPGR's an item that was disliked counts, too."""
+    liked, disliked = (Sessions.from_history([[3, *more]], [[1.0, *(-0.8 for _ in more)]]) for more in ([], [5]))
+    for state, same in (("gru", True), ("sru", False)):
+        agent = make("DQNR", state=state)
+        found = [agent.network.states(agent.network.view(), past) for past in (liked, disliked)]
+        assert torch.equal(*found) == same
+
+
+def test_wrong_session_states_are_named() -> None:
+    for name in ("DQNR", "DDPGR", "DDPGKNN 5"):
+        with pytest.raises(ValueError, match="`state` must be a known name, got 'gur'.*did you mean 'gru'"):
+            make(name, state="gur")
+        with pytest.raises(TypeError, match="`state`.*it has no channels"):
+            make(name, state=torch.nn.Linear(2, 2))
+        with pytest.warns(UnusedOption, match="`state_channels` has no effect beside a `state` that is made") as caught:
+            make(name, state=LikedItems(2, 8), state_channels=9)
+        assert len(caught) == 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -125,6 +127,16 @@ def test_a_card_without_anything_told_is_one_too(tmp_path: Path) -> None:
     assert "## Scores" not in page
 
 
+def test_the_card_of_an_agent_of_ones_own_says_where_it_is_and_what_its_parent_says(tmp_path: Path) -> None:
+    class Least(FixedList):
+        pass
+
+    Least(torch.arange(4)).save_pretrained(tmp_path)
+    page = (tmp_path / CARD).read_text(encoding="utf-8")
+    assert f"from {__name__} import Least" in page
+    assert FixedList.__doc__.splitlines()[0] in page
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     FixedList(torch.arange(4)).save_pretrained(tmp_path / "list")
@@ -204,3 +216,62 @@ def test_a_file_in_its_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError, match="file is a file; save_pretrained writes a folder"):
         FixedList(torch.arange(4)).save_pretrained(tmp_path / "file")
+
+
+# ------------------------------------------------------------------------------------------------------- the Hub
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What an API of the Hub that reaches nobody was asked for, in order."""
+    hub, asked = pytest.importorskip("huggingface_hub"), []
+
+    class NoApi:
+        def __init__(self, token: str | None = None) -> None:
+            asked.append(token)
+
+        def create_repo(self, repo_id: str, *, private: bool | None, exist_ok: bool) -> None:
+            asked.append((repo_id, private, exist_ok))
+
+        def upload_folder(self, *, repo_id: str, folder_path: Path, commit_message: str) -> Any:
+            files = {path.name: path.read_bytes() for path in folder_path.iterdir()}
+            asked.append((repo_id, commit_message, folder_path, files))
+            return SimpleNamespace(commit_url=f"https://hub/{repo_id}/commit/1")
+
+    for name in ("create_repo", "upload_folder"):  # what the real one takes
+        assert inspect.signature(getattr(NoApi, name)).parameters.keys() <= inspect.signature(
+            getattr(hub.HfApi, name)).parameters.keys()
+    monkeypatch.setattr(hub, "HfApi", NoApi)
+    return asked
+
+
+def test_the_hub_is_sent_the_folder_of_save_pretrained(sent: list[Any], tmp_path: Path) -> None:
+    agent = FixedList(torch.arange(4))
+    address = agent.push_to_hub("me/list", private=True, token="secret", message="First", license="mit", tags=["films"])
+    assert address == "https://hub/me/list/commit/1"
+    token, made, (repo, message, folder, files) = sent
+    assert (token, made, repo, message) == ("secret", ("me/list", True, True), "me/list", "First")
+    agent.save_pretrained(tmp_path / "list", license="mit", tags=["films"])
+    assert files == {path.name: path.read_bytes() for path in (tmp_path / "list").iterdir()}
+    assert not any(b"secret" in content for content in files.values())
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(("repo", "options", "kind", "message"), [
+    ("list", {}, ValueError, "`repo_id` must be owner/name, got 'list'"),
+    ("me/", {}, ValueError, "`repo_id` must be owner/name"),
+    ("me/my/list", {}, ValueError, "`repo_id` must be owner/name"),
+    ("me/..", {}, ValueError, "`repo_id` must be owner/name"),  # or the folder would be that of all temporary files
+    (3, {}, TypeError, "`repo_id`"),
+    ("me/list", {"scores": 3}, TypeError, "`scores`"),
+    ("me/list", {"folder": "x"}, TypeError, "folder"),
+])
+def test_nothing_is_sent_with_bad_options(sent: list[Any], repo: Any, options: Any, kind: Any, message: str) -> None:
+    with pytest.raises(kind, match=message):
+        FixedList(torch.arange(4)).push_to_hub(repo, **options)
+    assert sent == []
+
+
+def test_without_the_hubs_library_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kgrl.agents.shared.pretrained.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install 'kgrl\[hub\]'"):
+        FixedList(torch.arange(4)).push_to_hub("me/list")
