@@ -34,7 +34,7 @@ from kgrl.experiments.data_sets import DATASETS
 from kgrl.experiments.script_run import peak_gib
 from kgrl.graph import knowledge_graph
 from kgrl.nn import Aggregator
-from kgrl.nn.conv.aggregator_choice import AGGREGATORS
+from kgrl.nn.conv.layer_options import AGGREGATORS
 from kgrl.options import expected
 from kgrl.presets import preset, preset_names
 from kgrl.pretrain import pretrain_entities

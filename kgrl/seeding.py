@@ -1,16 +1,23 @@
-"""Keeps the three global random states as they are, whatever a library inside does with them."""
+"""Keeps global states out of what must not depend on them: the three random states, and mixed precision."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 import torch
 
 from kgrl.objects import a_device, a_generator
 from kgrl.options import WIDEST, expected, whole_number
+
+P = ParamSpec("P")
+R = TypeVar("R")
+DEVICES = ("cpu", "cuda", "mps", "xpu")
+"""The kinds of devices that can be in mixed precision."""
 
 
 def a_seed(name: str, value: int) -> int:
@@ -60,3 +67,23 @@ def given_or_new(generator: torch.Generator | None, device: torch.device | str, 
     """``generator``; where there is none, a new one: nothing is ever drawn from the global random states."""
     given = a_generator("generator", generator)
     return generator_for(device, seed) if given is None else given
+
+
+def full_precision(function: Callable[P, R]) -> Callable[P, R]:
+    """``function``, computed as if nobody had asked for mixed precision (``torch.autocast``).
+
+    For what is no network: worlds, bounds, regressions in closed form. Products rounded to eight bits would be another
+    world, whose items are liked or not by other users. Where there is no mixed precision, it costs next to nothing.
+    """
+
+    @wraps(function)
+    def exact(*args: P.args, **kwargs: P.kwargs) -> R:
+        mixed = [device for device in DEVICES if torch.is_autocast_enabled(device)]
+        if not mixed:
+            return function(*args, **kwargs)
+        with ExitStack() as stack:
+            for device in mixed:
+                stack.enter_context(torch.autocast(device, enabled=False))
+            return function(*args, **kwargs)
+
+    return exact

@@ -18,8 +18,8 @@ import torch
 from scipy.stats import wilcoxon
 
 from kgrl.datasets import MovieLens100K, SyntheticKGRec
-from kgrl.datasets.film_numbers import film_numbers
-from kgrl.nn.conv.aggregator_choice import AGGREGATORS
+from kgrl.datasets.movielens_100k import film_numbers
+from kgrl.nn.conv.layer_options import AGGREGATORS
 
 ROOT = Path(__file__).resolve().parents[1]
 

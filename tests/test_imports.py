@@ -40,10 +40,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 # leaves: everything may import these; each names the leaves it stands on itself
 LEAVES: dict[str, set[str]] = {"version": set(), "options": set(), "objects": {"options"},
                                 "seeding": {"objects", "options"}, "rating_scale": {"objects", "options"},
-                                "files": {"objects", "options", "sealed", "temporary"},
-                                "sealed": set(), "temporary": set(),
+                                "files": {"objects", "options", "sealed"}, "sealed": set(),
                                 "locks": set(), "significance": {"options"}, "raw_ids": {"options", "texts"},
-                                "precision": set(), "texts": set(), "parts": {"options"}}
+                                "texts": set(), "parts": {"options"}}
 MAY_IMPORT = {part: allowed | LEAVES.keys() for part, allowed in MAY_IMPORT.items()} | LEAVES
 MAY_IMPORT["factorization"] = set(LEAVES)
 MAY_IMPORT["experiments"] = set(MAY_IMPORT)

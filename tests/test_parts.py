@@ -18,12 +18,11 @@ from torch import Tensor, nn
 
 from kgrl.agents import KGQR, TPGR, GRU4Rec
 from kgrl.agents.q_learning.kgqr_parts import CANDIDATES
-from kgrl.agents.state.named import STATES
-from kgrl.agents.state.recurrent import LikedItems, RewardedItems
+from kgrl.agents.state.recurrent import STATES, LikedItems, RewardedItems
 from kgrl.candidates import FixedCandidates, KHopCandidates
 from kgrl.nn import Aggregator, KGConv, KGEncoder
-from kgrl.nn.conv.aggregator_choice import AGGREGATORS
-from kgrl.nn.conv.plain_aggregators import ConcatAggregator
+from kgrl.nn.conv.layer_options import AGGREGATORS
+from kgrl.nn.conv.named_aggregators import ConcatAggregator
 from kgrl.parts import UnusedOption, accepted, made_part, named_part, takes, warn_unused
 from kgrl.simulator import FeedbackModel, PlantedFeedback, PredictedFeedback, RatedFeedback, Simulator
 from kgrl.simulator.feedback_models import FEEDBACK_MODELS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from kgrl.agents.q_learning.ddpg import DDPG
-from kgrl.agents.q_learning.outlook import Outlook
+from kgrl.agents.q_learning.network import Outlook
 from kgrl.agents.shared.picking import best_left, in_parts
 
 

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kgrl.agents.q_learning.network import QNetwork
-from kgrl.agents.q_learning.outlook import Outlook
+from kgrl.agents.q_learning.network import Outlook, QNetwork
 from kgrl.agents.q_learning.vector_agent import VectorAgent
 from kgrl.agents.shared.warm_start import checked_start
 from kgrl.files import digest

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from kgrl.agents.shared.catalogue import Catalogue, Match
-from kgrl.agents.shared.catalogued import Catalogued
+from kgrl.agents.shared.catalogue import Catalogue, Catalogued, Match
 from kgrl.agents.shared.picking import check_turn
 from kgrl.candidates.fixed import checked_pool
 from kgrl.files import load_tensors

@@ -15,12 +15,11 @@ from kgrl.agents.shared.catalogue import Catalogue, Match
 from kgrl.agents.shared.next_item_fit import fit_next_item
 from kgrl.agents.shared.picking import without_shown
 from kgrl.agents.shared.scorer import Scorer
-from kgrl.agents.shared.versioned import Versioned
+from kgrl.agents.shared.weights import Versioned
 from kgrl.agents.state.recurrent import LikedItems
 from kgrl.agents.state.session_state import advance
 from kgrl.files import digest, load_tensors
-from kgrl.nn.policy.next_item import NextItem
-from kgrl.nn.policy.ranking_loss import LOSSES
+from kgrl.nn.policy.next_item import LOSSES, NextItem
 from kgrl.options import a_tensor, at_least, between, expected, flag, one_of
 from kgrl.parts import UnusedOption, warn_unused
 from kgrl.pretrain.items import item_vectors
@@ -68,7 +67,7 @@ class GRU4Rec(Versioned, Scorer):
         dim: length of an item vector.
         state_channels: width of the GRU; ``None``: ``dim``.
         tied: one vector an item for input and output, which takes ``state_channels`` = ``dim``.
-        loss: one of :data:`kgrl.nn.policy.ranking_loss.LOSSES`.
+        loss: one of :data:`kgrl.nn.policy.next_item.LOSSES`.
         regularisation: λ ≥ 0 of ``"bpr-max"``.
         prior: β ≥ 0.
         negatives: items drawn besides those of the mini-batch, n ≥ 0.

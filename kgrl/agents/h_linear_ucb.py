@@ -9,12 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kgrl.agents.linear_ucb import LEAST_REGULARISATION, Known, LinearUCB
-from kgrl.agents.shared.finite import finite_report
+from kgrl.agents.shared.picking import finite_report
 from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import at_least, between
-from kgrl.precision import full_precision
 from kgrl.raw_ids import RawIds
-from kgrl.seeding import generator_for
+from kgrl.seeding import full_precision, generator_for
 from kgrl.sessions import Sessions
 
 

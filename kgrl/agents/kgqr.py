@@ -11,12 +11,17 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from kgrl.agents.q_learning.candidate_agent import CandidateAgent
-from kgrl.agents.q_learning.kgqr_file import constructor_options, moved_tensors
-from kgrl.agents.q_learning.kgqr_parts import VARIANTS, kgqr_candidates, kgqr_network, warn_unused_options
+from kgrl.agents.q_learning.kgqr_parts import (
+    VARIANTS,
+    constructor_options,
+    kgqr_candidates,
+    kgqr_network,
+    moved_tensors,
+    warn_unused_options,
+)
 from kgrl.agents.q_learning.network import QNetwork
 from kgrl.agents.shared.catalogue import UNTRAINED, Catalogue, matched
-from kgrl.agents.shared.new_nodes import heard_graph
-from kgrl.agents.shared.warm_start import checked_start
+from kgrl.agents.shared.warm_start import checked_start, heard_graph
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.files import digest, load_tensors, restore
 from kgrl.graph import checked_graph, kg_digest
@@ -121,8 +126,7 @@ class KGQR(CandidateAgent):
     def __init__(
         self, kg: Data, *, embedding: Tensor | None = None, popular: Tensor | None = None, variant: str = "KGQR",
         aggregator: Any = "mean", aggregator_kwargs: Mapping[str, Any] | None = None, hops: int = 2,
-        dim: int = 50,
-        num_candidates: int | None = 1000, backfill: tuple[str, int] | str | None = "default",
+        dim: int = 50, num_candidates: int | None = 1000, backfill: tuple[str, int] | str | None = "default",
         max_degree: int | None = None, candidates: str | type[nn.Module] | nn.Module | None = None,
         state: Any = "gru", state_channels: int = 64, hidden_channels: int = 64, streak_state: bool | None = None,
         horizon: int = 32, taste_channels: int | None = None, tastes: TasteTerms | None = None,
@@ -143,17 +147,14 @@ class KGQR(CandidateAgent):
             "aggregator": named_part(aggregator), "aggregator_kwargs": dict(kwargs) or None,
             "state": named_part(state), "hops": at_least("hops", hops, 1),
             "num_candidates": None if num_candidates is None else at_least("num_candidates", num_candidates, 1),
-            "backfill": backfill,
-            "max_degree": max_degree, "own_candidates": None,
-            "dim": at_least("dim", dim, 1),
+            "backfill": backfill, "max_degree": max_degree, "own_candidates": None, "dim": at_least("dim", dim, 1),
             "embedding_lr": None if embedding_lr is None else between("embedding_lr", embedding_lr, 1e-12, 1),
         }
         super().__init__(
             own, preset=preset, state_channels=state_channels, hidden_channels=hidden_channels,
             streak_state=streak_state, horizon=horizon, taste_channels=taste_channels, gamma=gamma, lr=lr,
-            weight_decay=weight_decay,
-            epsilon=epsilon, batch_size=batch_size, gradient_steps=gradient_steps, tau=tau, target=target,
-            average=average, replay_size=replay_size, seed=seed,
+            weight_decay=weight_decay, epsilon=epsilon, batch_size=batch_size, gradient_steps=gradient_steps, tau=tau,
+            target=target, average=average, replay_size=replay_size, seed=seed,
         )
         self.num_items, self.kg_digest = int(kg.num_items), kg_digest(kg)
         self.catalogue = Catalogue.of(kg)
@@ -202,10 +203,10 @@ class KGQR(CandidateAgent):
         """The agent that :meth:`save` wrote, for the KG it was trained with or for another state of it.
 
         Items and entities are found again by their raw ids. What is gone is dropped. A new node starts from its
-        neighbours (:func:`kgrl.agents.shared.new_nodes.moved_rows`), what is expected of a new item from the items that
-        share entities with it, and nodes that the agent was trained with do not hear of new ones
-        (:func:`kgrl.agents.shared.new_nodes.heard_graph`), nor when it is trained further: whatever else comes, an item
-        keeps its vector as long as what it was trained with is around it. New items are the least popular ones.
+        neighbours (:func:`kgrl.agents.shared.warm_start.moved_rows`), what is expected of a new item from the items
+        that share entities with it, and nodes that the agent was trained with do not hear of new ones
+        (:func:`kgrl.agents.shared.warm_start.heard_graph`), nor when it is trained further: whatever else comes, an
+        item keeps its vector as long as what it was trained with is around it. New items are the least popular ones.
 
         Args:
             path: the file.

@@ -12,7 +12,7 @@ from torch import Tensor
 from kgrl.agents.shared.catalogue import Catalogue
 from kgrl.agents.shared.picking import without_shown
 from kgrl.agents.shared.scorer import Scorer
-from kgrl.agents.shared.versioned import Versioned
+from kgrl.agents.shared.weights import Versioned
 from kgrl.agents.state.session_state import Step, advance
 from kgrl.files import digest, load_tensors, restore
 from kgrl.nn.state.taste import Belief, TasteTerms

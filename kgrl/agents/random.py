@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from kgrl.agents.shared.picking import check_turn, of_known_items
-from kgrl.agents.shared.ragged import ragged_argmax, ragged_topk
+from kgrl.agents.shared.picking import check_turn, of_known_items, ragged_argmax, ragged_topk
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.objects import of_class, with_methods

@@ -11,18 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data, HeteroData
 
-from kgrl.agents.policy_gradient.from_data import tpgr_parts, tree_over
+from kgrl.agents.policy_gradient.finished_sessions import Recall
 from kgrl.agents.policy_gradient.policy_gradient_agent import PolicyGradientAgent
-from kgrl.agents.policy_gradient.recall import Recall
 from kgrl.agents.policy_gradient.tpgr_file import TASTES, LoadedTPGR
-from kgrl.agents.policy_gradient.tpgr_options import PRESETS, tpgr_options, warn_unused_parts
+from kgrl.agents.policy_gradient.tpgr_parts import PRESETS, tpgr_options, tpgr_parts, tree_over, warn_unused_parts
 from kgrl.agents.shared.catalogue import UNTRAINED, Catalogue
 from kgrl.agents.shared.item_vectors import ItemVectors
 from kgrl.agents.shared.warm_start import checked_start
-from kgrl.agents.state.counts import UserStatus
-from kgrl.agents.state.joined import JoinedState
-from kgrl.agents.state.named import made_state
-from kgrl.agents.state.session_taste import KnownTaste
+from kgrl.agents.state.joined import JoinedState, KnownTaste, UserStatus
+from kgrl.agents.state.recurrent import made_state
 from kgrl.files import digest, restore
 from kgrl.graph import kg_digest
 from kgrl.nn.policy.tree_policy import TreePolicy
@@ -69,7 +66,7 @@ class TPGR(PolicyGradientAgent):
         tastes: of the items, what the taste state goes by, e.g. from :func:`kgrl.pretrain.item_tastes` or, for items
             that nobody has rated, too, :func:`kgrl.pretrain.kg_tastes`; ``None``: no taste state, as in the paper.
         preset: ``"default"`` or ``"paper"``: what ``baseline``, ``standardise``, ``entropy`` and ``minibatches`` are
-            where they are not given, see :data:`kgrl.agents.policy_gradient.tpgr_options.PRESETS`.
+            where they are not given, see :data:`kgrl.agents.policy_gradient.tpgr_parts.PRESETS`.
         item_channels: length of the convolution's item vectors, and of embeddings that are not given.
         state_channels: size of the recurrent state.
         sharpness: how much a logit changes with the expected feedback, at first. Where drawn sessions are far from
@@ -211,7 +208,8 @@ class TPGR(PolicyGradientAgent):
         Items are found again by their raw ids. What is gone is dropped. New items hang on free leaves beside the items
         nearest to them (:meth:`kgrl.tree.ClusterTree.extend`); their embeddings, and what is expected of them, are
         those of items that share entities with them, without a KG the mean of all items (see
-        :mod:`kgrl.agents.shared.new_nodes`); and at its node, a new item is treated as the others there are on average.
+        :mod:`kgrl.agents.shared.warm_start`); and at its node, a new item is treated as the others there are on
+        average.
 
         Args:
             path: the file.

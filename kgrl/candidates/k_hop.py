@@ -8,10 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from kgrl.candidates.draws import random_cells, random_subsets, sample_rows
-from kgrl.candidates.expansion import KHopIndex, KHopWalk
-from kgrl.candidates.fixed import check_rows, checked_pool
-from kgrl.candidates.k_hop_index import tabulate
+from kgrl.candidates.fixed import check_rows, checked_pool, random_cells, random_subsets, sample_rows
+from kgrl.candidates.k_hop_index import KHopIndex, KHopWalk, tabulate
 from kgrl.candidates.paths import Path, PathFinder
 from kgrl.options import at_least, expected, ids, one_of
 from kgrl.seeding import given_or_new

@@ -34,8 +34,8 @@ from kgrl.locks import alone_in
 from kgrl.objects import with_methods
 from kgrl.options import did_you_mean, expected
 from kgrl.presets.preset import preset, preset_names
+from kgrl.train.callback import EarlyStopping
 from kgrl.train.checkpoint import Run
-from kgrl.train.early_stopping import EarlyStopping
 from kgrl.train.fit import fit
 
 USUAL_WORLD = {"book-crossing": "kgqr", "synthetic": "planted"}

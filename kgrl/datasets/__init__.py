@@ -14,8 +14,7 @@ from kgrl.datasets.netflix import NetflixPrize
 from kgrl.datasets.rating_splits import split_ratings, with_ratings
 from kgrl.datasets.recbole import from_recbole
 from kgrl.datasets.released import as_released
-from kgrl.datasets.renumber import renumbered
-from kgrl.datasets.splits import popular_items, split_items, split_users
+from kgrl.datasets.splits import popular_items, renumbered, split_items, split_users
 from kgrl.datasets.synthetic import SyntheticKGRec
 
 __all__ = [

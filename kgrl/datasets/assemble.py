@@ -13,7 +13,7 @@ import torch
 from torch_geometric.data import HeteroData
 
 from kgrl.datasets.ids import Ids, of_one_type
-from kgrl.datasets.links import Links, link_items
+from kgrl.datasets.links import Links, link_items, relation_keys, typed_edges
 from kgrl.datasets.names import add_names
 from kgrl.datasets.ratings import (
     BINARY,
@@ -25,7 +25,6 @@ from kgrl.datasets.ratings import (
     warn_if_nothing_to_learn,
     with_sampled_negatives,
 )
-from kgrl.datasets.relations import relation_keys, typed_edges
 from kgrl.datasets.table import Table
 from kgrl.objects import of_class
 from kgrl.options import LARGEST, at_least, between, flag, one_of

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from torch_geometric.data import HeteroData
 
-from kgrl.datasets.likers import Exchange, likeness_of, likers_of_items
-from kgrl.datasets.shared_entities import ItemPairs, item_pairs
+from kgrl.datasets.item_pairs import Exchange, ItemPairs, item_pairs, likeness_of, likers_of_items
 from kgrl.objects import of_class
 from kgrl.options import at_least
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 from torch_geometric.data.storage import EdgeStorage
 
-from kgrl.datasets.relations import EdgeType
+from kgrl.datasets.links import EdgeType
 from kgrl.objects import a_data_set
 from kgrl.options import did_you_mean, expected, flag, ids, one_of
 

@@ -10,8 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
 from kgrl.datasets.released import as_released
-from kgrl.datasets.renumber import renumbered
-from kgrl.datasets.splits import split_items, split_users
+from kgrl.datasets.splits import renumbered, split_items, split_users
 from kgrl.experiments.logs import Logs
 from kgrl.experiments.ranking import METRICS
 from kgrl.experiments.setting import NEW

@@ -68,7 +68,7 @@ class NearestDecider(RankingDecider):
     From Dulac-Arnold et al. (2015), as are the targets. With k = N nothing is searched, and noise explores nothing.
 
     Differs from the paper: the search is exact, the paper's approximate; so k = 1 grows with N here. It is
-    :func:`kgrl.agents.shared.nearest.nearest` without what masks the items shown before.
+    :func:`kgrl.agents.ddpg_knn.nearest` without what masks the items shown before.
 
     Args:
         num_items: N.

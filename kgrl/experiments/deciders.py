@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kgrl.agents.policy_gradient.returns import returns
+from kgrl.agents.policy_gradient.finished_sessions import returns
 from kgrl.experiments.ddpg_deciders import ITEM, NearestDecider, RankingDecider
 from kgrl.experiments.decider import GAMMA, HIDDEN, STATE, Decider, bootstrapped, highest_item, network
 from kgrl.nn.policy.tree_policy import TreePolicy

@@ -14,8 +14,7 @@ from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
 from kgrl.datasets.released import as_released
-from kgrl.datasets.renumber import renumbered
-from kgrl.datasets.splits import popular_items, split_items, split_users
+from kgrl.datasets.splits import popular_items, renumbered, split_items, split_users
 from kgrl.experiments.data_sets import DATASETS, NEEDS, Unserved, has
 from kgrl.experiments.shared import Shared
 from kgrl.experiments.variant import Variant
@@ -28,10 +27,9 @@ from kgrl.pretrain.items import item_vectors
 from kgrl.pretrain.kg_tastes import kg_tastes
 from kgrl.pretrain.tastes import factor_tastes, item_tastes
 from kgrl.simulator.feedback import FeedbackModel
+from kgrl.simulator.feedback_models import PlantedFeedback, RatedFeedback
 from kgrl.simulator.past import Past
-from kgrl.simulator.planted import PlantedFeedback
 from kgrl.simulator.predicted import PredictedFeedback
-from kgrl.simulator.rated import RatedFeedback
 from kgrl.simulator.simulator import Simulator
 
 WORLDS = ("kgqr", "taste", "heldout", "logged", "planted")

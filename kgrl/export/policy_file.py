@@ -17,15 +17,13 @@ from kgrl.agents.dqn_r import DQNR
 from kgrl.agents.gru4rec import GRU4Rec
 from kgrl.agents.kgqr import KGQR
 from kgrl.agents.linear_gaussian import LinearGaussian
-from kgrl.agents.shared.finite import finite_report
+from kgrl.agents.shared.picking import finite_report
 from kgrl.agents.shared.scorer import Scorer
+from kgrl.agents.state.joined import KnownTaste
 from kgrl.agents.state.recurrent import LikedItems
-from kgrl.agents.state.session_taste import KnownTaste
 from kgrl.agents.tpgr import TPGR
-from kgrl.export.followed import FollowedHistory
-from kgrl.export.item_policy import Chained, ItemPolicy
-from kgrl.export.item_values import ActorAnswer, LinearValues, OwnScores, QValues
-from kgrl.export.open_items import open_items
+from kgrl.export.item_policy import ActorAnswer, Chained, ItemPolicy, LinearValues, OwnScores, QValues
+from kgrl.export.traced_parts import FollowedHistory, open_items
 from kgrl.export.tree_items import TreeItems
 from kgrl.files import whole_file
 from kgrl.nn.policy.item_scores import ItemScores

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kgrl.nn.policy.gone import Tally
 from kgrl.nn.policy.item_scores import ItemScores, node_score, pairs
+from kgrl.nn.policy.node_index import Tally
 from kgrl.nn.policy.tree_policy import TreePolicy
 
 

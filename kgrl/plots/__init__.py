@@ -5,9 +5,8 @@ Each draws on Matplotlib's ``Axes`` and gives them back, new ones where ``ax`` i
 something is drawn.
 """
 
-from kgrl.plots.cluster_picture import plot_tree
 from kgrl.plots.item_picture import plot_item
 from kgrl.plots.session_picture import plot_session
-from kgrl.plots.vector_picture import plot_vectors, shared_entities
+from kgrl.plots.vector_picture import plot_tree, plot_vectors, shared_entities
 
 __all__ = ["plot_item", "plot_session", "plot_tree", "plot_vectors", "shared_entities"]

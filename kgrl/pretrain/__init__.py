@@ -1,7 +1,7 @@
 """What is known before any interaction: entities' vectors, items' vectors, and priors, from ratings and from the KG."""
 
 from kgrl.pretrain.entities import pretrain_entities
-from kgrl.pretrain.item_features import ItemFeatures, item_features
+from kgrl.pretrain.feature_terms import ItemFeatures, item_features
 from kgrl.pretrain.items import ItemFactors, item_factors, item_ranking, item_vectors
 from kgrl.pretrain.kg_likes import kg_likes
 from kgrl.pretrain.kg_tastes import kg_tastes

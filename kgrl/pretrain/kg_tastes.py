@@ -11,8 +11,7 @@ from torch_geometric.data import Data, HeteroData
 from kgrl.graph import checked_graph
 from kgrl.nn.state.taste import TasteTerms
 from kgrl.options import at_least, expected, flag, one_of
-from kgrl.pretrain.feature_terms import Features, through_features
-from kgrl.pretrain.item_features import ItemFeatures, item_features
+from kgrl.pretrain.feature_terms import Features, ItemFeatures, item_features, through_features
 from kgrl.pretrain.items import rating_users, ratings_of
 from kgrl.pretrain.tastes import NOISE, factor_tastes, item_tastes
 

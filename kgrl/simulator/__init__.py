@@ -3,14 +3,12 @@
 from kgrl.rating_scale import normalise
 from kgrl.simulator.bounds import Bounds
 from kgrl.simulator.categories import Categories, item_categories
-from kgrl.simulator.drift import Drift, Satiation
 from kgrl.simulator.feedback import FeedbackModel, Reaction
-from kgrl.simulator.leaving import Boredom, Leaving, Patience
+from kgrl.simulator.feedback_models import PlantedFeedback, RatedFeedback
 from kgrl.simulator.past import Past
-from kgrl.simulator.planted import PlantedFeedback
 from kgrl.simulator.predicted import PredictedFeedback
-from kgrl.simulator.rated import RatedFeedback
 from kgrl.simulator.simulator import Simulator
+from kgrl.simulator.users import Boredom, Drift, Leaving, Patience, Satiation
 
 __all__ = ["Boredom", "Bounds", "Categories", "Drift", "FeedbackModel", "Leaving", "Past", "Patience",
            "PlantedFeedback", "PredictedFeedback", "RatedFeedback", "Reaction", "Satiation", "Simulator",

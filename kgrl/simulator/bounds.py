@@ -9,13 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from kgrl.precision import full_precision
-from kgrl.seeding import generator_for
+from kgrl.seeding import full_precision, generator_for
 from kgrl.sessions import Sessions
-from kgrl.simulator.drift import Drift
 from kgrl.simulator.feedback import FeedbackModel
-from kgrl.simulator.leaving import Leaving
 from kgrl.simulator.pool import Pool
+from kgrl.simulator.users import Drift, Leaving
 
 SMALLEST = 0.01
 """The taste share below which there is nothing personal to learn."""

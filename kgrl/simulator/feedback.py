@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from kgrl.objects import a_device
 from kgrl.options import LARGEST, at_least, between, expected
-from kgrl.precision import full_precision
+from kgrl.seeding import full_precision
 
 CHUNK, CPU_CHUNK = 2**25, 2**20
 """Feedbacks held at once wherever every item of many users has to be looked at; on the CPU, what its cache holds."""

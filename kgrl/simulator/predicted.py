@@ -11,9 +11,8 @@ from torch_geometric.data import HeteroData
 from kgrl.factorization import Factors
 from kgrl.objects import a_device, of_class, shaped
 from kgrl.options import at_least, between, dense_vectors, expected, representable, single
-from kgrl.precision import full_precision
 from kgrl.rating_scale import normalised_ratings
-from kgrl.seeding import a_seed
+from kgrl.seeding import a_seed, full_precision
 from kgrl.simulator.bounds import SMALLEST, taste_share_of_some
 from kgrl.simulator.feedback import FeedbackModel
 from kgrl.simulator.fitting import WEIGHT_DECAYS, Fitting, fit_factors

@@ -11,15 +11,14 @@ from torch_geometric.data import HeteroData
 
 from kgrl.objects import of_class, shaped
 from kgrl.options import LARGEST, a_tensor, at_least, between, expected, ids
-from kgrl.precision import full_precision
-from kgrl.seeding import given_or_new
+from kgrl.seeding import full_precision, given_or_new
 from kgrl.sessions import UNDEFINED, Sessions
 from kgrl.simulator.bounds import Bounds, distinct_items, measure_bounds, taste_share_of_some
 from kgrl.simulator.feedback import FeedbackModel, Reaction
 from kgrl.simulator.feedback_models import made_feedback
 from kgrl.simulator.past import Past, checked_past
 from kgrl.simulator.pool import Pool, check_feedback, check_items, check_sessions
-from kgrl.simulator.rules import made_drift, made_leaving
+from kgrl.simulator.users import made_drift, made_leaving
 
 OPENING_POOL = 100
 """How many of the most popular items a training session may open with."""

@@ -11,12 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kgrl.files import below, digest, load_tensors, save_tensors
+from kgrl.files import below, digest, load_tensors, remove_leftovers, save_tensors
 from kgrl.objects import of_class
 from kgrl.options import expected
 from kgrl.raw_ids import as_tensor
 from kgrl.sessions import Sessions
-from kgrl.temporary import remove_leftovers
 
 KIND = "kgrl training run"
 FILE = "checkpoint.safetensors"

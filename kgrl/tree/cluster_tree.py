@@ -15,10 +15,8 @@ from kgrl.files import load_tensors, save_tensors
 from kgrl.objects import a_data_set, shaped
 from kgrl.options import WIDEST, at_least, expected, one_of
 from kgrl.seeding import generator_for
-from kgrl.tree.free_leaves import hang_new_items
-from kgrl.tree.item_rows import ItemRows
 from kgrl.tree.k_means import k_means_digits
-from kgrl.tree.levels import Split, leaf_positions, smallest_root
+from kgrl.tree.leaves import ItemRows, Split, hang_new_items, leaf_positions, smallest_root
 from kgrl.tree.pca import pca_digits
 
 KIND = "kgrl cluster tree"

@@ -10,8 +10,7 @@ import torch
 from scipy.sparse import csr_matrix
 from scipy.spatial.distance import cdist
 
-from kgrl.tree.item_rows import ItemRows
-from kgrl.tree.levels import ROUNDING, order_with_ties
+from kgrl.tree.leaves import ROUNDING, ItemRows, order_with_ties
 
 Distances = Callable[[slice, np.ndarray], np.ndarray]
 

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from scipy.sparse import csc_matrix
 
-from kgrl.tree.item_rows import ItemRows
-from kgrl.tree.levels import ROUNDING, order_with_ties
+from kgrl.tree.leaves import ROUNDING, ItemRows, order_with_ties
 
 Operator = Callable[[np.ndarray], np.ndarray]  # [G, M] → [G, M], each of G matrices times one vector
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from kgrl.agents import KGQR
-from kgrl.agents.policy_gradient.returns import returns
+from kgrl.agents.policy_gradient.finished_sessions import returns
 from kgrl.agents.state.session_state import advance, states_over
 from kgrl.graph import knowledge_graph
-from kgrl.nn.state.sru import STATUS
+from kgrl.nn.state.recurrent_units import STATUS
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
 from kgrl.simulator import Boredom, Leaving, Past, RatedFeedback, Simulator

@@ -16,7 +16,7 @@ from torch_geometric.data import HeteroData
 from kgrl.agents import gru4rec
 from kgrl.agents.greedy_svd import GreedySVD
 from kgrl.agents.gru4rec import GRU4Rec
-from kgrl.nn.policy.ranking_loss import LOSSES
+from kgrl.nn.policy.next_item import LOSSES
 from kgrl.pretrain.items import ItemFactors, item_vectors
 from kgrl.pretrain.sequences import LikedSequences
 from kgrl.rollout import rollout

@@ -330,7 +330,7 @@ def test_an_agent_has_no_dropout_of_pytorchs_global_generator():
 
 
 def test_an_aggregator_of_ones_own_is_asked_for_again(tmp_path):
-    from kgrl.nn.conv.plain_aggregators import NeighborAggregator
+    from kgrl.nn.conv.named_aggregators import NeighborAggregator
 
     agent = parity_agent(aggregator=NeighborAggregator)
     agent.save(tmp_path / "agent.safetensors")

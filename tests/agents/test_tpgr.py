@@ -7,8 +7,7 @@ import torch
 from torch_geometric.data import HeteroData
 
 from kgrl.agents import TPGR, Random
-from kgrl.agents.policy_gradient.returns import returns
-from kgrl.agents.policy_gradient.rollout_cache import parts
+from kgrl.agents.policy_gradient.finished_sessions import parts, returns
 from kgrl.agents.state.session_state import states_over
 from kgrl.evaluate import evaluate
 from kgrl.simulator import RatedFeedback, Simulator

@@ -15,8 +15,7 @@ from torch_geometric.data import Data, HeteroData
 from torch_geometric.utils import k_hop_subgraph
 
 from kgrl.candidates import KHopCandidates
-from kgrl.candidates.expansion import KHopWalk, chunk_sizes
-from kgrl.candidates.k_hop_index import KHopLists, KHopMasks, tabulate
+from kgrl.candidates.k_hop_index import KHopLists, KHopMasks, KHopWalk, chunk_sizes, tabulate
 from kgrl.graph import knowledge_graph, without_edges
 
 ITEMS = 6

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch_geometric.data import HeteroData
 
-import kgrl.datasets.likers
+import kgrl.datasets.item_pairs
 from kgrl.datasets import BookCrossing, LinkAudit, MovieLens100K, SyntheticKGRec, audit_links, from_frames
 from kgrl.datasets.audit import RelationLift
 
@@ -97,8 +97,8 @@ def test_slow_obvious_version(seed, most):
 def test_all_cosines_at_once_are_those_row_by_row(monkeypatch):
     edges, liked = random_world()
     at_once = audit_links(small(edges, liked))
-    monkeypatch.setattr(kgrl.datasets.likers, "GRAM", 0)
-    monkeypatch.setattr(kgrl.datasets.likers, "CHUNK", 64)  # a few rows at a time
+    monkeypatch.setattr(kgrl.datasets.item_pairs, "GRAM", 0)
+    monkeypatch.setattr(kgrl.datasets.item_pairs, "CHUNK", 64)  # a few rows at a time
     row_by_row = audit_links(small(edges, liked))
     assert row_by_row.pairs == at_once.pairs
     assert (row_by_row.lift, row_by_row.z) == pytest.approx((at_once.lift, at_once.z), rel=1e-4)
@@ -186,7 +186,7 @@ def test_drawn_pairs_tell_the_same(planted):
 
 def test_drawn_users_tell_the_same(planted, monkeypatch):
     every = audit_links(planted)
-    monkeypatch.setattr(kgrl.datasets.likers, "MAX_LIKES", 1_000)
+    monkeypatch.setattr(kgrl.datasets.item_pairs, "MAX_LIKES", 1_000)
     drawn = audit_links(planted)
     assert drawn.sound
     assert drawn.lift == pytest.approx(every.lift, rel=0.3)

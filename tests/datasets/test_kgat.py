@@ -5,8 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from kgrl.datasets.adjacency import read_adjacency
-from kgrl.datasets.kgat import from_kgat, read_list
+from kgrl.datasets.kgat import from_kgat, read_adjacency, read_list
 from kgrl.datasets.rating_splits import split_ratings
 
 FILES = {

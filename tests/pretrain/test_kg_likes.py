@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix, diags
 from torch_geometric.data import Data, HeteroData
 
 from kgrl.graph import knowledge_graph, without_edges
-from kgrl.pretrain.item_features import ItemFeatures, item_features
+from kgrl.pretrain.feature_terms import ItemFeatures, item_features
 from kgrl.pretrain.kg_likes import kg_likes, like_rates, relation_variances
 from tests.agents.planted_readers import ITEMS, NEW, OLD, TRAIN, likes_of, planted_readers
 

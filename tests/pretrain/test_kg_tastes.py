@@ -17,11 +17,11 @@ from kgrl.datasets import SyntheticKGRec, as_released, from_frames
 from kgrl.graph import knowledge_graph, shuffled, without_edges
 from kgrl.nn import TasteState, TasteTerms
 from kgrl.pretrain import factor_tastes, item_features, item_tastes, kg_tastes, relation_regression
-from kgrl.pretrain.item_features import ItemFeatures
+from kgrl.pretrain.feature_terms import ItemFeatures
 from kgrl.pretrain.kg_tastes import _features, observations, through_kg
 from kgrl.rollout import rollout
 from kgrl.simulator import RatedFeedback, Simulator
-from tests.pretrain.test_item_features import random_graph
+from tests.pretrain.test_feature_terms import random_graph
 
 ITEMS, KINDS, USERS, TRAIN = 60, 6, 150, 100
 NOISE = 0.04

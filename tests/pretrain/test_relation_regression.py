@@ -8,8 +8,8 @@ import torch
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
-from kgrl.pretrain import item_covariance, relation_regression
-from kgrl.pretrain.relation_regression import RelationRegression, fit_relations
+from kgrl.pretrain import relation_regression
+from kgrl.pretrain.relation_regression import ItemCovariance, RelationRegression, fit_relations
 
 SIZES = [4, 6, 3]
 """Columns of each relation."""
@@ -225,5 +225,5 @@ def test_the_same_twice_and_the_global_states_untouched() -> None:
 def test_the_covariance_is_of_the_last_variances() -> None:
     matrix, relation, values, error = planted()
     fit = fit_relations(matrix, relation, values, error)
-    assert isinstance(fit.covariance, item_covariance.ItemCovariance)
+    assert isinstance(fit.covariance, ItemCovariance)
     np.testing.assert_allclose(fit.covariance @ np.eye(40), formed(matrix, fit.variance, fit.rest, error))

@@ -8,18 +8,13 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from kgrl.agents.policy_gradient.recall import Recall
-from kgrl.agents.policy_gradient.returns import decided_steps, returns
-from kgrl.agents.policy_gradient.rollout_cache import Kept, RolloutCache, parts
-from kgrl.agents.shared.catalogued import Catalogued
-from kgrl.agents.shared.finite import finite_report
+from kgrl.agents.policy_gradient.finished_sessions import Kept, Recall, RolloutCache, decided_steps, parts, returns
+from kgrl.agents.shared.catalogue import Catalogued
 from kgrl.agents.shared.item_vectors import ItemVectors
-from kgrl.agents.shared.optimizer_state import load_optimizer_tensors, moved_along, optimizer_tensors
-from kgrl.agents.shared.picking import check_turn, check_values, of_known_items
-from kgrl.agents.shared.versioned import Versioned
-from kgrl.agents.state.joined import JoinedState
+from kgrl.agents.shared.picking import check_turn, check_values, finite_report, of_known_items
+from kgrl.agents.shared.weights import Versioned, load_optimizer_tensors, moved_along, optimizer_tensors
+from kgrl.agents.state.joined import JoinedState, KnownTaste
 from kgrl.agents.state.session_state import advance, carry_of, states_over
-from kgrl.agents.state.session_taste import KnownTaste
 from kgrl.candidates.fixed import checked_pool
 from kgrl.files import below
 from kgrl.nn.policy.item_scores import ItemScores, Levels
@@ -36,7 +31,7 @@ class PolicyGradientAgent(Catalogued, Versioned):
 
     .. math:: \nabla J \approx \mathbb E\Bigl[\sum_t \nabla \log \pi_\theta(a_t \mid \mathbf s_t)\, A_t\Bigr]
 
-    with :math:`A_t` the returns of :func:`kgrl.agents.policy_gradient.returns.returns`.
+    with :math:`A_t` the returns of :func:`kgrl.agents.policy_gradient.finished_sessions.returns`.
 
     A subclass makes the parts below, sets ``options`` and calls :meth:`_begin`; ``num_items`` is what its tree holds.
 
@@ -180,7 +175,8 @@ class PolicyGradientAgent(Catalogued, Versioned):
     def pretrain(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
         """Teaches the recurrent state to remember: one gradient step on the error of recalled rewards.
 
-        See :class:`kgrl.agents.policy_gradient.recall.Recall`. :func:`kgrl.fit` calls this on sessions of random items.
+        See :class:`kgrl.agents.policy_gradient.finished_sessions.Recall`. :func:`kgrl.fit` calls this on sessions of
+        random items.
 
         Returns ``loss``, the mean squared error, and ``gradient_steps``.
 

@@ -14,8 +14,7 @@ from torch_geometric.data import Data, HeteroData
 
 from kgrl.agents.shared.catalogue import UNTRAINED, Catalogue, Match, matched
 from kgrl.agents.shared.item_vectors import ItemVectors
-from kgrl.agents.shared.new_nodes import heard_graph, moved_rows, moved_tastes
-from kgrl.agents.shared.warm_start import saved_tastes
+from kgrl.agents.shared.warm_start import heard_graph, moved_rows, moved_tastes, saved_tastes
 from kgrl.files import load_tensors
 from kgrl.graph import distinct_pairs, kg_digest, knowledge_graph
 from kgrl.objects import a_data_set

@@ -9,9 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kgrl.agents.q_learning.learner import OffPolicyAgent
-from kgrl.agents.q_learning.outlook import Outlook
-from kgrl.agents.shared.picking import check_turn, check_values, defined, of_known_items
-from kgrl.agents.shared.ragged import ragged_argmax, ragged_topk
+from kgrl.agents.q_learning.network import Outlook
+from kgrl.agents.shared.picking import check_turn, check_values, defined, of_known_items, ragged_argmax, ragged_topk
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.options import at_least, expected
 from kgrl.seeding import generator_for, given_or_new

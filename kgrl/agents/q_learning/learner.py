@@ -9,16 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kgrl.agents.q_learning.copies import frozen_copy, moved_towards
-from kgrl.agents.q_learning.exploration import Epsilons
-from kgrl.agents.q_learning.learner_options import learner_options
-from kgrl.agents.q_learning.network import ItemView, QNetwork
-from kgrl.agents.q_learning.outlook import Outlook
+from kgrl.agents.q_learning.learner_options import Epsilons, learner_options
+from kgrl.agents.q_learning.network import ItemView, Outlook, QNetwork
 from kgrl.agents.q_learning.replay import EpisodeReplay, Transitions
-from kgrl.agents.shared.catalogued import Catalogued
-from kgrl.agents.shared.finite import finite_report
-from kgrl.agents.shared.optimizer_state import load_optimizer_tensors, moved_along, optimizer_tensors
-from kgrl.agents.shared.versioned import Versioned
+from kgrl.agents.shared.catalogue import Catalogued
+from kgrl.agents.shared.picking import finite_report
+from kgrl.agents.shared.weights import (
+    Versioned,
+    frozen_copy,
+    load_optimizer_tensors,
+    moved_along,
+    moved_towards,
+    optimizer_tensors,
+)
 from kgrl.agents.state.session_state import advance
 from kgrl.files import below
 from kgrl.nn.policy.dueling import DuelingHead
@@ -57,7 +60,7 @@ class OffPolicyAgent(Catalogued, Versioned):
             0 for none; ``None``: 8 (``"paper"``: 0).
         gamma, lr, weight_decay: discount γ of learning (the metrics are undiscounted); Adam's rate and L2 term.
         epsilon: chance of a random item while exploring; (low, high): spread over the sessions of a rollout, see
-            :class:`kgrl.agents.q_learning.exploration.Epsilons`.
+            :class:`kgrl.agents.q_learning.learner_options.Epsilons`.
         batch_size, gradient_steps: steps a gradient step is made of, and gradient steps after each rollout.
         tau: share of the online weights that moves into the target at each gradient step; ``target="head"``: the
             target's state is the online one; ``"all"``: the target has a copy of that, too.

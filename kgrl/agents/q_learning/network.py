@@ -1,4 +1,4 @@
-"""KGQR's network: entity embeddings, graph convolution, state and dueling head, from KG to Q-values."""
+"""KGQR's network, from KG to Q-values: embeddings, convolution, state and head; and Q of sessions with any items."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from kgrl.agents.q_learning.streak_head import StreakHead
 from kgrl.agents.shared.item_vectors import ItemVectors
-from kgrl.agents.state.counts import Streak
-from kgrl.agents.state.joined import JoinedState
+from kgrl.agents.shared.picking import best_left, in_parts
+from kgrl.agents.state.joined import JoinedState, LearnedTaste, Streak
 from kgrl.agents.state.recurrent import LikedItems
 from kgrl.agents.state.session_state import carry_of
-from kgrl.agents.state.session_taste import LearnedTaste
+from kgrl.candidates.fixed import FixedCandidates
 from kgrl.nn.conv.encoder import KGEncoder
-from kgrl.nn.policy.dueling import DuelingHead, ItemTerms
+from kgrl.nn.policy.dueling import EXTRAS, DuelingHead, ItemTerms, StreakHead
 from kgrl.nn.state.taste import TasteTerms
 from kgrl.nn.state.taste_state import TasteState
 from kgrl.sessions import Sessions
@@ -145,3 +144,98 @@ class QNetwork(nn.Module):
         """``[K]``, the feedback that the taste state expects; arguments as in :meth:`values`."""
         assert self.taste is not None
         return self.taste.predict(state[:, self.state.columns("taste")], items.taste, index, batch)
+
+
+class Outlook(NamedTuple):
+    """B sessions as a network sees them: all that their Q-values are made of.
+
+    Attributes:
+        network: whose ``state`` and ``view`` they are.
+        head: the network's own dueling head, or the target's.
+        view: of the items.
+        state: ``[B, s]``.
+    """
+
+    network: QNetwork
+    head: DuelingHead
+    view: ItemView
+    state: Tensor
+
+    def values(self, index: Tensor, batch: Tensor) -> Tensor:
+        """``[K]``, Q of the items ``index [K]`` for the sessions ``batch [K]``."""
+        return self.network.values(self.state, self.view, index, batch, head=self.head)
+
+    def highest(self, pool: FixedCandidates, gone: Tensor, count: int) -> Tensor:
+        """``[B, count]``, the places in ``pool`` of the highest Q-values, best first; −1 where fewer are left.
+
+        Args:
+            pool: the candidates.
+            gone: ``[B, L]``, places that do not count; −1, anywhere, is skipped.
+            count: how many.
+        """
+        values = DenseQ(self.network, self.head, self.view, pool.candidates)
+        return in_parts(lambda state, shown: best_left(values(state), shown, count), pool.size, self.state, gone)
+
+
+class DenseQ:
+    r"""All B·N pairs' values without their B·N·h hidden units.
+
+    What :meth:`QNetwork.values <kgrl.agents.q_learning.network.QNetwork.values>` gives.
+
+    A number's ReLU is half of it plus half of its magnitude. So the advantage of state and item, of which
+    :math:`\mathbf a` and :math:`\mathbf b` are the parts of its first layer, is a term of the state, a term of the
+    item, and two L1 distances, over the hidden units that weigh :math:`w_h \ge 0` and over the others:
+
+    .. math::
+        \sum_h w_h \max(a_h + b_h, 0) = \tfrac12 \mathbf w^\top \mathbf a + \tfrac12 \mathbf w^\top \mathbf b
+        + \tfrac12 \sum_{h:\, w_h \ge 0} \bigl|w_h a_h - (-w_h b_h)\bigr|
+        - \tfrac12 \sum_{h:\, w_h < 0} \bigl|w_h a_h - (-w_h b_h)\bigr|
+
+    :func:`torch.cdist` has these in one pass that keeps nothing but the sums.
+    Without gradients.
+
+    Args:
+        network: whose state and taste.
+        head: its dueling head, or another one for a view that is not projected.
+        items: from ``network.view()``.
+        pool: ``[P]``, of which items; ``None``: all of them.
+    """
+
+    @torch.no_grad()
+    def __init__(self, network: QNetwork, head: DuelingHead, items: ItemView, pool: Tensor | None = None) -> None:
+        self.network, self.head = network, head
+        terms, self.taste = _rows(items.head, pool), None
+        if isinstance(terms, Tensor):
+            terms = head.project(terms)
+        if network.taste is not None:
+            tastes = _rows(items.taste, pool)
+            self.taste = network.taste.project(tastes, pool) if isinstance(tastes, Tensor) else tastes
+        self.weight = head.advantage.weight[0]
+        self.above = self.weight >= 0
+        # sums of products rather than @, which mixed precision would round otherwise than the distances
+        weighted = terms.advantage * self.weight
+        self.own = terms.value + weighted.sum(1) / 2
+        self.parts = -weighted[:, self.above], -weighted[:, ~self.above]
+
+    @torch.no_grad()
+    def __call__(self, state: Tensor) -> Tensor:
+        """``[B, P]``, for the states ``[B, s]``."""
+        asked = self.head.from_state(state) * self.weight
+        values = torch.cdist(asked[:, self.above], self.parts[0], p=1)
+        values -= torch.cdist(asked[:, ~self.above], self.parts[1], p=1)
+        values = values.add_(asked.sum(1, keepdim=True)).div_(2).add_(self.own)
+        if isinstance(self.head, StreakHead):
+            values += self.head.streak(state[:, -EXTRAS:])
+        if self.taste is not None:
+            mean = state[:, self.network.state.columns("taste")]
+            values += torch.addmm(self.taste.expected, mean, self.taste.loading.T)
+        return values
+
+
+def _rows(terms: Any, pool: Tensor | None) -> Any:
+    """The pool's part of what a view has of the items."""
+    if pool is None:
+        return terms
+    if isinstance(terms, Tensor):
+        return terms[pool]
+    return type(terms)(*(part[pool] for part in terms))

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from kgrl.agents.q_learning.learner import OffPolicyAgent
-from kgrl.agents.q_learning.outlook import Outlook
+from kgrl.agents.q_learning.network import Outlook
 from kgrl.agents.shared.catalogue import Catalogue, Match
 from kgrl.agents.shared.picking import check_turn, defined, of_known_items
 from kgrl.agents.shared.warm_start import saved_tastes
-from kgrl.agents.state.named import STATES, made_state
+from kgrl.agents.state.recurrent import STATES, made_state
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.files import digest, load_tensors, restore
 from kgrl.options import at_least, dense_vectors, expected

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kgrl.agents.shared.finite import finite_report
-from kgrl.nn.policy.next_item import NextItem
-from kgrl.nn.policy.ranking_loss import LOSSES
+from kgrl.agents.shared.picking import finite_report
+from kgrl.nn.policy.next_item import LOSSES, NextItem
 from kgrl.pretrain.sequences import LikedSequences
 from kgrl.seeding import fenced, generator_for
 

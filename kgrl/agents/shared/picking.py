@@ -1,20 +1,43 @@
-"""Picking items by scores of all of them, as every agent that looks at each item does."""
+"""Picking items by their scores, all items' or each session's candidates'; scores that are not finite are refused."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch_geometric.utils import cumsum, degree, scatter
 
-from kgrl.agents.shared.finite import HINT
 from kgrl.objects import a_generator, of_class
 from kgrl.options import at_least, expected, flag
 from kgrl.sessions import UNDEFINED, Sessions
 
+HINT = ("learning has diverged, or what it was given is too large for single precision: make the agent anew, with a "
+        "smaller learning rate, with smaller vectors, or in a world with a smaller eta")
+WEIGHTS = "the agent's weights"
 NOT_FINITE = expected("the agent's values", "finite", "NaN or infinity", HINT)
 _CELLS = 2**22  # of the sessions × items scores that are laid out at once
+
+
+def finite_report(names: Sequence[str], means: Tensor, parameters: Iterable[Tensor]) -> dict[str, float]:
+    """The numbers that a learning step reports, by name; one look at the device for them and for the weights.
+
+    Args:
+        names: of the numbers.
+        means: ``[len(names)]``.
+        parameters: what has been learned.
+
+    Raises:
+        ValueError: a number that is not finite, or such a weight.
+    """
+    size = torch.stack(torch._foreach_norm([parameter.detach() for parameter in parameters])).sum()
+    *found, weights = torch.cat([means, size.unsqueeze(0)]).tolist()
+    for name, value in zip([*names, WEIGHTS], [*found, weights], strict=True):
+        if not math.isfinite(value):
+            raise ValueError(expected(name, "finite", value, HINT))
+    return dict(zip(names, found, strict=True))
 
 
 def check_turn(sessions: Sessions, explore: bool, generator: torch.Generator | None) -> None:
@@ -124,3 +147,29 @@ def of_known_items(past: Sessions, num_items: int) -> Sessions:
     if (past.items >= num_items).any():
         raise ValueError(expected("past.items", f"item ids below {num_items}", int(past.items.max())))
     return past
+
+
+def ragged_argmax(values: Tensor, batch: Tensor, size: int) -> Tensor:
+    """``[size]``, the position in ``values`` of each session's highest one; −1 where a session has none.
+
+    ``UNDEFINED`` where its highest is no finite number, −∞ included: what may not be shown is not among them. Of equal
+    values the first wins, so that the answer does not depend on the device.
+    """
+    highest = scatter(values, batch, dim_size=size, reduce="max")
+    at = (values == highest[batch]).nonzero().squeeze(1)
+    first = torch.full((size,), len(values), device=values.device)
+    first.scatter_reduce_(0, batch[at], at, reduce="amin")
+    return first.masked_fill_(first == len(values), -1).masked_fill_(~(highest.abs() < torch.inf), UNDEFINED)
+
+
+def ragged_topk(values: Tensor, batch: Tensor, size: int, k: int) -> Tensor:
+    """``[size, k]``, the positions of each session's k highest values, best first, padded with −1."""
+    order = values.argsort(descending=True, stable=True)
+    order = order[batch[order].argsort(stable=True)]
+    sorted_batch = batch[order]
+    starts = cumsum(degree(batch, size, dtype=torch.long))[:-1]
+    rank = torch.arange(len(values), device=values.device) - starts[sorted_batch]
+    kept = rank < k
+    top = torch.full((size, k), -1, device=values.device)
+    top[sorted_batch[kept], rank[kept]] = order[kept]
+    return top

@@ -7,10 +7,10 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from kgrl.agents.shared.catalogued import Catalogued
+from kgrl.agents.shared.catalogue import Catalogued
 from kgrl.agents.shared.picking import best_item, best_items, check_turn, of_known_items
 from kgrl.candidates.fixed import checked_pool
-from kgrl.precision import full_precision
+from kgrl.seeding import full_precision
 from kgrl.sessions import Sessions
 
 

@@ -1,17 +1,17 @@
-"""``LikedItems`` and ``RewardedItems``: what a recurrent network keeps of a session."""
+"""What a recurrent network keeps of a session: KGQR's state and TPGR's, by name, or one of the user's own."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kgrl.agents.state.session_state import Step
-from kgrl.nn.state.gru import GRUState
-from kgrl.nn.state.sru import SRU, SRUCarry
+from kgrl.agents.state.session_state import Step, checked_state
+from kgrl.nn.state.recurrent_units import SRU, GRUState, SRUCarry
 from kgrl.options import at_least, between
+from kgrl.parts import made_part
 from kgrl.sessions import Sessions
 
 
@@ -134,3 +134,29 @@ def _where_shown(items: Tensor, later: SRUCarry, carry: SRUCarry) -> SRUCarry:
     """A past begins where its first item stands."""
     there = (items >= 0).unsqueeze(1)
     return SRUCarry(*(torch.where(there, *pair) for pair in zip(later, carry, strict=True)))
+
+
+STATES: dict[str, type[nn.Module]] = {"gru": LikedItems, "sru": RewardedItems}
+"""``"gru"``: KGQR's, the liked items; ``"sru"``: TPGR's, the items and how they were rewarded."""
+
+
+def made_state(
+    name: str, state: Any, num_items: int, item_channels: int, channels: int, **options: Any
+) -> nn.Module:
+    """The state, checked.
+
+    Args:
+        name: what it is called in an error.
+        state: a name among :data:`STATES`; a class, called with those of ``item_channels``, ``channels`` and
+            ``options`` that it names; or an instance, see :class:`kgrl.agents.state.session_state.SessionState`.
+        num_items, item_channels: shape of the agent's item vectors.
+        channels: length of the state, where it is made here.
+        **options: for a state that is made here.
+
+    Raises:
+        TypeError: it is no session state.
+        ValueError: an unknown name, or one whose carry changes its shape.
+    """
+    if isinstance(state, str | type):
+        state = made_part(name, state, STATES, nn.Module, item_channels=item_channels, channels=channels, **options)
+    return cast(nn.Module, checked_state(name, state, torch.zeros(num_items, item_channels)))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map, tree_structure
 
-from kgrl.agents.shared.versioned import Versioned
+from kgrl.agents.shared.weights import Versioned
 from kgrl.options import expected
 from kgrl.sessions import Sessions
 

@@ -15,8 +15,8 @@ from torch_geometric.data import Data
 from torch_geometric.typing import Adj
 
 from kgrl.nn.conv.aggregator import Aggregator
-from kgrl.nn.conv.aggregator_choice import AggregatorLike, graph_options
 from kgrl.nn.conv.kg_conv import KGConv
+from kgrl.nn.conv.layer_options import AggregatorLike, graph_options
 from kgrl.nn.conv.neighbours import Rows
 from kgrl.nn.conv.plan import Along, Graph, Hop, Plan, graph_of, plan, target_ids
 from kgrl.nn.conv.relational import relation_count

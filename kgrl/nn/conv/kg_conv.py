@@ -11,11 +11,9 @@ from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.typing import Adj, OptTensor, PairTensor, Size
 from torch_geometric.utils import is_torch_sparse_tensor, softmax, to_edge_index
 
-from kgrl.nn.conv.aggregator import Aggregator
-from kgrl.nn.conv.aggregator_choice import AGGREGATORS, AggregatorLike, resolved_aggregator
-from kgrl.nn.conv.asked import rows_of, told
+from kgrl.nn.conv.aggregator import Aggregator, rows_of, told
 from kgrl.nn.conv.edges import checked_attributes, checked_edges, checked_types
-from kgrl.nn.conv.layer_options import activation, flow_of
+from kgrl.nn.conv.layer_options import AGGREGATORS, AggregatorLike, activation, flow_of, resolved_aggregator
 from kgrl.nn.conv.neighbours import neighbour_sum, plain_edges
 from kgrl.nn.conv.weighted import attended, weighted_messages, weighted_sum
 from kgrl.objects import of_class

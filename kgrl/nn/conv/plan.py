@@ -13,8 +13,7 @@ from torch_geometric.typing import Adj
 from torch_geometric.utils import coalesce
 from torch_geometric.utils.sparse import index2ptr
 
-from kgrl.nn.conv.aggregator import Aggregator
-from kgrl.nn.conv.asked import told
+from kgrl.nn.conv.aggregator import Aggregator, told
 from kgrl.nn.conv.edges import Remembered, checked_attributes, checked_edges, checked_types, node_ids, passed
 from kgrl.nn.conv.neighbours import Rows, edge_pairs, plain_edges
 from kgrl.nn.conv.relational import distinct_triples

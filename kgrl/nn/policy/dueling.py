@@ -1,4 +1,4 @@
-"""``DuelingHead``: the Q-value of items for sessions."""
+"""``DuelingHead``: the two networks that make a Q-value; ``StreakHead``: with what a streak adds to every reward."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Linear
 
 from kgrl.objects import shaped
@@ -15,6 +15,10 @@ from kgrl.options import at_least
 
 CHUNK = {"cpu": 2_048, "cuda": 2**20}
 """Pairs evaluated at a time where no gradient is wanted: on a CPU their hidden rows then stay in its cache."""
+EXTRAS = 3
+"""Length of the optional extras of a state: c_p, c_n and the step."""
+RIDGE = 1e-4
+"""Keeps the least squares of the extras solvable where one of them never moved."""
 
 
 class ItemTerms(NamedTuple):
@@ -134,3 +138,42 @@ class DuelingHead(torch.nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.state_channels}, {self.item_channels}, hidden={self.hidden}"
+
+
+class StreakHead(DuelingHead):
+    r"""A dueling head for states that end in c_p, c_n and the step.
+
+    .. math:: Q(s, i) = V(i) + A(s, i) + w^\top (c_p, c_n, t)
+
+    The linear term takes up what the streak adds to every item's reward alike (equation 16), exactly and at once, so
+    that V and A are left with telling the items apart.
+    """
+
+    def __init__(self, state_channels: int, item_channels: int, hidden: int) -> None:
+        super().__init__(state_channels, item_channels, hidden)
+        self.streak = nn.Linear(EXTRAS, 1, bias=False)
+
+    def silence(self) -> None:
+        """Sets the last layers, and what the streak adds, to 0."""
+        super().silence()
+        nn.init.zeros_(self.streak.weight)
+
+    @torch.no_grad()
+    def fit_common(self, state: Tensor, values: Tensor) -> None:
+        """Fits what Q has of every item alike, by (slightly ridged) least squares: a constant and the streak's term.
+
+        Args:
+            state: ``[R, s]``.
+            values: ``[R]``, what Q should be.
+        """
+        extras = state[:, -EXTRAS:].double()
+        ones = torch.ones_like(extras[:, :1])
+        inputs = torch.cat([extras, ones], 1)
+        ridge = RIDGE * len(inputs) * torch.eye(EXTRAS + 1, dtype=inputs.dtype, device=inputs.device)
+        found = torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ values.double())
+        self.streak.weight.copy_(found[:EXTRAS].unsqueeze(0))
+        self.last_layers[0].bias.copy_(found[EXTRAS:])
+
+    def forward(self, state: Tensor, items: Tensor | ItemTerms, index: Tensor, batch: Tensor) -> Tensor:
+        values = super().forward(state, items, index, batch)
+        return values + F.embedding(batch, self.streak(state[:, -EXTRAS:])).squeeze(1)

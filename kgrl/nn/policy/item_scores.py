@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.amp import is_autocast_available
 
-from kgrl.nn.policy.gone import Tally
-from kgrl.nn.policy.node_index import NodeIndex
+from kgrl.nn.policy.node_index import NodeIndex, Tally
 
 Layers = list[list[tuple[Tensor, Tensor]]]
 """Weights and biases of a level's nodes, stacked: each level's layers, from first to last."""

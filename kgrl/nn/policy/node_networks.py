@@ -11,10 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Parameter
 
-from kgrl.nn.policy.gone import Gone, GoneBefore
 from kgrl.nn.policy.grouped import Grouping, layer_of, linear
 from kgrl.nn.policy.item_scores import ItemScores, Levels, exactly, node_score, pairs
-from kgrl.nn.policy.node_index import NodeIndex
+from kgrl.nn.policy.node_index import Gone, GoneBefore, NodeIndex
 from kgrl.objects import of_class, shaped
 from kgrl.options import at_least, expected, ids, sizes_of
 from kgrl.tree.cluster_tree import ClusterTree

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from kgrl.nn.policy.gone import Gone, GoneBefore
 from kgrl.nn.policy.grouped import Grouping, grouped_parts
 from kgrl.nn.policy.item_scores import ItemScores, Levels
-from kgrl.nn.policy.tree_search import TreeSearch
-from kgrl.nn.policy.tree_walk import Choice, Walk, draw, log_prob_and_entropy
+from kgrl.nn.policy.node_index import Gone, GoneBefore
+from kgrl.nn.policy.tree_walk import Choice, TreeSearch, Walk, draw, log_prob_and_entropy
 from kgrl.objects import a_generator, shaped
 from kgrl.options import expected
 

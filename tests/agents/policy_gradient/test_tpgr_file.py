@@ -12,7 +12,7 @@ from torch_geometric.data import HeteroData
 
 from kgrl.agents import TPGR
 from kgrl.agents.policy_gradient.tpgr_file import neighbour_vectors, surroundings
-from kgrl.agents.shared.new_nodes import prior_of_new_items
+from kgrl.agents.shared.warm_start import prior_of_new_items
 from kgrl.datasets import from_frames
 from kgrl.graph import knowledge_graph
 from kgrl.nn import TasteTerms

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from kgrl.agents.q_learning.learner import OffPolicyAgent
-from kgrl.agents.q_learning.network import QNetwork
-from kgrl.agents.q_learning.outlook import Outlook
+from kgrl.agents.q_learning.network import Outlook, QNetwork
 from kgrl.files import below
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions

@@ -7,11 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from kgrl.agents.state.counts import Streak, UserStatus
-from kgrl.agents.state.joined import JoinedState
+from kgrl.agents.state.joined import JoinedState, KnownTaste, LearnedTaste, Streak, UserStatus
 from kgrl.agents.state.recurrent import LikedItems, RewardedItems
 from kgrl.agents.state.session_state import Step
-from kgrl.agents.state.session_taste import KnownTaste, LearnedTaste
 from kgrl.nn import TasteState, TasteTerms
 from kgrl.sessions import Sessions
 

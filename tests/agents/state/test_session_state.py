@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kgrl.agents.shared.versioned import Versioned
+from kgrl.agents.shared.weights import Versioned
 from kgrl.agents.state.session_state import (
     SessionState,
     advance,

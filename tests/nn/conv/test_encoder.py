@@ -17,7 +17,7 @@ from torch_geometric.utils import k_hop_subgraph
 
 from kgrl.graph import knowledge_graph
 from kgrl.nn import KGConv, KGEncoder
-from kgrl.nn.conv.plain_aggregators import MeanAggregator
+from kgrl.nn.conv.named_aggregators import MeanAggregator
 
 ALL = ["mean", "concat", "neighbor", "gat", MaxAggregation]
 
