@@ -31,8 +31,7 @@ SMALLER = {
     },
     "docs/how-to/tpgr.md": {
         "RatedFeedback(data)": "RatedFeedback(data, relevant_above=0.0)",
-        "interactions=2_000_000, evaluate_every=200_000, sessions=1_024":
-            "interactions=512, evaluate_every=512, sessions=8",
+        "eval_users=valid, seed=0)      #": "eval_users=valid, interactions=512, sessions=8, seed=0)      #",
     },
 }
 

@@ -286,7 +286,7 @@ def test_a_wrong_argument_ends_the_script_at_once(command, text, tmp_path, monke
     (["--backfill", "none", "--interactions", "64"], "heldout", 64, None),
     (["--backfill", "random:7"], "heldout", 15_360, ("random", 7)),
     (["--backfill", "random:7", "--set", 'backfill=["fill", 3]'], "heldout", 15_360, ["fill", 3]),
-    (["--dataset", "book-crossing"], "kgqr", 20_480, ("random", 300)),
+    (["--dataset", "book-crossing"], "kgqr", 20_480, ("popular", 300)),
     (["--dataset", "ml-20m"], "heldout", 10_240, "default"),
     (["--dataset", "synthetic"], "planted", 20_480, ("popular", 300)),
 ])

@@ -169,7 +169,7 @@ def _states(agent: nn.Module, sessions: Sessions) -> Tensor:
 def test_a_tree_policy_knows_in_learning_that_a_past_is_gone() -> None:
     """The first pass finds the probabilities that the items were drawn with: PPO's ratios are 1."""
     agent = AGENTS["TPGR, deep and frozen"]()
-    agent.options["epochs"] = 1
+    agent.options |= {"epochs": 1, "minibatches": 1}
     sessions, draws = Past.from_data(data(), OLD, longest=LONGEST).begin(TRAIN, HORIZON, 0.0), generator()
     for step in range(LONGEST, LONGEST + HORIZON):  # no world: a restricted agent would not come by old items
         sessions.items[:, step] = agent.act(sessions, True, draws)
