@@ -15,6 +15,9 @@ from kgrl.rating_scale import normalise, normalised_ratings
 from kgrl.simulator.feedback import FeedbackModel, Reaction
 from kgrl.simulator.predicted import PredictedFeedback
 
+CELLS = 4_000_000
+"""Of how many (user, item) pairs a world of ratings makes a table, at 5 bytes each."""
+
 
 class RatedFeedback(FeedbackModel):
     """The world of TPGR (Chen et al., 2019, section 5.1): ratings normalised to [−1, 1], 0 where there is none.
@@ -23,8 +26,8 @@ class RatedFeedback(FeedbackModel):
     a raw rating above ``relevant_above``, whatever threshold the data set has: a middling rating may have positive
     feedback and still be no hit, as in the authors' evaluation.
 
-    A rating is looked up by binary search among its user's items, all pairs of a batch at once: 8 bytes a rating, no
-    U × N table.
+    A rating is looked up by binary search among its user's items, all pairs of a batch at once: 8 bytes a rating. Where
+    there are at most :data:`CELLS` pairs of a user and an item, it stands in a table of them, too, which is faster.
 
     Args:
         data: holds ``data['user', 'rates', 'item']`` with ``rating``, and ``data.rating_scale``.
@@ -37,6 +40,8 @@ class RatedFeedback(FeedbackModel):
     start: Tensor
     items: Tensor
     values: Tensor
+    table: Tensor | None
+    rated: Tensor | None
 
     def __init__(self, data: HeteroData, relevant_above: float = 3.0) -> None:
         ratings = normalised_ratings(data)
@@ -57,21 +62,29 @@ class RatedFeedback(FeedbackModel):
         self.register_buffer("start", start)  # [U + 1], where each user's ratings begin
         self.register_buffer("items", keys.remainder_(self.num_items).to(torch.int32))  # [R], ascending for each user
         self.register_buffer("values", ratings.values[order])
-        self._count_halvings()
+        self._prepare()
 
-    def _count_halvings(self) -> None:
-        """How often the ratings of the most active user can be halved."""
-        self._halvings = int(self.start.diff().max()).bit_length()
+    def _prepare(self) -> None:
+        """What look-ups go by: how often the most active user's ratings can be halved, or the table of all pairs."""
+        self._halvings, table, rated = int(self.start.diff().max()).bit_length(), None, None
+        if self.num_users * self.num_items <= CELLS:
+            table = self.rows(everyone := torch.arange(self.num_users, device=self.start.device))
+            row, at = self._entries(everyone)
+            rated = torch.zeros_like(table, dtype=torch.bool).index_put_((row, self.items[at].long()), at >= 0)
+        self.register_buffer("table", table, persistent=False)  # [U, N]
+        self.register_buffer("rated", rated, persistent=False)  # [U, N], as a rating can be 0, too
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._count_halvings()
+        self._prepare()
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         return self._look_up(users, items)[0]
 
     def _look_up(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """(feedback ``[K]``, whether there is a rating ``[K]``)."""
+        if self.table is not None and self.rated is not None:
+            return self.table[users, items], self.rated[users, items]
         # faster than searchsorted over keys user·N + item: the search is shorter, and steps of all pairs go together
         at, end, wanted = self.start[users], self.start[users + 1], items.to(torch.int32)
         last = len(self.items) - 1
@@ -79,9 +92,9 @@ class RatedFeedback(FeedbackModel):
             probe = at + (size - 1)
             before = (probe < end) & (self.items[probe.clamp_(max=last)] < wanted)
             at = at + before * size
-        found = at.clamp(max=last)
-        rated = (at < end) & (self.items[found] == wanted)
-        return self.values[found] * rated, rated
+        place = at.clamp(max=last)
+        rated = (at < end) & (self.items[place] == wanted)
+        return self.values[place] * rated, rated
 
     def react(self, users: Tensor, items: Tensor) -> Reaction:
         feedback, rated = self._look_up(users, items)

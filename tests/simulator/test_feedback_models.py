@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from torch_geometric.data import HeteroData
 
 from kgrl.datasets import SyntheticKGRec
-from kgrl.simulator import PlantedFeedback, RatedFeedback, Simulator
+from kgrl.simulator import PlantedFeedback, RatedFeedback, Simulator, feedback_models
 
 USERS, ITEMS = 6, 8
 
@@ -31,10 +32,13 @@ pairs = st.tuples(st.integers(0, USERS - 1), st.integers(0, ITEMS - 1))
 tables = st.dictionaries(pairs, st.sampled_from([1.0, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0]), min_size=1)
 
 
+@pytest.mark.parametrize("cells", [USERS * ITEMS, USERS * ITEMS - 1])
 @given(tables, st.sampled_from([(1.0, 5.0, 3.5), (0.0, 5.0, 3.5), (1.0, 10.0, 5.0)]), st.sampled_from([3.0, 2.25]))
 @settings(max_examples=60, deadline=None)
-def test_equals_a_dictionary(ratings: dict, scale: tuple[float, float, float], above: float) -> None:
-    feedback = RatedFeedback(dataset(ratings, scale), relevant_above=above)
+def test_equals_a_dictionary(cells: int, ratings: dict, scale: tuple[float, float, float], above: float) -> None:
+    with mock.patch.object(feedback_models, "CELLS", cells):  # from the table of all pairs, and by binary search
+        feedback = RatedFeedback(dataset(ratings, scale), relevant_above=above)
+    assert (feedback.table is not None) == (cells == USERS * ITEMS)
     low, high, _ = scale
     pairs = [(u, i) for u in range(USERS) for i in range(ITEMS)]
     users, items = torch.tensor(pairs).T
@@ -55,8 +59,10 @@ def test_equals_a_dictionary(ratings: dict, scale: tuple[float, float, float], a
     torch.testing.assert_close(feedback.mean_feedback(some), feedback.rows(some).mean(0))
 
 
-def test_takes_over_another_worlds_state() -> None:
+@pytest.mark.parametrize("cells", [0, feedback_models.CELLS])
+def test_takes_over_another_worlds_state(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where its most active user has more ratings than one's own."""
+    monkeypatch.setattr(feedback_models, "CELLS", cells)
     few = dataset({(user, user): 4.0 for user in range(6)} | {(5, 7): 4.0, (4, 7): 2.0}, (1.0, 5.0, 3.0))
     many = dataset({(0, item): 5.0 for item in range(8)}, (1.0, 5.0, 3.0))
     world, other = RatedFeedback(few), RatedFeedback(many)
