@@ -42,11 +42,11 @@ class TPGR(PolicyGradientAgent):
     .. math:: \nabla J \approx \mathbb E\Bigl[\sum_t \nabla \log \pi_\theta(a_t \mid \mathbf s_t)\,
         \sum_{t' \ge t} \gamma^{t' - t} r_{t'}\Bigr]
 
-    Differs from the paper: one update a batch of sessions, where Algorithm 1 makes one a step; by default returns have
-    their mean at that step over the batch taken off (a baseline) and are standardised over the batch; an entropy bonus;
-    and a taste state beside the recurrent one (:class:`kgrl.nn.TasteTerms`, from
+    Differs from the paper: four updates a batch of sessions, where Algorithm 1 makes one a step; by default returns
+    have their mean at that step over the batch taken off (a baseline) and are standardised over the batch; an entropy
+    bonus; and a taste state beside the recurrent one (:class:`kgrl.nn.TasteTerms`, from
     :func:`kgrl.pretrain.item_tastes`), whose expected feedback the nodes' logits start from
-    (:class:`kgrl.nn.ItemScores`). ``preset="paper"`` takes away all but the first of these.
+    (:class:`kgrl.nn.ItemScores`). ``preset="paper"`` makes one update a batch, and has none of the others.
 
     Paper is silent: on sizes, rates and γ. Equation 4's Q is estimated from the step on, as Algorithm 1, line 13 does,
     but discounted from the step on too (there: from the session's start, which mutes late steps).
@@ -55,7 +55,7 @@ class TPGR(PolicyGradientAgent):
         tree: over the N items, e.g. ``ClusterTree.build(item_vectors(data, users, kind="rating"))``; or how items are
             clustered by their ``embedding``: ``"pca"``, ``"kmeans"``, or a subclass of the tree's, by its ``build``.
         embedding: ``[N, d]``, of the items, or with ``kg`` ``[E, d]``, of its entities: where they start from; they are
-            trained along. ``None``: uniform random, ``item_channels`` long.
+            trained along unless ``frozen``. ``None``: uniform random, ``item_channels`` long.
         kg: a KG of N items; their vectors are then those of a graph convolution over it, KGQR's equations 5 and 6.
         ids: ``[N]``, the items' raw ids (``data["item"].raw_id``), where there is no KG that has them: by these the
             agent finds its items again.
@@ -79,15 +79,15 @@ class TPGR(PolicyGradientAgent):
         lr, weight_decay: of Adam; ``weight_decay`` is the L2 term.
         entropy: weight of the entropy bonus; ``None``: 0.01 (``"paper"``: 0).
         pretrain_lr: of Adam in :meth:`pretrain`.
-        frozen: whether the recurrent state and the item embeddings stay what :meth:`pretrain` made of them, as in the
-            authors' code; ``None``: where a taste state remembers the session as well, and there is neither ``kg`` nor
-            a ``state`` of your own (``"paper"``: no).
+        frozen: whether the recurrent state and the item embeddings stay as they were drawn, or what :meth:`pretrain`
+            made of them, as in the authors' code. ``None``: yes if ``tastes`` are given, ``state`` is ``"sru"`` and
+            there is no ``kg`` (``"paper"``: no).
         baseline: whether the mean return of a step over the batch is taken off; ``None``: yes (``"paper"``: no).
         standardise: whether returns are divided by their standard deviation over the batch; ``None``: likewise.
         clip: PPO's ε (Schulman et al., 2017), which more ``epochs`` than one want; ``None``: plain policy gradient.
         epochs: passes over each batch.
-        minibatches: parts that a pass splits the batch's sessions into, one gradient step each; ``None``: 4
-            (``"paper"``: 1).
+        minibatches: parts that a pass splits the batch's sessions into, if there are as many, one gradient step each;
+            ``None``: 4 (``"paper"``: 1).
         seed: of the initial weights.
 
     Warns:

@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -38,15 +39,17 @@ def own_method(place: str) -> Method:
         TypeError: it is no agent, and no class of one.
     """
     module, _, name = place.partition(":")
-    sys.path.insert(0, "")  # the folder that the command runs in, as `python -m` has it
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise ValueError(expected("agent", "module:name, as in my_module:MyAgent", place))
+    if "" not in sys.path:  # the folder that the command runs in, as `python -m` has it; the agent may import later
+        sys.path.insert(0, "")
     try:
-        found: Any = import_module(module)
-    except ImportError as error:
+        found: Any = (source := import_module(module))
+    except (ImportError, SyntaxError) as error:
         raise ImportError(f"{module}, of the agent {place}, cannot be imported from this folder: {error}") from error
-    finally:
-        sys.path.remove("")
     if not hasattr(found, name):
-        raise ValueError(expected("agent", f"a name in {module}", name, did_you_mean(name, vars(found))))
+        agents = [each for each, value in vars(found).items() if callable(getattr(value, "act", None))]
+        raise ValueError(expected("agent", f"a name in {module}", name, did_you_mean(name, agents)))
     found = getattr(found, name)
     of_modules = isinstance(found, type) and issubclass(found, nn.Module)
     if not (of_modules or isinstance(found, nn.Module)) or not callable(getattr(found, "act", None)):
@@ -66,4 +69,5 @@ def own_method(place: str) -> Method:
         agent: nn.Module = found(**given, **options)
         return agent
 
-    return Method(place, build, training=Q_TRAINING if callable(getattr(found, "learn", None)) else {})
+    file = Path(source.__file__) if source.__file__ else None
+    return Method(place, build, training=Q_TRAINING if callable(getattr(found, "learn", None)) else {}, file=file)

@@ -136,7 +136,8 @@ def _run(args: Namespace, method: Method, options: Mapping[str, Any], training: 
         agent.restrict(setting.old)
     curve = fit(
         agent, setting.simulator, setting.train, eval_users=setting.curve_users, seed=args.seed,
-        checkpoint=args.checkpoint or args.out / "checkpoint", keep="last" if args.patience is None else "best",
+        checkpoint=args.checkpoint or args.out / _checkpoint_of(method),
+        keep="last" if args.patience is None else "best",
         callbacks=[_Shown(), *([] if args.patience is None else [EarlyStopping(args.patience)])],
         loggers=_logger(args), **training) if training else []
     if setting.new is not None:
@@ -155,6 +156,11 @@ def _run(args: Namespace, method: Method, options: Mapping[str, Any], training: 
         print(f"wrote the agent and its model card to {args.out}/")
     else:
         print(f"wrote the curve to {args.out}/; the agent itself has no save_pretrained")
+
+
+def _checkpoint_of(method: Method) -> str:
+    """The folder's name; that of an agent of one's own goes by its code, which may have changed since a run."""
+    return "checkpoint" if method.code is None else f"checkpoint-{method.code[:8]}"
 
 
 def _built(method: Method, setting: Setting, seed: int, options: Mapping[str, Any]) -> Any:

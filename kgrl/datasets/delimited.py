@@ -68,6 +68,8 @@ def read_delimited(
         scan = _Scan(False, 0) if quoted else _scan(path, separator)
         frame = _parse(path, form, scan.plain)
         _require_whole_lines(path, form, scan, len(frame))
+    except _WrongRecord:
+        raise
     except (ValueError, OverflowError, csv.Error) as error:
         raise _malformed(path, form, error) from None
     return Table(frame, path.name, lambda row: f"{path}, line {line_number(path, row + header)}")
@@ -171,6 +173,10 @@ def _scan(path: Path, separator: str) -> _Scan:
     return _Scan(plain, separators + tail.count(separator[0].encode()))
 
 
+class _WrongRecord(ValueError):
+    """What is between quotes may hold line ends: which line a record ends in is known where it is read."""
+
+
 def _require_whole_lines(path: Path, form: _Form, scan: _Scan, rows: int) -> None:
     """Refuses lines with fields too many or too few, which pandas drops or makes up without a word."""
     fields = len(form.columns)
@@ -180,7 +186,8 @@ def _require_whole_lines(path: Path, form: _Form, scan: _Scan, rows: int) -> Non
             lines, whole = csv.reader(handle, delimiter=form.separator), True
             for line in lines:  # between quotes a field may go on in the next line
                 if len(line) != fields and "".join(line).strip(" "):
-                    raise ValueError(f"what ends in line {lines.line_num} has {len(line)} fields, not {fields}")
+                    raise _WrongRecord(f"{path}, line {lines.line_num}: expected {fields} fields "
+                                       f"({form.separator.join(form.columns)!r}), got {len(line)}: {line!r:.200}")
     elif list(form.columns.values())[-1] == "text":  # one that is missing is read as an empty one
         with open(path, "rb") as handle:
             whole = all(line.count(separator) == separators for line in handle if line.strip(BLANK))

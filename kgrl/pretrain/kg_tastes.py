@@ -34,7 +34,8 @@ def kg_tastes(
 
     with features x from :func:`kgrl.pretrain.item_features`, and one per relation that says how common the item's
     entities are. Variances :math:`v_r` and τ are those of the highest marginal likelihood, for μ and for the loadings
-    apart: which relations tell of an item is found in the ratings (:func:`kgrl.pretrain.fit_relations`).
+    apart: which relations tell of an item is found in the ratings, by
+    :func:`kgrl.pretrain.relation_regression.fit_relations`.
 
     The ratings' own estimates :math:`\hat{\mathbf z}_i` come from :func:`kgrl.pretrain.factor_tastes` (or
     :func:`kgrl.pretrain.item_tastes`). They are drawn towards the mean item **a** already; here it is towards the items

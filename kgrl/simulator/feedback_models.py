@@ -27,7 +27,7 @@ class RatedFeedback(FeedbackModel):
     feedback and still be no hit, as in the authors' evaluation.
 
     A rating is looked up by binary search among its user's items, all pairs of a batch at once: 8 bytes a rating. Where
-    there are at most :data:`CELLS` pairs of a user and an item, it stands in a table of them, too, which is faster.
+    there are at most :data:`CELLS` pairs of a user and an item, all pairs are kept in a table as well, which is faster.
 
     Args:
         data: holds ``data['user', 'rates', 'item']`` with ``rating``, and ``data.rating_scale``.
@@ -68,9 +68,11 @@ class RatedFeedback(FeedbackModel):
         """What look-ups go by: how often the most active user's ratings can be halved, or the table of all pairs."""
         self._halvings, table, rated = int(self.start.diff().max()).bit_length(), None, None
         if self.num_users * self.num_items <= CELLS:
-            table = self.rows(everyone := torch.arange(self.num_users, device=self.start.device))
-            row, at = self._entries(everyone)
-            rated = torch.zeros_like(table, dtype=torch.bool).index_put_((row, self.items[at].long()), at >= 0)
+            row, at = self._entries(torch.arange(self.num_users, device=self.start.device))
+            table = self.values.new_zeros(self.num_users, self.num_items)
+            rated = torch.zeros_like(table, dtype=torch.bool)
+            table[row, self.items[at].long()] = self.values[at]
+            rated[row, self.items[at].long()] = True
         self.register_buffer("table", table, persistent=False)  # [U, N]
         self.register_buffer("rated", rated, persistent=False)  # [U, N], as a rating can be 0, too
 

@@ -23,6 +23,8 @@ ONCE = {"keep": "last"}
 """What was the only choice before there was an option; older checkpoints do not name it."""
 LATER = ("agent items",)
 """What older checkpoints do not know, and cannot be held to."""
+LATER_OPTIONS = ("state",)
+"""Likewise of an agent's options; weights of another state do not fit."""
 
 
 COUNTERS = ("sessions", "interactions", "gradient_steps", "seconds", "evaluation_seconds", "curve")
@@ -114,7 +116,11 @@ class Run:
             return False
         tensors, metadata = load_tensors(folder / FILE, KIND)
         known = {**ONCE, **{name: options.get(name) for name in LATER}}
-        _same_options(folder / FILE, {**known, **metadata["options"]}, {**known, **options})
+        before, now = metadata["options"], options.get("agent options")
+        if isinstance(before.get("agent options"), dict) and isinstance(now, dict):
+            later = {name: now[name] for name in LATER_OPTIONS if name in now}
+            before["agent options"] = later | before["agent options"]
+        _same_options(folder / FILE, {**known, **before}, {**known, **options})
         self.agent.load_state_dict(below("agent.", tensors))
         if hasattr(self.agent, "load_training_state"):
             self.agent.load_training_state(below("training.", tensors))

@@ -133,7 +133,8 @@ def test_a_state_that_is_not_needed_stays_as_it_is(data, world, options, frozen,
     assert all(torch.equal(old, new) for old, new in zip(before, after, strict=True)) == frozen
 
 
-@pytest.mark.parametrize(("count", "sizes"), [(1, [10]), (3, [4, 4, 2]), (10, [1] * 10), (20, [1] * 10)])
+@pytest.mark.parametrize(("count", "sizes"), [
+    (1, [10]), (3, [3, 3, 4]), (4, [2, 3, 2, 3]), (10, [1] * 10), (20, [1] * 10)])
 def test_a_batch_is_parted_as_it_stands_and_then_by_chance(count, sizes):
     order = torch.randperm(10, generator=torch.Generator().manual_seed(0))
     first, later = (parts(order, count, shuffled) for shuffled in (False, True))

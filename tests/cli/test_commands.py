@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from kgrl.agents import KGQR
+from kgrl.agents import KGQR, TPGR
 from kgrl.cli.recommend_items import loaded
 from kgrl.cli.train_agent import method_called
 from kgrl.datasets import audit_links
@@ -18,6 +18,7 @@ from kgrl.evaluate import evaluate
 from kgrl.experiments.data_sets import DATASETS
 from kgrl.experiments.setting import Setting
 from kgrl.graph import knowledge_graph
+from kgrl.presets import preset
 from kgrl.sessions import Sessions
 from tests.cli.conftest import Said
 
@@ -79,6 +80,13 @@ def test_train_then_recommend(said: Said) -> None:
         assert message in err
     Path("agent/model.safetensors").write_bytes(b"no model")
     assert "is not the file that config.json beside it was written with" in said("recommend", "agent")[2]
+
+
+def test_the_best_settings_are_all_of_the_presets(said: Said) -> None:
+    """The tables' own settings, with which the same method begins, do not show through."""
+    known, setting = preset("TPGR", "ml-100k", "logged"), Setting.load("synthetic", "planted", 0.0, root="data")
+    built: Any = method_called("tpgr").build(setting, 0, **known.options)
+    assert built.options == TPGR.from_data(setting.data, setting.train, **known.options).options
 
 
 def test_training_goes_on_where_it_was_and_another_run_is_refused(said: Said) -> None:

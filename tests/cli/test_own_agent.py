@@ -62,16 +62,15 @@ RUN = ("--dataset", "synthetic", "--out", "out")
 def own(said: Said, monkeypatch: pytest.MonkeyPatch) -> Said:
     """``said``, in a folder that has ``own_listed.py``."""
     Path("own_listed.py").write_text(MODULE)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "own_listed", raising=False)
     return said
 
 
 def test_a_class_is_made_from_what_it_names_trained_and_scored(own: Said) -> None:
-    before = list(sys.path)
     code, out, err = own("train", "own_listed:Listed", *RUN, "--interactions", "256", "--sessions", "4",
                          "--evaluate-every", "128", "--set", "late=7")
     assert (code, err) == (0, "")
-    assert sys.path == before
     assert len(json.loads(Path("out/curve.json").read_text())) == 2
     setting = Setting.load("synthetic", "planted", 0.1, root="data")
     scores = evaluate(FixedList(setting.popular.roll(-7)), setting.test_simulator, setting.test)
@@ -126,3 +125,35 @@ def test_the_page_tells_what_a_class_is_called_with() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "swap-a-part.md").read_text(encoding="utf-8")
     (line,) = [line for line in page.splitlines() if line.startswith("A class is called with those of")]
     assert re.findall(r"`(\w+)`", line.partition(" that its ")[0]) == [*GIVEN]
+
+
+def test_another_code_is_another_run(own: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint that the agent's file has outlived is not gone on from; the same file's is."""
+    budget = ("--interactions", "128", "--sessions", "4", "--evaluate-every", "128")
+    assert own("train", "own_listed:Listed", *RUN, *budget)[0] == 0
+    first = json.loads(Path("out/curve.json").read_text())
+    assert own("train", "own_listed:Listed", *RUN, *budget)[0] == 0
+    assert json.loads(Path("out/curve.json").read_text()) == first  # not trained again: the seconds are the same
+    Path("own_listed.py").write_text(MODULE.replace('"gradient_steps": 1', '"gradient_steps": 17'))
+    monkeypatch.delitem(sys.modules, "own_listed")
+    assert own("train", "own_listed:Listed", *RUN, *budget)[0] == 0
+    (row,) = json.loads(Path("out/curve.json").read_text())
+    assert (first[0]["gradient_steps"], row["gradient_steps"]) == (1, 17)
+
+
+def test_an_agent_may_import_what_stands_beside_it_later(own: Said) -> None:
+    Path("beside_listed.py").write_text("LATE = 1\n")
+    late = "        from beside_listed import LATE\n        self.lessons = LATE\n"
+    Path("own_listed.py").write_text(MODULE.replace("        self.lessons = 0\n", late))
+    assert own("train", "own_listed:Listed", *RUN, "--interactions", "32", "--sessions", "1")[0] == 0
+
+
+@pytest.mark.parametrize(("place", "told"), [
+    (":Listed", "module:name, as in my_module:MyAgent"), (".own:Listed", "module:name"), ("a..b:Listed", "module:name"),
+    ("own_broken:Listed", "own_broken, of the agent own_broken:Listed, cannot be imported")])
+def test_places_that_are_none(own: Said, place: str, told: str) -> None:
+    Path("own_broken.py").write_text("def (\n")
+    code, _, err = own("train", place, *RUN)
+    assert code == 2
+    assert told in err
+    assert "Traceback" not in err

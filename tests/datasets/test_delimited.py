@@ -171,7 +171,10 @@ def test_a_number_in_disguise_is_seen_wherever_it_lies(tmp_path, monkeypatch, ch
 def test_a_quote_that_opens_over_a_line_end_is_refused_by_the_line(write):
     """Each line alone has the right number of fields; between quotes the line's end is part of one."""
     path = write({"f.csv": 'item,title,genres\n1,One,"\n2,"Two, The",Y\n3,Three,Z\n'}) / "f.csv"
-    with pytest.raises(ValueError, match=r"f.csv: expected .*, what ends in line 3 has 5 fields, not 3"):
+    with pytest.raises(ValueError, match=r"f.csv, line 3: expected 3 fields .* got 5"):
+        read_delimited(path, {"item": "int", "title": "text", "genres": "text"}, ",", header=True, quoted=True)
+    path.write_text('item,title,genres\n1,"a\nb",x\n2,c,y\n3,d\n')
+    with pytest.raises(ValueError, match=r"f.csv, line 5: expected 3 fields .* got 2"):
         read_delimited(path, {"item": "int", "title": "text", "genres": "text"}, ",", header=True, quoted=True)
     path.write_text('item,title,genres\n1,One,"X\nY"\n2,Two,Z\n')
     table = read_delimited(path, {"item": "int", "title": "text", "genres": "text"}, ",", header=True, quoted=True)

@@ -72,6 +72,23 @@ def test_takes_over_another_worlds_state(cells: int, monkeypatch: pytest.MonkeyP
     assert torch.equal(world(torch.zeros_like(every), every), torch.ones(ITEMS))
 
 
+def test_a_world_of_ones_own_may_make_other_rows() -> None:
+    """They are made when they are asked for, and not from within the constructor of the class they derive from."""
+    class Halved(RatedFeedback):
+        def __init__(self, data: HeteroData) -> None:
+            super().__init__(data)
+            self.scale = 0.5
+
+        def forward(self, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+            return super().forward(users, items) * self.scale
+
+        def rows(self, users: torch.Tensor) -> torch.Tensor:
+            return super().rows(users) * self.scale
+
+    world = Simulator(Halved(dataset({(0, 1): 5.0, (2, 3): 1.0}, (1.0, 5.0, 3.0))), horizon=2)
+    assert world.feedback(torch.tensor([0, 2, 2]), torch.tensor([1, 3, 1])).tolist() == [0.5, -0.5, 0.0]
+
+
 def test_middling_rating_is_positive_feedback_and_no_hit(device: torch.device) -> None:
     """TPGR's demo: 3.0 on the scale 0 to 5 counts in the streak, and is not relevant; unrated ends both streaks."""
     data = dataset({(0, 1): 3.0, (0, 2): 4.0, (0, 3): 1.0}, (0.0, 5.0, 3.5))

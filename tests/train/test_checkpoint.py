@@ -97,3 +97,12 @@ def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     save_tensors(tmp_path / FILE, tensors, metadata | {"kind": "kgrl agent"})
     with pytest.raises(ValueError, match="must hold a kgrl training run, got 'kgrl agent'"):
         fresh().restore(tmp_path, {})
+
+
+def test_an_option_that_an_agent_has_got_since_is_not_held_against_it(tmp_path: Path) -> None:
+    finished().save(tmp_path, {"agent options": {"lr": 0.1}})
+    assert fresh().restore(tmp_path, {"agent options": {"lr": 0.1, "state": "gru"}})
+    with pytest.raises(ValueError, match="agent options: lr: checkpoint 0.1, now 0.2"):
+        fresh().restore(tmp_path, {"agent options": {"lr": 0.2, "state": "gru"}})
+    with pytest.raises(ValueError, match="agent options: hops: checkpoint None, now 2"):
+        fresh().restore(tmp_path, {"agent options": {"lr": 0.1, "hops": 2}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -100,9 +101,10 @@ class Recall(nn.Module):
 
 
 def parts(order: Tensor, count: int, shuffled: bool) -> Sequence[Tensor | slice]:
-    """A batch in ``count`` parts: in this order, or as it stands, uncopied; a rollout's order is random already."""
-    size = -(-len(order) // count)
-    return order.split(size) if shuffled else [slice(at, at + size) for at in range(0, len(order), size)]
+    """A batch in ``count`` parts of one session at least: in this order, or uncopied, as it stands: random already."""
+    bounds = sorted({len(order) * part // count for part in range(count + 1)})
+    places = [slice(*pair) for pair in pairwise(bounds)]
+    return [order[place] for place in places] if shuffled else places
 
 
 class Kept(NamedTuple):

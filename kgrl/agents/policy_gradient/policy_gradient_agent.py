@@ -43,7 +43,8 @@ class PolicyGradientAgent(Catalogued, Versioned):
     """
 
     schedule: Mapping[str, int] = {"interactions": 1_310_720, "evaluate_every": 262_144, "sessions": 8_192}
-    """What :func:`kgrl.fit` takes where it is not told: rollouts of many sessions, as a walk costs little."""
+    """What :func:`kgrl.fit` takes where it is not told: rollouts of many sessions, as a walk costs little. Up to
+    262,144 interactions are then one rollout: for a short run, give ``sessions``."""
 
     items: ItemVectors
     state: JoinedState
