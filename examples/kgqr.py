@@ -102,7 +102,7 @@ def options() -> argparse.Namespace:
             parser.error(expected("--backfill", "popular:N or random:N with N of at least 1, or none", args.backfill))
         chosen["backfill"] = None if kind == "none" else (kind, int(count))
     chosen |= {"lr": 1e-3} if args.start != "none" else {}  # higher ones forget the start
-    args.agent = chosen | agent_options(parser, args.set, KGQR, OWN)
+    args.agent = chosen | agent_options(parser, args.set, [KGQR], OWN)
     tried(parser, lambda data: KGQR(knowledge_graph(data), aggregator=args.aggregator, seed=args.seed, **args.agent,
                                     popular=popular_items(data, torch.arange(data["user"].num_nodes))))
     return args

@@ -47,7 +47,7 @@ DATASETS = {"ml-100k": MovieLens100K, "ml-1m": MovieLens1M, "ml-10m": MovieLens1
             "book-crossing": BookCrossing}
 
 # what --set cannot give TPGR: what this script gives it, and what is no text
-OWN = ("data", "users", "tree", "state", "preset", "eta", "seed", "embedding")
+OWN = ("data", "users", "tree", "state", "preset", "eta", "seed", "embedding", "tastes", "kg", "ids")
 
 
 def rating_scale(text: str) -> tuple[float, float, float]:
@@ -86,7 +86,7 @@ def options() -> argparse.Namespace:
     if args.scale is not None and args.ratings is None:
         parser.error("--scale is that of the file of --ratings; a data set has a scale of its own")
     args.scale = args.scale or (0, 5, 3)
-    args.agent = agent_options(parser, args.set, TPGR, OWN)
+    args.agent = agent_options(parser, args.set, [TPGR, TPGR.from_data], OWN)
     tried(parser, lambda data: agent_of(args, data, torch.arange(data["user"].num_nodes), ClusterTree.build(
         torch.eye(data["item"].num_nodes), depth=args.depth)))
     return args
@@ -120,7 +120,7 @@ def vectors(args: argparse.Namespace, data: HeteroData, train: Tensor) -> Tensor
 
 def agent_of(args: argparse.Namespace, data: HeteroData, users: Tensor, tree: ClusterTree) -> TPGR:
     return TPGR.from_data(data, users, tree=tree, state=args.state, preset=args.preset, eta=args.alpha, seed=args.seed,
-                **args.agent)
+                          **args.agent)
 
 
 def main() -> None:

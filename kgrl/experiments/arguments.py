@@ -134,17 +134,18 @@ def check_source(parser: ArgumentParser, source: Path | None, worlds: Iterable[s
 
 
 def agent_options(
-    parser: ArgumentParser, pairs: Iterable[str], agent: Callable[..., Any], given: Collection[str]
+    parser: ArgumentParser, pairs: Iterable[str], makers: Iterable[Callable[..., Any]], given: Collection[str]
 ) -> dict[str, Any]:
     """The keyword arguments of an agent that ``--set NAME=VALUE`` asks for.
 
     Args:
         parser: whose ``error`` ends the script where they cannot be.
         pairs: as they were typed; values are JSON.
-        agent: its class.
+        makers: what takes them: its class, and a method that makes it and hands on what it does not take itself.
         given: arguments that are not for ``--set``: the script gives them itself, or they are no JSON.
     """
-    known, found = inspect.signature(agent).parameters.keys() - set(given), {}
+    known, found = {name for maker in makers for name, each in inspect.signature(maker).parameters.items()
+                    if each.kind is not each.VAR_KEYWORD} - set(given), {}
     for pair in pairs:
         name, sign, value = pair.partition("=")
         if not sign:

@@ -31,10 +31,20 @@ def said(capsys, work):
 
 def test_agent_options():
     pairs = ["gamma=0.8", 'target="a=b"', "backfill=[\"random\", 5]"]
-    found = agent_options(ArgumentParser(), pairs, agent, ("kg", "seed"))
+    found = agent_options(ArgumentParser(), pairs, [agent], ("kg", "seed"))
     assert found == {"gamma": 0.8, "target": "a=b", "backfill": ["random", 5]}
     assert json.loads(json.dumps(found)) == found
-    assert agent_options(ArgumentParser(), [], agent, ()) == {}
+    assert agent_options(ArgumentParser(), [], [agent], ()) == {}
+
+
+def test_options_of_a_method_that_hands_on_the_others(capsys):
+    def from_data(data, taste=0, **options):
+        return agent(data, **options)
+
+    found = agent_options(ArgumentParser(), ["taste=4", "gamma=0.8"], [agent, from_data], ("kg", "data"))
+    assert found == {"taste": 4, "gamma": 0.8}
+    last = said(capsys, lambda: agent_options(ArgumentParser(), ["options=1"], [agent, from_data], ()))
+    assert "an option of the agent, got 'options'" in last
 
 
 @pytest.mark.parametrize(("pair", "text"), [
@@ -48,7 +58,7 @@ def test_agent_options():
 ])
 def test_what_set_cannot_be(pair, text, capsys):
     parser = ArgumentParser(prog="script")
-    assert said(capsys, lambda: agent_options(parser, [pair], agent, ("kg", "seed"))) == f"script: error: {text}"
+    assert said(capsys, lambda: agent_options(parser, [pair], [agent], ("kg", "seed"))) == f"script: error: {text}"
 
 
 @pytest.mark.parametrize("given", ["3", "1_000", "+7"])
