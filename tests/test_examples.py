@@ -5,55 +5,16 @@ from __future__ import annotations
 import json
 import math
 import os
-import random
 import re
 import runpy
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from scipy.stats import wilcoxon
 
-from kgrl.datasets import MovieLens100K, SyntheticKGRec
-from kgrl.datasets.movielens_100k import film_numbers
-from kgrl.nn.conv.layer_options import AGGREGATORS
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="session")
-def small_ml100k(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The five atomic files of ML-100K's format: 40 users, 50 films, 5 directors; users like some directors' films."""
-    folder, rng = tmp_path_factory.mktemp("ml-100k-files"), random.Random(0)
-    numbers = film_numbers().head(50)
-    ours, theirs = numbers["ml_100k"].tolist(), numbers["ml_1m"].tolist()  # the link file has MovieLens-1M's numbers
-    likes = [rng.sample(range(5), 2) for _ in range(40)]
-    ratings = [(user, film, 5 if film % 5 in likes[user] else 2) for user in range(40)
-               for film in rng.sample(range(50), 20)]
-    lines = {
-        "inter": ["user_id:token\titem_id:token\trating:float\ttimestamp:float",
-                  *(f"{user}\t{ours[film]}\t{rating}\t{at}" for at, (user, film, rating) in enumerate(ratings))],
-        "item": ["item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq",
-                 *(f"{ours[film]}\tFilm {film}\t1990\tDrama" for film in range(50))],
-        "user": ["user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token",
-                 *(f"{user}\t30\tF\tother\t12345" for user in range(40))],
-        "link": ["item_id:token\tentity_id:token", *(f"{theirs[film]}\tm.{film}" for film in range(50))],
-        "kg": ["head_id:token\trelation_id:token\ttail_id:token",
-               *(f"m.{film}\tfilm.film.directed_by\tm.d{film % 5}" for film in range(50))],
-    }
-    for ending, content in lines.items():
-        (folder / f"ml-100k.{ending}").write_text("\n".join(content) + "\n")
-    return folder
-
-
-def run(*arguments: str, script: str = "kgqr") -> str:
-    command = [sys.executable, str(ROOT / "examples" / f"{script}.py"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+from tests.example_runs import ROOT, run
 
 
 def test_kgqr(small_ml100k, tmp_path):
@@ -168,65 +129,6 @@ def test_layers_in_pyg(small_ml100k, tmp_path):
         assert re.search(rf"^  {tool}: (skipped, |\d+ parts|Film )", said, re.MULTILINE)
     # a film's only neighbour is its director, so all of the attention is on him
     assert re.search(r"AttentionExplainer: Film \d+ .* hears most of film.film.directed_by 5\d \(1.000\)", said)
-
-
-def test_export_policy(small_ml100k, tmp_path):
-    """KGQR's whole way; TPGR's differs in what is made, see below, and in its file, see tests/export."""
-    pytest.importorskip("onnxscript")
-    pytest.importorskip("onnxruntime")
-    said = run("--source", str(small_ml100k), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"),
-               "--interactions", "64", script="export_policy")
-    assert "24 histories of 0 to 20 ratings" in said  # of four users, at six lengths; nobody rated more than 20 films
-    same = re.findall(r"(ONNX Runtime|torch.export): (\d+) get the same 10 items in the same order", said)
-    assert [name for name, _ in same] == ["ONNX Runtime", "torch.export"]
-    assert all(int(count) >= 22 for _, count in same)  # two items may be as good as equal
-    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in said.splitlines()[-3:]]
-    assert [row[0] for row in table] == ["agent.recommend", "torch.export", "ONNX Runtime"]
-    assert all(float(cell) > 0 for row in table for cell in row[1:3])
-    for row, name in zip(table[1:], ("kgqr.pt2", "kgqr.onnx"), strict=True):
-        assert float(row[3]) == pytest.approx((tmp_path / "out" / name).stat().st_size / 2**20, abs=0.06)
-
-
-def test_what_an_exported_policy_has_elsewhere_is_named(monkeypatch):
-    """An item that changed places by its distance, and one that the file does not have."""
-    script = str(ROOT / "examples" / "export_policy.py")
-    monkeypatch.setattr(sys, "argv", [script])
-    compare = runpy.run_path(script)["compare"]
-    items, values = np.array([[0, 1, 2], [3, 4, 5]]), np.array([[3.0, 2.5, 1.0], [2.0, 1.0, 0.5]])
-    agents = np.array([[1, 0, 2], [3, 4, 6]])
-    same, titles = "  file: {} get the same 10 items in the same order", list("abcdefg")
-    assert compare("file", items, values, items, titles) == same.format(2)
-    assert compare("file", items, values, agents, titles).splitlines() == [
-        same.format(0), "    history 0, place 1: a; of the agent b, 5e-01 apart",
-        "    history 0, place 2: b; of the agent a, 5e-01 apart",
-        "    history 1, place 3: f; of the agent g, which the file does not have"]
-
-
-@pytest.mark.parametrize(("dataset", "agent", "world", "eta", "given"), [
-    ("ml-100k", "tpgr", "RatedFeedback", 0.0, {"lr": 3e-3, "gamma": 0.3}),
-    ("synthetic", "tpgr", "PlantedFeedback", 0.0, {}),
-    ("synthetic", "kgqr", "PlantedFeedback", 0.1, {"num_candidates": None, "backfill": ("popular", 300)}),
-])
-def test_what_is_exported(dataset, agent, world, eta, given, small_ml100k, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", [script := str(ROOT / "examples" / "export_policy.py")])
-    data = (MovieLens100K(tmp_path, source=small_ml100k) if dataset == "ml-100k" else
-            SyntheticKGRec(tmp_path, num_users=40, num_items=60, ratings_per_user=20))[0]
-    made, simulator = runpy.run_path(script)["make"](agent, dataset, data, torch.arange(30))
-    assert type(made).__name__ == agent.upper()
-    assert (type(simulator.feedback).__name__, simulator.eta) == (world, eta)
-    assert made.options.items() >= given.items()
-
-
-def test_histories_to_export_with_are_in_order_of_time(small_ml100k, tmp_path, monkeypatch):
-    script = str(ROOT / "examples" / "export_policy.py")
-    monkeypatch.setattr(sys, "argv", [script])
-    data = MovieLens100K(tmp_path / "data", source=small_ml100k)[0]
-    rates = data["user", "rates", "item"]
-    expected = sorted((float(at), int(item), float(rating)) for at, user, item, rating in zip(
-        rates.time, *rates.edge_index, rates.rating, strict=True) if user == 3)
-    ((items, feedback),) = runpy.run_path(script)["rated"](data, torch.tensor([3]))
-    assert items == [item for _, item, _ in expected]
-    assert feedback == pytest.approx([(rating - 3) / 2 for _, _, rating in expected])
 
 
 def test_tree_softmax():
@@ -431,45 +333,3 @@ def test_only_with_results_a_script_writes_beside_the_page(script, tmp_path, mon
     for given, home in (([], Path("runs")), (["--results", str(page)], tmp_path), (["--out", "own"], Path())):
         monkeypatch.setattr(sys, "argv", [path, *table, *given])
         assert runpy.run_path(path)["options"]().out.parent == home
-
-
-def test_swap_aggregators(small_ml100k, tmp_path):
-    """Every aggregator asked for has a row, the user's own as any other, and what is printed is what was measured."""
-    arguments = ["--source", str(small_ml100k), "--data", str(tmp_path / "data"), "--interactions", "320",
-                 "--aggregators", "mean", "BiInteraction", "--out", str(tmp_path / "rows.json")]
-    said = run(*arguments, script="swap_aggregators")
-    rows = json.loads((tmp_path / "rows.json").read_text())
-    assert [row["aggregator"] for row in rows] == ["mean", "BiInteraction"]
-    bounds = {line.split("  ")[0].strip(): float(line[18:30]) for line in said.splitlines()[1:6]}
-    table = said[said.index("aggregator "):].splitlines()[1:]
-    for row, line in zip(rows, table, strict=True):
-        name, reward, precision, seconds, memory, weights = line.split()
-        assert (name, float(reward), float(precision)) == (
-            row["aggregator"], pytest.approx(row["reward"], abs=6e-4), pytest.approx(row["precision"], abs=6e-5))
-        assert float(seconds) == pytest.approx(row["seconds"], abs=0.06)
-        assert float(memory) == pytest.approx(row["mib"], abs=0.6)
-        assert int(weights.replace(",", "")) == row["weights"]
-        assert -1 - 0.1 * 31 / 2 <= row["reward"] <= bounds["upper bound"]  # the lowest: nothing liked, all the way
-    assert rows[0]["weights"] == rows[1]["weights"] == 2 * (2 * 50 * 50 + 50)  # two layers of two matrices and a bias
-
-
-def test_the_documentation_has_every_aggregators_row() -> None:
-    kept = (ROOT / "docs" / "outputs" / "swap_aggregators.txt").read_text(encoding="utf-8")
-    rows = [line.split() for line in kept[kept.index("aggregator "):].splitlines()]
-    assert rows[0] == ["aggregator", "reward", "precision", "seconds", "MiB", "weights"]
-    assert [row[0] for row in rows[1:]] == [*AGGREGATORS, "BiInteraction"]
-    assert {len(row) for row in rows} == {6}
-
-
-@pytest.mark.parametrize(("given", "text"), [
-    (["--aggregators", "gta"], "invalid choice: 'gta'"),
-    (["--aggregators", "mean", "mean"], "`--aggregators` must be each at most once"),
-    (["--interactions", "3"], "must be a whole number of at least 32"),
-    (["--dataset", "synthetic", "--source", "f"], "--source is of no use: synthetic data are made"),
-])
-def test_wrong_arguments_of_swap_aggregators(given, text, monkeypatch, capsys):
-    script = str(ROOT / "examples" / "swap_aggregators.py")
-    monkeypatch.setattr(sys, "argv", [script, *given])
-    with pytest.raises(SystemExit):
-        runpy.run_path(script, run_name="__main__")
-    assert text in capsys.readouterr().err
