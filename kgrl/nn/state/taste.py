@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,14 @@ class Belief(NamedTuple):
 
     mean: Tensor
     covariance: Tensor
+
+
+def _require_numbers(name: str, parts: Iterable[Tensor], noise: Tensor) -> None:
+    """Refuses terms that are not finite, or of a noise of 0 or below."""
+    if not all(bool(part.isfinite().all()) for part in parts):
+        raise ValueError(expected(name, "finite", "NaN or infinity"))
+    if not bool((noise > 0).all()):
+        raise ValueError(expected(name, "of noise above 0", float(noise.min())))
 
 
 class TasteTerms(NamedTuple):
@@ -48,10 +57,7 @@ class TasteTerms(NamedTuple):
         shapes = [list(real(f"{name}.{field}", part).shape) for field, part in self._asdict().items()]
         if self.loading.dim() != 2 or not self.loading.numel() or not shapes[0] == shapes[2] == shapes[1][:1] != [0]:
             raise ValueError(expected(name, "expected [N], loading [N, k] and noise [N], N and k > 0", shapes))
-        if not all(bool(part.isfinite().all()) for part in self):
-            raise ValueError(expected(name, "finite", "NaN or infinity"))
-        if not bool((self.noise > 0).all()):
-            raise ValueError(expected(name, "of noise above 0", float(self.noise.min())))
+        _require_numbers(name, self, self.noise)
         return self
 
     @full_precision
@@ -168,10 +174,7 @@ class SparseTasteTerms(NamedTuple):
         if self.loading.layout != torch.sparse_csr or not shapes[0] == shapes[2] == shapes[1][:1] != [0]:
             what = "expected [N], loading [N, k] in the layout torch.sparse_csr and noise [N], N > 0"
             raise ValueError(expected(name, what, f"{shapes}, {self.loading.layout}"))
-        if not all(bool(part.isfinite().all()) for part in (self.expected, self.loading.values(), self.noise)):
-            raise ValueError(expected(name, "finite", "NaN or infinity"))
-        if not bool((self.noise > 0).all()):
-            raise ValueError(expected(name, "of noise above 0", float(self.noise.min())))
+        _require_numbers(name, (self.expected, self.loading.values(), self.noise), self.noise)
         return self
 
     def infer(self, sequences: Tensor, feedback: Tensor) -> Tensor:
