@@ -86,7 +86,8 @@ class RatedFeedback(FeedbackModel):
     def _look_up(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """(feedback ``[K]``, whether there is a rating ``[K]``)."""
         if self.table is not None and self.rated is not None:
-            return self.table[users, items], self.rated[users, items]
+            there, at = (items >= 0) & (items < self.num_items), items.clamp(0, self.num_items - 1)
+            return self.table[users, at] * there, self.rated[users, at] & there
         # faster than searchsorted over keys user·N + item: the search is shorter, and steps of all pairs go together
         at, end, wanted = self.start[users], self.start[users + 1], items.to(torch.int32)
         last = len(self.items) - 1

@@ -50,6 +50,9 @@ def test_equals_a_dictionary(cells: int, ratings: dict, scale: tuple[float, floa
     exact = [(2 * ratings[p] > low + high) - (2 * ratings[p] < low + high) if p in ratings else 0 for p in pairs]
     assert got.streak.tolist() == exact
     assert torch.equal(feedback(users, items), got.feedback)
+    nowhere = feedback.react(torch.tensor([0, USERS - 1, 2]), torch.tensor([-1, -1, ITEMS]))
+    assert not nowhere.feedback.any()
+    assert not nowhere.positive.any()
     everyone = torch.arange(USERS)
     assert torch.equal(feedback.rows(everyone), got.feedback.view(USERS, ITEMS))
     relevant = [sum(hits[u * ITEMS : (u + 1) * ITEMS]) for u in range(USERS)]
