@@ -22,7 +22,7 @@ from kgrl.sealed import Damaged, seal, unseal
 from kgrl.texts import with_texts, without_texts
 
 RULES = {"linked_only", "min_ratings", "bad_links", "seed"}  # what is refused before any file is looked at
-FORMAT = 3  # raised whenever what a processed file holds changes
+FORMAT = 4  # raised whenever what a processed file holds changes
 
 
 class KGRecDataset(InMemoryDataset):
