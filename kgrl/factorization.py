@@ -31,10 +31,10 @@ class Factors(nn.Module):
     def __init__(self, num_users: int, num_items: int, dim: int, biases: bool = True, seed: int = 0) -> None:
         super().__init__()
         generator = generator_for("cpu", seed)
-        self.user = nn.Parameter(0.1 * torch.randn(num_users, dim, generator=generator))
-        self.item = nn.Parameter(0.1 * torch.randn(num_items, dim, generator=generator))
-        self.user_bias = nn.Parameter(torch.zeros(num_users), requires_grad=biases)
-        self.item_bias = nn.Parameter(torch.zeros(num_items), requires_grad=biases)
+        self.user = nn.Parameter(0.1 * torch.randn(num_users, dim, generator=generator, device="cpu"))
+        self.item = nn.Parameter(0.1 * torch.randn(num_items, dim, generator=generator, device="cpu"))
+        self.user_bias = nn.Parameter(torch.zeros(num_users, device="cpu"), requires_grad=biases)
+        self.item_bias = nn.Parameter(torch.zeros(num_items, device="cpu"), requires_grad=biases)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         # embedding and index_select add up their gradients in a fixed order on the CPU; plain indexing does not
@@ -68,7 +68,7 @@ def training_epochs(
     optimizer = torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
     while True:
         total = 0.0
-        for batch in torch.randperm(len(values), generator=generator).to(device).split(batch_size):
+        for batch in torch.randperm(len(values), generator=generator, device="cpu").to(device).split(batch_size):
             error = factors(users[batch], items[batch]) - values[batch]
             loss = error.square().mean()
             optimizer.zero_grad(set_to_none=True)

@@ -39,12 +39,13 @@ def padded_history(
         raise ValueError(expected("feedback", f"one list for each of the {len(items)} users", len(feedback)))
     items = items if raw_ids is None else _numbers_of(items, raw_ids_of_items(raw_ids))
     every = [_item_numbers(f"items[{row}]", shown) for row, shown in enumerate(items)]
-    length = torch.tensor([len(shown) for shown in every], dtype=torch.long)
+    length = torch.tensor([len(shown) for shown in every], dtype=torch.long, device="cpu")
     longest = max(map(len, every), default=0)
-    numbers, received = torch.full((len(every), longest), -1), torch.zeros(len(every), longest)
+    numbers = torch.full((len(every), longest), -1, device="cpu")
+    received = torch.zeros(len(every), longest, device="cpu")
     for row, (shown, answers) in enumerate(zip(every, feedback, strict=True)):
-        received[row, : len(shown)] = torch.tensor(_received(row, shown, answers), dtype=torch.float)
-        numbers[row, : len(shown)] = torch.tensor(shown, dtype=torch.long)
+        received[row, : len(shown)] = torch.tensor(_received(row, shown, answers), dtype=torch.float, device="cpu")
+        numbers[row, : len(shown)] = torch.tensor(shown, dtype=torch.long, device="cpu")
     return numbers, received, length
 
 

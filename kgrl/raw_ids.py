@@ -123,7 +123,7 @@ def aligned(
 
 def _stacked(vectors: Mapping[Any, Any]) -> Tensor:
     """``[m, d]``, the vectors of a dictionary."""
-    rows = {raw: real(f"vectors[{raw!r}]", torch.as_tensor(row)) for raw, row in vectors.items()}
+    rows = {raw: real(f"vectors[{raw!r}]", torch.as_tensor(row, device="cpu")) for raw, row in vectors.items()}
     if not rows:
         raise ValueError(expected("vectors", "a vector for at least one raw id", {}))
     length = next(iter(rows.values())).shape[:1]
@@ -145,7 +145,7 @@ def joined(first: RawIds, second: RawIds) -> Tensor:
 
 def missing_ids(count: int, like: RawIds) -> Tensor:
     """``[count]``, no id at all, as ids ``like`` these mark it: −1 or ""."""
-    return torch.full((count,), -1) if are_numbers(like) else Texts([""] * count)
+    return torch.full((count,), -1, device="cpu") if are_numbers(like) else Texts([""] * count)
 
 
 def same_ids(first: RawIds, second: RawIds) -> bool:

@@ -69,7 +69,8 @@ def sealed_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -
         metadata: text by text.
     """
     ordered = sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))  # so that each begins where it may
-    header, _ = _parts(save({name: torch.empty(0, dtype=tensors[name].dtype) for name in ordered}, dict(metadata)))
+    empty = {name: torch.empty(0, dtype=tensors[name].dtype, device="cpu") for name in ordered}
+    header, _ = _parts(save(empty, dict(metadata)))
     parts, end = [], 0
     for name in ordered:
         parts.append(_bytes(tensors[name]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -40,6 +40,9 @@ def fenced(seed: int | None = None) -> Iterator[None]:
     Python's, NumPy's and PyTorch's (every device's) global states are the same before and after the block; inside, they
     are seeded with ``seed``. Weight initialisation and libraries that take no generator run in here.
 
+    What is made in the block is on the CPU where nothing else is said, whatever ``torch.set_default_device`` says: the
+    same seed gives the same numbers, and they can be moved afterwards.
+
     Args:
         seed: where the block's randomness starts; ``None`` goes on from the present states (and still restores them).
     """
@@ -47,7 +50,7 @@ def fenced(seed: int | None = None) -> Iterator[None]:
         a_seed("seed", seed)
     python, numpy = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), _made_on_cpu():
             if seed is not None:
                 random.seed(seed)
                 np.random.seed(seed % 2**32)
@@ -56,6 +59,11 @@ def fenced(seed: int | None = None) -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
+
+
+def _made_on_cpu() -> AbstractContextManager[object]:
+    # a device as a context looks at every call of torch: only where it is needed
+    return nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
 
 
 def generator_for(device: torch.device | str, seed: int) -> torch.Generator:

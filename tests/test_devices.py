@@ -8,17 +8,36 @@ there, and meets those that stayed on the CPU with an error.
 from __future__ import annotations
 
 import copy
+import inspect
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch_geometric.data import HeteroData
 
-from kgrl.datasets import SyntheticKGRec
+from kgrl.datasets import (
+    SyntheticKGRec,
+    from_frames,
+    popular_items,
+    split_items,
+    split_ratings,
+    split_users,
+)
+from kgrl.datasets.splits import renumbered
 from kgrl.evaluate import evaluate
+from kgrl.graph import kg_digest, knowledge_graph, shuffled
+from kgrl.pretrain import factor_tastes, item_tastes, item_vectors, kg_tastes, pretrain_entities
+from kgrl.raw_ids import aligned
 from kgrl.rollout import rollout
+from kgrl.sessions import Sessions
 from kgrl.simulator import Past, PlantedFeedback, PredictedFeedback, RatedFeedback, Simulator
+from kgrl.train import fit
 from kgrl.tree import ClusterTree
 from tests.agents.every_agent import AGENTS, HORIZON, ITEMS, LONGEST, NEW, OLD, TRAIN, data
 
@@ -74,6 +93,91 @@ def test_a_world_is_where_its_data_are(make: str, tmp_path) -> None:
             bounds = world.bounds(TRAIN, TRAIN)
             world.play_random(TRAIN, generator())
     assert bounds.num_relevant.tolist() == world.num_relevant(TRAIN).tolist()
+
+
+def same_as_elsewhere(make: Callable[[], Any]) -> None:
+    """What ``make`` gives is the same, and on the CPU, where another device is the default."""
+    plain = tree_leaves(make())
+    with torch.device("meta"):
+        found = tree_leaves(make())
+    assert len(found) == len(plain) > 0
+    for before, now in zip(plain, found, strict=True):
+        if isinstance(before, Tensor):
+            assert now.device.type == "cpu"
+            torch.testing.assert_close(now.to_dense(), before.to_dense(), rtol=0, atol=0, equal_nan=True)
+        else:
+            assert now == before
+
+
+MADE: dict[str, Callable[[Path], Any]] = {
+    "read": lambda folder: parts_of(from_frames(FRAME, rating_scale=(1.0, 5.0, 3.0))),
+    "a data set": lambda folder: parts_of(SyntheticKGRec(folder, num_users=20, num_items=30, seed=0)[0]),
+    "graph": lambda folder: [part for part in knowledge_graph(data()).to_dict().values() if isinstance(part, Tensor)],
+    "shuffled graph": lambda folder: shuffled(knowledge_graph(data())).edge_index,
+    "digest": lambda folder: kg_digest(
+        knowledge_graph(data().edge_index_dict["item", "has_a", "entity"], num_items=ITEMS)),
+    "users": lambda folder: split_users(data()),
+    "items": lambda folder: split_items(data()),
+    "ratings": lambda folder: split_ratings(data(), train=0.5, valid=0.2),
+    "popular": lambda folder: popular_items(data(), TRAIN),
+    "renumbered": lambda folder: parts_of(renumbered(data())),
+    "TransE": lambda folder: pretrain_entities(knowledge_graph(data()), dim=4, epochs=2, cache=folder),
+    "factors": lambda folder: item_vectors(data(), TRAIN, "mf", dim=3),
+    "rows": lambda folder: item_vectors(data(), TRAIN, "rating"),
+    "codes": lambda folder: item_vectors(data(), TRAIN, "vae", dim=3),
+    "factor_tastes": lambda folder: list(factor_tastes(data(), TRAIN)),
+    "item_tastes": lambda folder: list(item_tastes(data(), TRAIN)),
+    "kg_tastes": lambda folder: list(kg_tastes(knowledge_graph(data()), data(), TRAIN)),
+    "predicted": lambda folder: PredictedFeedback.fit(data()).state_dict(),
+    "past": lambda folder: Past.from_data(data(), OLD, longest=LONGEST).begin(TRAIN, HORIZON, 0.0).tensors(),
+    "history": lambda folder: Sessions.from_history([[0, 1], [2]], [[1.0, -1.0], [0.5]]).tensors(),
+    "tree": lambda folder: ClusterTree.build(item_vectors(data(), TRAIN, "mf", dim=3), depth=3).paths,
+    "k-means tree": lambda folder: ClusterTree.build(
+        item_vectors(data(), TRAIN, "mf", dim=3), depth=3, method="kmeans").paths,
+    "aligned": lambda folder: aligned(torch.tensor([7, 5], device="cpu"), {5: [1.0, 2.0], 7: [3.0, 4.0]}),
+}
+FRAME = pd.DataFrame({"user": [0, 0, 1, 1], "item": [3, 4, 4, 5], "rating": [5.0, 1.0, 4.0, 2.0]})
+
+
+def parts_of(given: HeteroData) -> dict[str, Tensor]:
+    return {f"{at} {name}": part for at, store in enumerate(given.stores) for name, part in store.items()
+            if isinstance(part, Tensor)}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_is_made_is_on_the_cpu_whatever_the_default_device(name: str, tmp_path: Path) -> None:
+    data()  # made before, once for all tests
+    same_as_elsewhere(lambda: MADE[name](tmp_path / str(torch.get_default_device())))
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_an_agent_is_made_and_read_where_its_data_are(name: str, tmp_path: Path) -> None:
+    given = {"kg": knowledge_graph(data()), "data": data(), "users": TRAIN}
+
+    def made() -> list[dict[str, Tensor]]:
+        agent: Any = AGENTS[name]()
+        if name.startswith("Random") or "one's own" in name:
+            return [agent.state_dict()] if agent.state_dict() else [{"items": torch.tensor(ITEMS, device="cpu")}]
+        agent.save(tmp_path / "agent")
+        asked = inspect.signature(type(agent).load).parameters.keys() & given.keys()
+        loaded = type(agent).load(tmp_path / "agent", **{part: given[part] for part in asked})
+        return [agent.state_dict(), loaded.state_dict()]
+
+    same_as_elsewhere(made)
+
+
+@pytest.mark.parametrize("name", ["KGQR, popular", "TPGR"])
+def test_a_training_is_the_same_whatever_the_default_device(name: str, tmp_path: Path) -> None:
+    """With evaluations and checkpoints, and going on from one."""
+    def trained() -> list[Any]:
+        folder, world = tmp_path / str(torch.get_default_device()), Simulator(RatedFeedback(data()), horizon=HORIZON)
+        for interactions in (120, 240):
+            agent = AGENTS[name]()
+            curve = fit(agent, world, TRAIN, interactions=interactions, eval_users=TRAIN[:4], evaluate_every=60,
+                        sessions=6, checkpoint=folder, progress=False)
+        return [agent.state_dict(), [row["reward"] for row in curve]]
+
+    same_as_elsewhere(trained)
 
 
 @pytest.mark.parametrize("name", [name for name in AGENTS if name != "KGProfile"])  # its sparse matrices have no modes

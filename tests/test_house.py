@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LONGEST = 250
 # ``kgrl.agents`` hands it out, as it always has; it is no method, and lives in ``kgrl/agents/q_learning``
 NO_METHODS = {"EpisodeReplay"}
+MAKERS = {"arange", "as_tensor", "empty", "eye", "full", "linspace", "ones", "rand", "randint", "randn", "randperm",
+          "sparse_coo_tensor", "sparse_csr_tensor", "tensor", "tril_indices", "triu_indices", "zeros"}
 # a role of Sphinx, its target written out or behind a title: :class:`~kgrl.nn.KGConv`, :meth:`of <kgrl.nn.KGConv.of>`
 ROLE = re.compile(r":(?:class|func|meth|attr|data):`(?:[^`<]*<)?~?(kgrl\.[\w.]+)>?`")
 
@@ -54,6 +56,21 @@ def longer_than_needed(file: Path) -> Iterator[str]:
                 yield f"{name}: {'.'.join(['kgrl', room, *rest[place:]])}"
 
 
+def made_anywhere(source: str) -> Iterator[int]:
+    """The lines of a source where a tensor is made without saying on which device, so that the default one decides.
+
+    As everywhere in PyTorch, the default decides where a layer has its parameters: ``Parameter(…)`` does not count.
+    """
+    tree = ast.parse(source)
+    parameters = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.Call)
+                  and ast.unparse(node.func).endswith("Parameter") for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if (isinstance(node, ast.Call) and ast.unparse(node.func).removeprefix("torch.") in MAKERS
+                and ast.unparse(node.func).startswith("torch.") and id(node) not in parameters
+                and not any(word.arg == "device" for word in node.keywords)):
+            yield node.lineno
+
+
 def test_no_file_is_long() -> None:
     assert not too_long(ROOT), "\n".join(too_long(ROOT))
 
@@ -65,6 +82,19 @@ def test_a_long_file_is_seen(tmp_path: Path) -> None:
     (tmp_path / "kgrl" / "nn" / "grown.py").write_text("x = 1\n" * (LONGEST + 1))
     (found,) = too_long(tmp_path)
     assert "grown.py has 251 lines" in found
+
+
+def test_every_tensor_is_made_on_a_device_that_is_said() -> None:
+    found = [f"{file.relative_to(ROOT)}:{line} leaves the device to torch.set_default_device"
+             for file in sources(ROOT) if "experiments" not in file.parts
+             for line in made_anywhere(file.read_text(encoding="utf-8"))]
+    assert not found, "\n".join(found)
+
+
+def test_a_tensor_made_anywhere_is_seen() -> None:
+    source = ("torch.zeros(2, device=x.device)\nnn.Parameter(0.1 * torch.randn(3))\nx.new_zeros(2)\n"
+              "torch.cat([torch.ones(\n    2)])\ntorch.as_tensor(x)\nzeros(2)")
+    assert sorted(made_anywhere(source)) == [4, 6]
 
 
 def test_the_files_of_agents_are_the_methods() -> None:

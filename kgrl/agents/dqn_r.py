@@ -77,6 +77,7 @@ class DQNR(VectorAgent):
         if start is not None:
             self.data_digest = digest(self.data_digest, *start)
         self._begin(network, [network.items.embedding], rate)
+        self.to(vectors.device)
 
     def _ranked(self, seen: Outlook, gone: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
         return seen.highest(self.pool, gone, count)

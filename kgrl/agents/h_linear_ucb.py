@@ -84,7 +84,7 @@ class HLinearUCB(LinearUCB):
                 "hidden_regularisation", hidden_regularisation, LEAST_REGULARISATION, float("inf")),
             "seed": at_least("seed", seed, 0),
         }
-        start = torch.rand(shape, generator=generator_for("cpu", seed))
+        start = torch.rand(shape, generator=generator_for("cpu", seed), device="cpu")
         self.register_buffer("start", start.to(self.vectors.device))
         self.register_buffer("moments", torch.zeros_like(self.start).unsqueeze(2).repeat(1, 1, shape[1]))
         self.register_buffer("products", torch.zeros_like(self.start))

@@ -168,6 +168,7 @@ class KGQR(CandidateAgent):
         self.candidates: Any = rule
         if candidates is not None and not (isinstance(candidates, str) and candidates.lower() == "k-hop"):
             self.options["own_candidates"] = repr(self.candidates)
+        self.to(kg.edge_index.device)
         warn_unused_options(KGQR, self.options | {"backfill": wanted, "state": state}, embedding, candidates)
 
     @classmethod

@@ -137,6 +137,7 @@ class TPGR(PolicyGradientAgent):
                     nn.init.zeros_(parameter)
             self.memory = Recall(self.state.parts[0].channels, self.items.channels)
         self._begin(lr, weight_decay, pretrain_lr)
+        self.to(tree.paths.device)
         warn_unused_parts(TPGR, state, aggregator, embedding, self.options | layers | {"kg": kg, "tastes": start})
 
     @classmethod

@@ -66,7 +66,7 @@ def split_users(
         raise ValueError(expected("train + valid", "at most 1", train + valid))
     # rounding the two borders, not the three sizes, makes the sizes add up
     first, second = round(train * num_users), round((train + valid) * num_users)
-    users = torch.randperm(num_users, generator=generator_for("cpu", seed))
+    users = torch.randperm(num_users, generator=generator_for("cpu", seed), device="cpu")
     parts = users[:first], users[first:second], users[second:]
     for name, share, part in zip(("train", "valid", "test"), (max(train, 1e-6), valid, rest), parts, strict=True):
         if share > 1e-9 and not len(part):
@@ -101,7 +101,7 @@ def split_items(data: HeteroData, new: float = 0.2, seed: int = 0, by: str = "ra
     if not 0 < count < num_items:
         what = f"a share that leaves at least one of the {num_items} items new and one old"
         raise ValueError(expected("new", what, new))
-    order = torch.randperm(num_items, generator=generator_for("cpu", seed))
+    order = torch.randperm(num_items, generator=generator_for("cpu", seed), device="cpu")
     if by == "time":
         year = release_years(data).cpu()
         if count > (known := int((year != UNKNOWN).sum())):
@@ -149,8 +149,9 @@ def renumbered(data: HeteroData, seed: int = 0) -> HeteroData:
         an end. Users and entities keep their numbers. ``data.provenance["renumbered"]`` is the seed.
     """
     store = a_data_set("data", data)["item"]
-    order = torch.randperm(int(store.num_nodes), generator=generator_for("cpu", seed))  # new number → old number
-    place = torch.empty_like(order).index_copy_(0, order, torch.arange(len(order)))  # old number → new number
+    # new number → old number, and old → new
+    order = torch.randperm(int(store.num_nodes), generator=generator_for("cpu", seed), device="cpu")
+    place = torch.empty_like(order).index_copy_(0, order, torch.arange(len(order), device="cpu"))
     copied = copy.copy(data)
     for name in [name for name in store.keys() if _of_each(store[name], len(order), name)]:  # noqa: SIM118  # no dict
         copied["item"][name] = _taken(store[name], order)

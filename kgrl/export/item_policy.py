@@ -64,7 +64,8 @@ class ItemPolicy(nn.Module):
 
     def _marked(self, items: Tensor, counts: Tensor) -> Tensor:
         """``[B, N]``, which items occur where it ``counts [B, L]``."""
-        marks = torch.zeros(items.size(0), self.num_items + 1, dtype=torch.bool)  # the last one stands for none
+        # the last one stands for none
+        marks = torch.zeros(items.size(0), self.num_items + 1, dtype=torch.bool, device=items.device)
         return marks.scatter(1, torch.where(counts, items, self.num_items), torch.ones_like(counts))[:, :-1]
 
 
@@ -156,7 +157,7 @@ class OwnScores(nn.Module):
         super().__init__()
         self.agent = agent
         with torch.no_grad():
-            found = self(torch.tensor([[-1], [-1]]), torch.zeros(2, 1))
+            found = self(torch.tensor([[-1], [-1]], device="cpu"), torch.zeros(2, 1, device="cpu"))
         if not isinstance(found, Tensor) or found.dim() != 2 or len(found) != 2 or not found.is_floating_point():
             came = f"{found.dtype} {list(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
             raise ValueError(expected("agent.item_scores", "to give scores [B, N] of B histories", came))

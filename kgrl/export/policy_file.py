@@ -32,7 +32,7 @@ from kgrl.objects import a_path, of_class
 from kgrl.options import LARGEST, at_least, between, expected, one_of
 
 M = TypeVar("M", bound=nn.Module)
-EXAMPLE = torch.tensor([[0, -1, -1], [-1, -1, -1]])
+EXAMPLE = torch.tensor([[0, -1, -1], [-1, -1, -1]], device="cpu")
 """Histories that the graph is made by; neither number of rows nor of columns is kept."""
 
 
@@ -123,13 +123,13 @@ def _tree_items(agent: TPGR, k: int, threshold: float, beam: int | None) -> Tree
         part.cpu().requires_grad_(False)
     scores = agent._scores()
     if scores is not None:
-        scores = ItemScores(*(torch.as_tensor(part).detach().cpu() for part in scores))
+        scores = ItemScores(*(torch.as_tensor(part, device="cpu").detach() for part in scores))
     return TreeItems(FollowedHistory(state, items(), threshold), _finite(policy), scores, k, beam)
 
 
 def _finite(learned: M) -> M:
     """``learned``, if it is: what has diverged recommends nothing that makes sense."""
-    finite_report((), torch.empty(0), (part for part in (*learned.parameters(), *learned.buffers())
+    finite_report((), torch.empty(0, device="cpu"), (part for part in (*learned.parameters(), *learned.buffers())
                                        if part.is_floating_point()))
     return learned
 
@@ -170,7 +170,7 @@ what values the pool's items in a state."""
 def _program(policy: nn.Module) -> torch.export.ExportedProgram:
     """The graph of ``policy``, for any number of histories of any length."""
     sizes = {0: torch.export.Dim("sessions", min=1), 1: torch.export.Dim("shown", min=1)}
-    example = EXAMPLE, torch.zeros(EXAMPLE.shape)
+    example = EXAMPLE, torch.zeros(EXAMPLE.shape, device="cpu")
     with torch.no_grad():
         return torch.export.export(policy.eval(), example, dynamic_shapes=(sizes, sizes))
 

@@ -101,17 +101,17 @@ class OpenItems(nn.Module):
         if kind in ("random", "fill"):
             raise ValueError(expected("candidates.backfill", 'None or ("popular", n), to be exported: a file draws '
                                       "nothing at random", candidates.backfill, INSTEAD))
-        allowed = torch.ones(self.num_items, dtype=torch.bool)
+        allowed = torch.ones(self.num_items, dtype=torch.bool, device="cpu")
         if candidates._outside is not None:
             allowed = ~candidates._outside[: self.num_items].cpu()
-        ranking = candidates.ranking.cpu() if kind else torch.empty(0, dtype=torch.long)
+        ranking = candidates.ranking.cpu() if kind else torch.empty(0, dtype=torch.long, device="cpu")
         always = torch.zeros_like(allowed).index_fill_(0, ranking[allowed[ranking]][: self.count], True)
         self._tabulate(index)
         self.register_buffer("allowed", allowed)
         self.register_buffer("always", always)
         self.register_buffer("ranking", ranking)
         self.register_buffer("rank", ranking.argsort())
-        most = int((self.reached(torch.ones(1, self.num_items)).squeeze(0) & allowed | always).sum())
+        most = int((self.reached(torch.ones(1, self.num_items, device="cpu")).squeeze(0) & allowed | always).sum())
         if candidates.size is not None and candidates.size < most:
             raise ValueError(expected("candidates.size", f"None or at least {most}, to be exported: of more candidates "
                                       "some are drawn at random, which a file cannot", candidates.size, INSTEAD))
@@ -120,7 +120,7 @@ class OpenItems(nn.Module):
         if isinstance(index, KHopMasks):
             self.register_buffer("table", index.mask[:-1, :-1].cpu().clone())
         elif isinstance(index, KHopLists):
-            start = torch.arange(self.num_items).repeat_interleave(index.rowptr.diff().cpu())
+            start = torch.arange(self.num_items, device="cpu").repeat_interleave(index.rowptr.diff().cpu())
             item, order = index.items.long().cpu().sort(stable=True)
             self.register_buffer("start", start[order])
             self.register_buffer("end", torch.bincount(item, minlength=self.num_items).cumsum(0))

@@ -42,7 +42,7 @@ class TreeItems(nn.Module):
         for level, moments in enumerate(levels.moments):
             tables |= {f"first{level}": moments.first, f"second{level}": moments.second}
         if scores is not None and levels.leaf is not None:
-            numbers = {name: torch.as_tensor(getattr(scores, name)) for name in ("sharpness", "spread")}
+            numbers = {name: torch.as_tensor(getattr(scores, name), device="cpu") for name in ("sharpness", "spread")}
             tables |= {"leaf": levels.leaf, "rows": scores.rows, **numbers}
         for name, table in tables.items():
             self.register_buffer(name.replace(".", "_"), table.detach().clone())
@@ -55,12 +55,13 @@ class TreeItems(nn.Module):
             taken = state[:, state.size(1) - rows.size(1) + 1 :]
             seen = torch.cat([taken, taken.new_ones(taken.size(0), 1)], 1)
             scored = torch.bmm(F.embedding(gone.clamp(min=0), rows), seen.unsqueeze(2)).squeeze(2)
-        node = torch.zeros(items.size(0), 1, dtype=torch.long)
+        node = torch.zeros(items.size(0), 1, dtype=torch.long, device=items.device)
         total = state.new_zeros(items.size(0), 1)
         for level in range(self.depth):
             logits = self._logits(level, node, state, seen, gone, scored)
             total = (total.unsqueeze(2) + logits.log_softmax(2)).flatten(1)
-            node = (node.unsqueeze(2) * self.num_children + torch.arange(self.num_children)).flatten(1)
+            below = torch.arange(self.num_children, device=node.device)
+            node = (node.unsqueeze(2) * self.num_children + below).flatten(1)
             keep = min(self.beam if level < self.depth - 1 else self.k, node.size(1))
             total, best = total.topk(keep, dim=1)
             node = node.gather(1, best)

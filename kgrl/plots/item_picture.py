@@ -105,7 +105,7 @@ def _at(far: float, angle: float) -> tuple[float, float]:
 
 def _relations(kg: Data, head: int, tail: int) -> str:
     """The names of the relations between two nodes, in either direction."""
-    between = (kg.edge_index.cpu() == torch.tensor([[head], [tail]])).all(0)
+    between = (kg.edge_index.cpu() == torch.tensor([[head], [tail]], device="cpu")).all(0)
     kinds = kg.edge_type.cpu()[between] % kg.num_relations
     return ", ".join(kg.relation_names[kind] for kind in kinds.unique().tolist())
 

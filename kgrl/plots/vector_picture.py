@@ -54,7 +54,7 @@ def plot_vectors(vectors: Tensor, *, groups: Sequence[str] | None = None, most: 
         inside = [(each not in known) if name is None else each == name for each in labels]
         if any(inside):
             text = ("other" if known else None) if name is None else f"{short(name)} ({sum(inside)})"
-            part = scores[torch.tensor(inside)]
+            part = scores[inside]
             colour = "0.8" if name is None and known else f"C{number}"
             ax.scatter(part[:, 0], part[:, 1], s=10, color=colour, label=text)
     if known:
@@ -69,7 +69,7 @@ def _components(points: Tensor) -> tuple[Tensor, list[float]]:
     """``[N, 2]``, the scores, and each component's share of the variance."""
     centred = points - points.mean(0)
     left, sizes, _ = torch.linalg.svd(centred, full_matrices=False)
-    scores = torch.zeros(len(points), 2, dtype=points.dtype)
+    scores = points.new_zeros(len(points), 2)
     scores[:, : min(2, len(sizes))] = (left * sizes)[:, :2]
     largest = scores.gather(0, scores.abs().argmax(0, keepdim=True))
     scores = scores * torch.where(largest < 0, -1.0, 1.0)
@@ -156,7 +156,7 @@ def plot_tree(
             height = (heights[0] + heights[-1]) / 2
         else:
             height = -float(len(labels))
-            picked = torch.linspace(0, len(below) - 1, min(named, len(below))).long().tolist()
+            picked = torch.linspace(0, len(below) - 1, min(named, len(below)), device="cpu").long().tolist()
             labels[path] = called(below[0]) if len(path) == tree.depth else "; ".join(
                 [f"{len(below)} items", *(called(below[at]) for at in picked)])
         places[path] = (float(len(path)), height)

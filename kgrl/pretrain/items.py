@@ -127,7 +127,8 @@ def _factors(column: Tensor, item: Tensor, value: Tensor, size: tuple[int, int],
 
 def _rating_rows(column: Tensor, item: Tensor, value: Tensor, size: tuple[int, int], **_: object) -> Tensor:
     # a rating of exactly 0 stays an entry: "rated, in the middle of the scale" is not "not rated"
-    rows = torch.sparse_coo_tensor(torch.stack([item, column]), value, size, check_invariants=False).coalesce()
+    rows = torch.sparse_coo_tensor(torch.stack([item, column]), value, size, device=value.device,
+                                   check_invariants=False).coalesce()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         return rows.to_sparse_csr()

@@ -129,7 +129,7 @@ def kg_likes(
                                   "data.rating_scale is (low, high, threshold)"))
     rate = like_rates(features, count, len(users), rated)
     loading, noise = _loading(_with_activity(features, rate), likes[:, rated], rate, rated)
-    parts = torch.from_numpy(rate).float(), _tensor(loading), torch.full((num_items,), noise)
+    parts = torch.from_numpy(rate).float(), _tensor(loading), torch.full((num_items,), noise, device="cpu")
     return SparseTasteTerms(*(part.to(users.device) for part in parts)).checked("the model of likes")
 
 
@@ -137,7 +137,7 @@ def _likes(data: HeteroData, users: Tensor, old: Tensor | None) -> tuple[csr_mat
     """The likes ``[U, N]`` of the users and the mask ``[N]`` of the items that they could rate."""
     row, item, value = (part.cpu() for part in ratings_of(data, users))
     low, high, threshold = data.rating_scale
-    rated = torch.zeros(data["item"].num_nodes, dtype=torch.bool)
+    rated = torch.zeros(data["item"].num_nodes, dtype=torch.bool, device="cpu")
     rated[item if old is None else old.cpu()] = True
     liked = value > normalise(threshold, low, high)
     pairs = torch.stack([row[liked], item[liked]]).unique(dim=1).numpy()

@@ -75,7 +75,7 @@ def train(
         )
     model.eval()
     vectors = entity_vectors(model)
-    alone = torch.ones(len(vectors), dtype=torch.bool)
+    alone = torch.ones(len(vectors), dtype=torch.bool, device=factory.mapped_triples.device)
     alone[factory.mapped_triples[:, ::2].flatten()] = False
     alone = alone.to(vectors.device)
     vectors[alone] = initial.vectors[alone]
@@ -101,7 +101,7 @@ class _Initial(TrainingCallback):
     def __init__(self, net: ERModel) -> None:
         super().__init__()
         self.net = net
-        self.vectors = torch.empty(0)
+        self.vectors = torch.empty(0, device="cpu")
 
     def pre_batch(self, **kwargs: Any) -> None:
         if not len(self.vectors):

@@ -53,7 +53,7 @@ class LikedSequences:
         seen = torch.isin(rates.edge_index[0].to(users.device), users)
         liked = rates.rating.to(users.device)[seen] > data.rating_scale[2]
         owner, item = owner[liked], item[liked]
-        keys = [torch.randperm(len(item), generator=generator_for("cpu", seed)).to(users.device)]
+        keys = [torch.randperm(len(item), generator=generator_for("cpu", seed), device="cpu").to(users.device)]
         ordered = "time" in rates
         if ordered:
             keys.append(rates.time.to(users.device)[seen][liked])
@@ -82,9 +82,9 @@ class LikedSequences:
         at_least("width", width, 1)
         at_least("longest", longest, 1)
         device, count = self.items.device, torch.bincount(self.owner)
-        line = torch.randperm(len(count), generator=generator).to(device)[self.owner].argsort(stable=True)
+        line = torch.randperm(len(count), generator=generator, device="cpu").to(device)[self.owner].argsort(stable=True)
         place = torch.arange(len(line), device=device) - (count.cumsum(0) - count)[self.owner]
-        phase = torch.randint(longest, (len(count),), generator=generator).to(device)[self.owner]
+        phase = torch.randint(longest, (len(count),), generator=generator, device="cpu").to(device)[self.owner]
         first = ((place + phase) % longest == 0) | (place == 0)
         depth = -(-len(line) // width)
         items = torch.full((width * depth,), -1, device=device)

@@ -152,7 +152,7 @@ def _surprise(fit: Callable[..., Factors], column: Tensor, item: Tensor, value: 
     if len(value) < HELD_OUT:
         raise ValueError(expected("users", f"users with at least {HELD_OUT} ratings among them", len(value),
                                   "choose noise='fitted'"))
-    part = torch.randperm(len(value), generator=generator_for("cpu", seed)).to(value.device) % HELD_OUT
+    part = torch.randperm(len(value), generator=generator_for("cpu", seed), device="cpu").to(value.device) % HELD_OUT
     held, kept = part == 0, part > 0
     made = fit(column[kept], item[kept], value[kept])
     with torch.no_grad():

@@ -72,12 +72,12 @@ def hold_out(
     """
     head, relation, tail = triples.unbind(1)
     pairs, pair = (torch.minimum(head, tail) * num_entities + torch.maximum(head, tail)).unique(return_inverse=True)
-    rank = torch.randperm(len(pairs), generator=generator)
+    rank = torch.randperm(len(pairs), generator=generator, device=generator.device)
     # the first pair, in this random order, of every entity and every relation stays
     owner = torch.cat([head, tail, num_entities + relation])
     first = rank.new_full((num_entities + num_relations,), len(pairs))
     first.scatter_reduce_(0, owner, rank[pair].repeat(3), "amin")
-    spare = torch.ones(len(pairs) + 1, dtype=torch.bool)
+    spare = torch.ones(len(pairs) + 1, dtype=torch.bool, device=rank.device)
     spare[first] = False
     taken = spare[:-1].nonzero().squeeze(1)[-most:]
     if not len(taken):
@@ -85,7 +85,7 @@ def hold_out(
                                   "set evaluate=False"))
     leaves = torch.isin(rank[pair], taken)
     # of all triples between the two entities one is asked for, drawn at random
-    draw = torch.randperm(len(triples), generator=generator)
+    draw = torch.randperm(len(triples), generator=generator, device=generator.device)
     chosen = draw.new_full((len(pairs),), len(triples)).scatter_reduce_(0, pair, draw, "amin")
     return triples[~leaves], triples[leaves & (draw == chosen[pair])]
 

@@ -23,7 +23,7 @@ def actions_of(actions: Any, count: int) -> Tensor:
         ValueError: they are not one whole number per sub-environment.
     """
     try:
-        chosen = torch.as_tensor(actions)
+        chosen = actions if isinstance(actions, Tensor) else torch.as_tensor(actions, device="cpu")
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(expected("actions", "an array of whole numbers", type(actions).__name__)) from error
     if chosen.shape != (count,) or chosen.is_floating_point() or chosen.is_complex() or chosen.dtype == torch.bool:
@@ -75,7 +75,7 @@ def reset_options(options: Mapping[str, Any] | None, count: int, num_users: int)
         if len(users) != count:
             raise ValueError(expected("options['users']", f"one per sub-environment, {count}", len(users)))
     if mask is None:
-        return torch.ones(count, dtype=torch.bool), users
+        return torch.ones(count, dtype=torch.bool, device="cpu"), users
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
         raise TypeError(expected("options['reset_mask']", "a NumPy array of bools", mask))
     if mask.shape != (count,) or not mask.any():

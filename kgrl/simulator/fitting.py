@@ -83,7 +83,7 @@ def _split(
     ratings: NormalisedRatings, holdout: float, seed: int, device: torch.device
 ) -> tuple[NormalisedRatings, NormalisedRatings]:
     """(kept, held out), on ``device``."""
-    order = torch.randperm(len(ratings.values), generator=generator_for("cpu", seed))
+    order = torch.randperm(len(ratings.values), generator=generator_for("cpu", seed), device="cpu")
     cut = int(holdout * len(order))
     held, kept = order[:cut], order[cut:]
     return tuple(  # type: ignore[return-value]

@@ -70,7 +70,7 @@ class Past(nn.Module):
         device = ratings.users.device
         wanted = torch.zeros(ratings.num_items, dtype=torch.bool, device=device).index_fill_(0, items.to(device), True)
         kept = wanted[ratings.items].nonzero().view(-1)
-        chance = torch.rand(len(kept), generator=generator_for("cpu", seed)).to(device)
+        chance = torch.rand(len(kept), generator=generator_for("cpu", seed), device="cpu").to(device)
         keys = [chance, ratings.users[kept]] if "time" not in data[RATES] else [
             chance, data[RATES].time[kept], ratings.users[kept]]
         kept = kept[lexsort(keys)]  # by user, then time, then chance

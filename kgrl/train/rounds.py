@@ -32,7 +32,7 @@ def turn_of(users: Tensor, position: int, count: int, seed: int) -> Tensor:
     parts: list[Tensor] = []
     while count:
         epoch, start = divmod(position, len(users))
-        order = torch.randperm(len(users), generator=generator_for("cpu", seed * 1_000_003 + epoch))
+        order = torch.randperm(len(users), generator=generator_for("cpu", seed * 1_000_003 + epoch), device="cpu")
         taken = order[start : start + count]
         parts.append(users[taken.to(users.device)])
         position, count = position + len(taken), count - len(taken)

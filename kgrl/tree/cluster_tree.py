@@ -232,7 +232,7 @@ def _paths(positions: np.ndarray, depth: int, children: int) -> Tensor:
 
 def _radix(depth: int, children: int) -> Tensor:
     """What each digit of a path is worth: c^(D−1), …, c, 1."""
-    return children ** torch.arange(depth - 1, -1, -1)
+    return children ** torch.arange(depth - 1, -1, -1, device="cpu")
 
 
 def _check_leaves(depth: int, children: int) -> None:

@@ -24,7 +24,7 @@ def k_means_digits(
     parts = []
     for below in np.split(items, sizes.cumsum()[:-1]):
         x = rows.take(below)
-        centroids = _centroids(x, children, int(torch.randint(2**31 - 1, (), generator=generator)))
+        centroids = _centroids(x, children, int(torch.randint(2**31 - 1, (), generator=generator, device="cpu")))
         parts.append(take_turns(_distances(x, centroids), len(below), children))
     return np.concatenate(parts)
 

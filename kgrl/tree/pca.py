@@ -97,7 +97,7 @@ def pca_digits(
     # sizes on a level differ by at most one, so this table has at most one empty place a node
     filled = np.arange(sizes.max()) < sizes[:, None]
     start = np.zeros(filled.shape)
-    start[filled] = torch.randn(len(items), generator=generator, dtype=torch.double).numpy()
+    start[filled] = torch.randn(len(items), generator=generator, dtype=torch.double, device="cpu").numpy()
     steps, scores, lengths = rows.num_columns + 1, [], []
     for part, (gram, length) in _portions(rows, items, filled):
         some = filled[part]

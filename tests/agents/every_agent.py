@@ -32,7 +32,7 @@ from kgrl.graph import knowledge_graph
 from kgrl.simulator import Past, RatedFeedback, Simulator
 
 USERS, ITEMS, HORIZON, LONGEST = 24, 20, 5, 4
-TRAIN = torch.arange(USERS)
+TRAIN = torch.arange(USERS, device="cpu")
 NEW = torch.tensor([17, 2, 6, 11, 5, 14])
 OLD = torch.tensor([item for item in range(ITEMS) if item not in NEW.tolist()])
 
@@ -56,7 +56,7 @@ def world(*, past: bool = False, horizon: int = HORIZON) -> Simulator:
 
 
 def _vectors() -> torch.Tensor:
-    return torch.randn(ITEMS, 3, generator=torch.Generator().manual_seed(0))
+    return torch.randn(ITEMS, 3, generator=torch.Generator("cpu").manual_seed(0), device="cpu")
 
 
 def _off_policy(build: Callable[..., nn.Module], *given: Any, **options: Any) -> nn.Module:
@@ -67,7 +67,7 @@ def _off_policy(build: Callable[..., nn.Module], *given: Any, **options: Any) ->
 
 
 def _kgqr(**options: Any) -> nn.Module:
-    given = {"dim": 4, "popular": torch.arange(ITEMS).flip(0), "num_candidates": 8}
+    given = {"dim": 4, "popular": torch.arange(ITEMS, device="cpu").flip(0), "num_candidates": 8}
     return _off_policy(KGQR, knowledge_graph(data()), **(given | options))
 
 
@@ -81,7 +81,7 @@ class MeanItem(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.channels, self.weight = channels, nn.Parameter(torch.full((channels,), 0.5))
+        self.channels, self.weight = channels, nn.Parameter(torch.full((channels,), 0.5, device="cpu"))
 
     def items(self, vectors: torch.Tensor) -> torch.Tensor:
         return vectors * self.weight

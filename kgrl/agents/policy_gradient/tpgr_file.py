@@ -71,7 +71,7 @@ def surroundings(data: HeteroData) -> Data:
     """The KG of a data set; one of its items without edges where there is none."""
     if any("user" not in (source, target) for source, _, target in data.edge_types):
         return knowledge_graph(data)
-    return knowledge_graph(torch.empty(2, 0, dtype=torch.long), num_items=int(data["item"].num_nodes))
+    return knowledge_graph(torch.empty(2, 0, dtype=torch.long, device="cpu"), num_items=int(data["item"].num_nodes))
 
 
 def neighbour_vectors(kg: Data) -> Tensor:
@@ -82,11 +82,12 @@ def neighbour_vectors(kg: Data) -> Tensor:
     """
     (rowptr, columns), _ = distinct_pairs(kg).get_csr()
     items, nodes = int(kg.num_items), int(kg.num_nodes or 0)
-    row = torch.arange(items).repeat_interleave(rowptr.cpu().diff()[:items])
+    numbers = torch.arange(items, device="cpu")
+    row = numbers.repeat_interleave(rowptr.cpu().diff()[:items])
     pairs = torch.stack([row, columns.cpu()[: len(row)]])
-    pairs = torch.cat([pairs, torch.arange(items).expand(2, -1)], 1)
+    pairs = torch.cat([pairs, numbers.expand(2, -1)], 1)
     weight = torch.log1p(items / torch.bincount(pairs[1], minlength=nodes).clamp(min=1))
-    vectors = torch.sparse_coo_tensor(pairs, weight[pairs[1]], (items, nodes), check_invariants=False)
+    vectors = torch.sparse_coo_tensor(pairs, weight[pairs[1]], (items, nodes), device="cpu", check_invariants=False)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         return vectors.coalesce().to_sparse_csr()
@@ -125,7 +126,7 @@ def moved_tree_tensors(tensors: Mapping[str, Tensor], match: Match, kg: Data, tr
 
 def _kept_children(tree: ClusterTree, positions: Tensor) -> Tensor:
     """``[nodes, c]``, which children of each node, level by level, have one of the leaves ``positions`` below."""
-    kept = torch.zeros(len(tree.leaves), dtype=torch.bool)
+    kept = torch.zeros(len(tree.leaves), dtype=torch.bool, device=positions.device)
     kept[positions] = True
     levels = [kept.view(tree.children ** (level + 1), -1).any(1) for level in range(tree.depth)]
     return torch.cat([level.view(-1, tree.children) for level in levels])

@@ -132,6 +132,7 @@ class DDPG(VectorAgent):
                                   recurrent=self._recurrent(state, vectors))
         self.register_buffer("spread", reached.std(0, correction=0))
         self._begin(network, list(network.actor.parameters()), actor_lr)
+        self.to(vectors.device)
 
     def _followed(self) -> nn.Module:
         if self.options["target"] == "all":

@@ -234,7 +234,7 @@ class OffPolicyAgent(Catalogued, Versioned):
         """What a run needs, beside the weights, to go on exactly: optimiser, replay, counter."""
         state = {f"optimizer.{name}": value for name, value in optimizer_tensors(self.optimizer).items()}
         state |= {f"replay.{name}": value for name, value in self.replay.state_dict().items()}
-        return state | {"steps_taken": torch.tensor(self.steps_taken)}
+        return state | {"steps_taken": torch.tensor(self.steps_taken, device="cpu")}
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
         """Goes on from :meth:`training_state`."""

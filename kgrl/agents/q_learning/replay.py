@@ -140,7 +140,8 @@ class EpisodeReplay:
     def state_dict(self) -> dict[str, Tensor]:
         """Everything stored, for a checkpoint."""
         state = {name: column[: self.size].clone() for name, column in self._ring.items()}
-        return state | {"next": torch.tensor(self._next), "begin": torch.tensor(self._begin)}
+        counts = {"next": self._next, "begin": self._begin}
+        return state | {name: torch.tensor(count, device="cpu") for name, count in counts.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Goes on from :meth:`state_dict`."""

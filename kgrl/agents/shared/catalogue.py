@@ -109,7 +109,8 @@ class Catalogue(NamedTuple):
             known, came = (", ".join(str(raw) for raw in as_list(ids[:3])) for ids in (before.item, self.item))
             raise ValueError(expected("the items' raw ids", f"at least one that the saved agent knows ({known}, …)",
                                       f"{came}, …", "load the agent with a later state of its own data set"))
-        number, found = torch.full((len(before.item),), -1), (item >= 0).nonzero().view(-1)
+        found = (item >= 0).nonzero().view(-1)
+        number = item.new_full((len(before.item),), -1)
         number[item[found]] = found
         return Match(item, node, number)
 

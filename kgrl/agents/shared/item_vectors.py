@@ -58,7 +58,7 @@ class ItemVectors(nn.Module):
             raise ValueError(expected("kg", f"one of {num_items} items, as the tree has", int(kg.num_items)))
         need = num_items if kg is None else int(kg.num_nodes or 0)
         if embedding is None:
-            embedding = torch.empty(need, channels).uniform_(-1, 1).mul_(channels**-0.5)
+            embedding = torch.empty(need, channels, device="cpu").uniform_(-1, 1).mul_(channels**-0.5)
         embedding = single("embedding", dense_vectors("embedding", embedding, need,
                                                       "item" if kg is None else "entity of the KG"))
         if kg is None:
@@ -89,10 +89,13 @@ def tried_layers(encoder: KGEncoder, aggregator: Any) -> KGEncoder:
     """
     if isinstance(aggregator, str):
         return encoder
-    edge, attributes = torch.tensor([[1], [0]]), encoder.graph_edge_attr
+    attributes, here = encoder.graph_edge_attr, next(encoder.parameters()).device  # which the graph may not share yet
+    edge = torch.tensor([[1], [0]], device=here)
     for conv in encoder.convs:
         assert isinstance(conv, KGConv)
-        kind = torch.zeros(1, dtype=torch.long) if "edge_type" in conv.aggregator.asks else None
-        own = attributes.new_zeros(1, *attributes.shape[1:]) if isinstance(attributes, Tensor) else None
-        conv(torch.zeros(2, conv.in_channels), edge, kind, edge_attr=own)  # type: ignore[arg-type]
+        kind = torch.zeros(1, dtype=torch.long, device=here) if "edge_type" in conv.aggregator.asks else None
+        own = None
+        if isinstance(attributes, Tensor):
+            own = attributes.new_zeros(1, *attributes.shape[1:], device=here)
+        conv(torch.zeros(2, conv.in_channels, device=here), edge, kind, edge_attr=own)  # type: ignore[arg-type]
     return encoder

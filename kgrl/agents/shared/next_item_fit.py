@@ -67,5 +67,5 @@ def ranking_loss(
 def _draw(weight: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """``[count]``, item ids in proportion to ``weight [N]``."""
     if not count:
-        return torch.empty(0, dtype=torch.long)
+        return torch.empty(0, dtype=torch.long, device=weight.device)
     return torch.multinomial(weight, count, replacement=True, generator=generator)

@@ -159,4 +159,6 @@ def made_state(
     """
     if isinstance(state, str | type):
         state = made_part(name, state, STATES, nn.Module, item_channels=item_channels, channels=channels, **options)
-    return cast(nn.Module, checked_state(name, state, torch.zeros(num_items, item_channels)))
+    own = [*state.parameters(), *state.buffers()] if isinstance(state, nn.Module) else []
+    vectors = torch.zeros(num_items, item_channels, device=own[0].device if own else "cpu")
+    return cast(nn.Module, checked_state(name, state, vectors))

@@ -30,7 +30,7 @@ class NodeIndex(torch.nn.Module):
         position = tree.positions.cpu()
         self.register_buffer("leaves", tree.leaves.cpu().clone())  # in a state_dict, for that to tell its tree
         # [D + 1, 1 + N]: the node above each item on each level; first, above "none", −1
-        widths = self.num_children ** torch.arange(self.depth, -1, -1)
+        widths = self.num_children ** torch.arange(self.depth, -1, -1, device="cpu")
         above = torch.cat([widths.new_full((self.depth + 1, 1), -1), position // widths.unsqueeze(1)], 1)
         self.register_buffer("ancestors", above, persistent=False)
         # [D, 1 + N]: which child of that node the item lies below; "none": the first

@@ -236,7 +236,8 @@ def _products(place: Tensor, column: Tensor, value: Tensor, num_sessions: int, s
     """``[B, L, L]``, the products of the rows of each session with one another."""
     own, column = column.unique(return_inverse=True)
     shape = (num_sessions * steps, len(own))
-    rows = torch.sparse_coo_tensor(torch.stack([place, column]), value, shape, check_invariants=False)
+    rows = torch.sparse_coo_tensor(torch.stack([place, column]), value, shape, device=value.device,
+                                   check_invariants=False)
     products = torch.sparse.mm(rows, rows.T).coalesce()
     left, right = products.indices()
     dense = value.new_zeros(num_sessions * steps * steps)
