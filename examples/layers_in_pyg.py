@@ -11,6 +11,7 @@ compiled. Prints what each of them did; what a loader or an explainer lacks on t
 from __future__ import annotations
 
 import argparse
+import copy
 import importlib.util
 import shutil
 import time
@@ -193,7 +194,8 @@ def explained(model: nn.Module, x: Tensor, kg: Data, names: list[str], args: arg
     else:
         print("  CaptumExplainer: skipped, captum is not installed")
     for name, algorithm in ways.items():
-        explain = Explainer(model.eval(), algorithm, explanation_type="model", edge_mask_type="object",
+        own = copy.deepcopy(model).eval()  # of its own: what GNNExplainer leaves behind, Captum trips over
+        explain = Explainer(own, algorithm, explanation_type="model", edge_mask_type="object",
                             model_config={"mode": "regression", "task_level": "node", "return_type": "raw"})
         mask = explain(x, edges, index=item, edge_type=kg.edge_type).edge_mask
         most = heard[mask[heard].argsort(descending=True)[:3]].tolist()

@@ -22,7 +22,7 @@ SMALLER = {
         'model="TransE", dim=50, seed=0': 'model="TransE", dim=50, seed=0, epochs=2',
         "agent = KGQR(kg, embedding=x, popular=popular, seed=0)":
             "agent = KGQR(kg, embedding=x, popular=popular, gradient_steps=4, seed=0)",
-        'checkpoint="runs/tour"': 'interactions=256, evaluate_every=256, sessions=8, checkpoint="runs/tour"',
+        "interactions=20_480, checkpoint": "interactions=256, evaluate_every=256, sessions=8, checkpoint",
     },
     "docs/how-to/leaving.md": {'"film_film_genre"': "kg.relation_names[0]"},
     "docs/how-to/new-items.md": {

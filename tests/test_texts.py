@@ -13,10 +13,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data, HeteroData
-from torch_geometric.loader import NodeLoader
+from torch_geometric.loader import HGTLoader, LinkNeighborLoader, NeighborLoader, NodeLoader
 from torch_geometric.nn import SAGEConv, to_hetero
 from torch_geometric.sampler import BaseSampler, HeteroSamplerOutput, SamplerOutput
 from torch_geometric.transforms import RandomLinkSplit, ToUndirected
+from torch_geometric.typing import WITH_PYG_LIB, WITH_TORCH_SPARSE
 
 from kgrl.datasets import from_frames
 from kgrl.graph import kg_digest, knowledge_graph
@@ -84,6 +85,26 @@ def test_a_graph_has_texts_of_its_nodes_too() -> None:
     (first, _) = loaded(kg, Picked(None), input_nodes=torch.tensor([6, 2, 0]))
     assert first.entity_id == [kg.entity_id[6], "i2"]
     assert kg.subgraph(torch.tensor([2, 6])).entity_id == ["i2", kg.entity_id[6]]
+
+
+@pytest.mark.skipif(not (WITH_PYG_LIB or WITH_TORCH_SPARSE), reason="needs pyg-lib or torch-sparse")
+@pytest.mark.parametrize("load", [
+    lambda given: NeighborLoader(given, [2, 2], input_nodes=("item", torch.tensor([4, 1, 0])), batch_size=2),
+    lambda given: HGTLoader(given, [3, 3], input_nodes=("item", torch.tensor([4, 1, 0])), batch_size=2),
+    lambda given: LinkNeighborLoader(given, [2, 2], batch_size=2, edge_label_index=(
+        ("user", "rates", "item"), given["user", "rates", "item"].edge_index[:, :3])),
+])
+def test_the_texts_follow_the_nodes_that_neighbours_are_drawn_of(load: Any) -> None:
+    """PyG's own samplers; what they cut out is a data set with a KG of its own."""
+    given = ToUndirected()(data())
+    for part in load(given):
+        for kind in ("user", "item", "entity"):
+            assert part[kind].raw_id == given[kind].raw_id[part[kind].n_id]
+        assert part["item"].title == [f"Film {item}" for item in part["item"].n_id.tolist()]
+        kg = knowledge_graph(part)
+        assert kg.item_id == part["item"].raw_id
+        assert kg.num_items == part["item"].num_nodes > 1
+        assert kg.num_edges
 
 
 @pytest.mark.parametrize("copied", [

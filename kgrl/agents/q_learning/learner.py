@@ -74,7 +74,7 @@ class OffPolicyAgent(Catalogued, Versioned):
 
     REPORT: ClassVar[tuple[str, ...]] = ("loss", "q")
     """What a gradient step returns."""
-    schedule: Mapping[str, int] = {"interactions": 20_480, "evaluate_every": 1_024, "sessions": 32}
+    schedule: Mapping[str, int] = {"interactions": 40_960, "evaluate_every": 1_024, "sessions": 32}
     """What :func:`kgrl.fit` takes where it is not told."""
 
     network: QNetwork
