@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from kgrl.options import dense_vectors, expected, one_of, real
-from kgrl.texts import Texts
+from kgrl.texts import Texts, all_text
 
 FILLS = ("refuse", "mean", "zero")
 """What :func:`aligned` does about an id without a vector."""
@@ -58,7 +58,8 @@ def checked_ids(name: str, ids: RawIds, count: int | None = None) -> Tensor:
                                   'one that is missing is -1, or "" in a list'))
     if pd.api.types.is_integer_dtype(index.dtype):
         return torch.from_numpy(index.to_numpy(np.int64, copy=True))
-    return Texts(str(each) for each in index)
+    words = index.tolist()
+    return Texts(words if all_text(words) else map(str, words))
 
 
 def places(ids: RawIds, among: RawIds) -> Tensor:

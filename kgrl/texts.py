@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -71,7 +72,10 @@ class Texts(Tensor):
     @classmethod
     def _joined(cls, parts: Sequence[Sequence[Any]]) -> Self:
         """One after the other; where some are numbers, as raw ids may be, these become texts, and -1, for none, ""."""
-        return cls("" if each == -1 else str(each) for part in parts for each in part)
+        words = list(chain.from_iterable(parts))
+        if not all_text(words):
+            words = ["" if each == -1 else str(each) for each in words]
+        return cls(words)
 
     def __getitem__(self, at: Any) -> Any:
         found: Any = super().__getitem__(at)
@@ -125,6 +129,11 @@ class Texts(Tensor):
 
     def __reduce_ex__(self, proto: Any) -> Any:
         return type(self), (self.tolist(),)  # of many words, those alone that a part of the nodes has
+
+
+def all_text(words: Iterable[Any]) -> bool:
+    """Whether each of many words is a text, without a step of Python for each."""
+    return set(map(type, words)) <= {str}
 
 
 def with_texts(data: HeteroData) -> HeteroData:
