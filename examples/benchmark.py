@@ -1,9 +1,10 @@
-"""How fast and how large: TPGR's decisions, the cluster tree, worlds and environments, on data made from a seed.
+"""How fast and how large: TPGR's decisions, the cluster tree, worlds, environments and files, on data made from a seed.
 
     python examples/benchmark.py decisions                    # one decision of TPGR over 1,000 and over 17,770 items
     python examples/benchmark.py tree                         # the cluster tree of ratings as many as Netflix's
     python examples/benchmark.py lookups                      # ratings looked up in a world as large
     python examples/benchmark.py environments                 # steps of the simulator, raw and through Gymnasium
+    python examples/benchmark.py files                        # an agent's file, beside safetensors without a digest
     python examples/benchmark.py lookups --ratings 1000000 --device cuda --out lookups.json
 
 Prints a table and, with --out, writes it as JSON, with the options. A time is the median of five repeats after one
@@ -15,6 +16,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -27,11 +30,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from kgrl.experiments.script_run import peak_gib
-from kgrl.files import whole_file
+from kgrl.files import load_tensors, save_tensors, whole_file
 from kgrl.nn import ItemScores, TreePolicy
 from kgrl.simulator import PredictedFeedback, RatedFeedback, Simulator
 from kgrl.tree import ClusterTree
@@ -57,6 +61,8 @@ def options() -> argparse.Namespace:
     add = commands.add_parser("environments", help="steps of Gymnasium's vector environment").add_argument
     add("--items", type=int, default=1_539)
     add("--sessions", type=int, default=8_192, help="environments at once")
+    add = commands.add_parser("files", help="an agent's file, written and read").add_argument
+    add("--items", type=numbers, default=[1_522, NETFLIX["items"]], help="numbers of items, separated by commas")
     for name, command in commands.choices.items():
         add = command.add_argument
         if name in ("tree", "lookups"):
@@ -234,6 +240,37 @@ def environments(args: argparse.Namespace) -> list[Row]:
     return [row | {"of_the_simulator": row["steps_of_a_core"] / rows[0]["steps_of_a_core"]} for row in rows]
 
 
+def files(args: argparse.Namespace) -> list[Row]:
+    """A linear bandit's file: whole or not there, with a digest that is checked; and what safetensors does alone.
+
+    Its own ``load_file`` maps a file and reads nothing before it is looked at; here all of it is.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        ours, theirs = Path(folder) / "ours", Path(folder) / "theirs"
+        for items in args.items:
+            generator = torch.Generator().manual_seed(args.seed)
+            tensors = {"vectors": torch.randn(items, 300, generator=generator)}
+
+            def plainly(_: int, tensors: dict[str, Tensor] = tensors) -> None:
+                save_file(tensors, theirs)
+                with open(theirs, "rb+") as handle:
+                    os.fsync(handle.fileno())
+
+            def whole(_: int, tensors: dict[str, Tensor] = tensors) -> None:
+                save_tensors(ours, tensors, {"kind": "benchmark"})
+
+            calls: dict[str, tuple[Callable[[int], object], Callable[[int], object]]] = {
+                "written": (whole, plainly),
+                "read": (lambda _: load_tensors(ours, "benchmark")[0]["vectors"].sum(),
+                         lambda _: load_file(theirs)["vectors"].sum())}
+            for what, pair in calls.items():
+                own, plain = (seconds_a_call(args, call) for call in pair)
+                rows.append({"items": items, "file": what, "mib": items * 300 * 4 / 2**20, "ms": own * 1e3,
+                             "ms_of_safetensors": plain * 1e3})
+    return rows
+
+
 def seconds_a_call(args: argparse.Namespace, call: Callable[[int], object]) -> float:
     """``call`` is told how many went before."""
     turn = count()
@@ -261,7 +298,7 @@ def table(rows: list[Row]) -> str:
 def main() -> None:
     args = options()
     rows = {"decisions": decisions, "tree": tree, "lookups": lookups,
-            "environments": environments}[args.command](args)
+            "environments": environments, "files": files}[args.command](args)
     print(table(rows))
     if args.out is not None:
         result = {"options": vars(args), "threads": torch.get_num_threads(), "torch": torch.__version__, "rows": rows}

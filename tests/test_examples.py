@@ -264,6 +264,18 @@ def test_benchmark(command, rows, tmp_path, monkeypatch, capsys):
         assert measured[0]["ratio"] == 1
 
 
+def test_benchmark_of_files(tmp_path, monkeypatch, capsys):
+    script = str(ROOT / "examples" / "benchmark.py")
+    monkeypatch.setattr(sys, "argv", [script, "files", "--items", "5,9", "--calls", "1", "--out",
+                                      str(tmp_path / "out")])
+    runpy.run_path(script, run_name="__main__")
+    rows = json.loads((tmp_path / "out").read_text())["rows"]
+    assert [(row["items"], row["file"]) for row in rows] == [(n, what) for n in (5, 9) for what in ("written", "read")]
+    assert [row["mib"] for row in rows[::2]] == [5 * 1200 / 2**20, 9 * 1200 / 2**20]
+    assert all(0 < row[name] < math.inf for row in rows for name in ("ms", "ms_of_safetensors"))
+    assert len(capsys.readouterr().out.splitlines()) == 5
+
+
 def test_benchmark_of_environments(tmp_path, monkeypatch, capsys):
     pytest.importorskip("gymnasium")
     script = str(ROOT / "examples" / "benchmark.py")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,6 +87,52 @@ def test_tensors_of_every_kind_come_back(tmp_path: Path, dtype: torch.dtype) -> 
         assert read.keys() == tensors.keys()
         assert all(read[name].dtype == tensors[name].dtype and torch.equal(read[name], tensors[name])
                    for name in tensors)
+
+
+def file_of(folder: Path, header: Any, data: bytes) -> Path:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    (folder / "file").write_bytes(struct.pack("<Q", len(text)) + text + data)
+    return folder / "file"
+
+
+def one(dtype: Any = "F32", shape: Any = (2,), begin: Any = 0, end: Any = 8) -> dict[str, Any]:
+    return {"x": {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}, "__metadata__": {"kind": '"agent"'}}
+
+
+@pytest.mark.filterwarnings("ignore:.* has no digest")
+def test_a_file_that_safetensors_wrote_is_read_as_safetensors_reads_it(tmp_path: Path) -> None:
+    assert torch.equal(load_tensors(file_of(tmp_path, one(), bytes(8)), "agent")[0]["x"], torch.zeros(2))
+    draw = torch.Generator().manual_seed(0)
+    written = {f"{place}": torch.randn(place, 3 - place % 3, generator=draw).to(dtype) for place, dtype in enumerate(
+        (torch.float64, torch.bfloat16, torch.bool, torch.int8, torch.complex64, torch.int16, torch.float32) * 2)}
+    save_file(written, tmp_path / "theirs", {"kind": '"agent"'})
+    ours, theirs = load_tensors(tmp_path / "theirs", "agent")[0], load_file(tmp_path / "theirs")
+    assert ours.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        assert ours[name].dtype == tensor.dtype
+        assert torch.equal(ours[name], tensor)
+
+
+@pytest.mark.parametrize(("header", "data"), [
+    (one(), bytes(7)), (one(), bytes(9)), (one(end=1 << 60), bytes(8)), (one(begin=8, end=0), bytes(8)),
+    (one(begin=-8, end=0), bytes(8)), (one(begin=4, end=12), bytes(12)), (one(begin="0"), bytes(8)),
+    (one(end=None), b""), (one(shape=(3,)), bytes(8)), (one(shape=(-1,)), bytes(8)), (one(shape="2"), bytes(8)),
+    (one(shape=(2, 1 << 62)), bytes(8)), (one("F31"), bytes(8)), (one("F64", (2,)), bytes(8)),
+    (one("F32", (2,), end=7), bytes(7)), (one(dtype=["F32"]), bytes(8)),
+    ({"x": 5}, b""), ({"x": {}}, b""), ([], b""), (b"{", b""), (b"", b""), (b"\xff", b""), (b"null", b""),
+    ({"__metadata__": [1]}, b""), ({"__metadata__": {"kind": 5}}, b""), (b"[" * 100_000, b"")])
+def test_what_is_no_file_of_tensors_is_refused_by_its_name(tmp_path: Path, header: Any, data: bytes) -> None:
+    with pytest.raises(ValueError, match="file is not a whole safetensors file of kgrl"):
+        load_tensors(file_of(tmp_path, header, data), "agent")
+
+
+def test_each_tensor_has_memory_of_its_own(tmp_path: Path) -> None:
+    """What keeps a small one does not keep the file."""
+    save_tensors(tmp_path / "a", {"small": torch.ones(2), "large": torch.ones(1000)}, METADATA)
+    tensors, _ = load_tensors(tmp_path / "a", "agent")
+    assert {name: part.untyped_storage().nbytes() for name, part in tensors.items()} == {"small": 8, "large": 4000}
+    tensors["small"] += 1
+    assert tensors["large"].eq(1).all()
 
 
 def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
