@@ -187,8 +187,7 @@ def load_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Ten
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; expected a {kind} file")
     try:
-        with open(path, "rb") as handle:
-            tensors, texts, sealed = unsealed_tensors(handle)
+        tensors, texts, sealed = unsealed_tensors(path)
         metadata = {key: json.loads(value) for key, value in texts.items()}
     except Damaged as error:
         raise ValueError(f"{path} {error}; delete or restore it") from error

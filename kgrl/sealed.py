@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 import xxhash
-from safetensors.torch import save
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 SEAL = "xxh3_128"
 """What the digest is called, in headers and trailers."""
 MARK = f"\nkgrl {SEAL} ".encode()
-DTYPES = {
-    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
-    "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
-    "C64": torch.complex64,
+NAMES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
+    torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
+    torch.complex64: "C64",
 }
-"""By their names in a safetensors file."""
+"""What safetensors calls the types that a tensor may have here."""
 NOT_SEALED = "has no digest: an earlier version wrote it, or it was changed"
 
 
@@ -75,71 +74,45 @@ def sealed_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -
         tensors: on any device; some may share storage.
         metadata: text by text.
     """
-    ordered = sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))  # so that each begins where it may
-    empty = {name: torch.empty(0, dtype=tensors[name].dtype, device="cpu") for name in ordered}
-    content = save(empty, dict(metadata))
-    header = json.loads(content[8:])  # of no bytes of tensors
-    parts, end = [], 0
-    for name in ordered:
-        parts.append(_bytes(tensors[name]))
-        header[name] |= {"shape": list(tensors[name].shape), "data_offsets": [end, end := end + len(parts[-1])]}
-    header["__metadata__"][SEAL] = checksum(_packed(header), *parts)
-    return [_packed(header), *parts]
+    header, contents = _laid_out(tensors, metadata)
+    header["__metadata__"] |= {SEAL: checksum(_packed(header), *contents)}
+    return [_packed(header), *contents]
 
 
-def unsealed_tensors(file: BinaryIO) -> tuple[dict[str, Tensor], dict[str, str], bool]:
+def unsealed_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str], bool]:
     """The tensors and the metadata of a safetensors file, and whether it had a digest, which is right.
 
-    Each tensor is read straight into memory of its own: what becomes of the file later does not reach it, and nothing
-    is copied twice, as safetensors would.
-
-    Args:
-        file: at its beginning.
+    What becomes of the file later does not reach them.
 
     Raises:
         Damaged: it is no safetensors file, or its digest is that of another content.
+        OSError: it cannot be read.
     """
     try:
-        header = _read_header(file)
-        metadata = {key: text + "" for key, text in header.get("__metadata__", {}).items()}  # of text, or TypeError
-        found = metadata.pop(SEAL, None)
-        parts = {name: each for name, each in header.items() if name != "__metadata__"}
-        tensors, contents, start = {}, [], file.tell()
-        for name, each in sorted(parts.items(), key=lambda part: part[1]["data_offsets"]):
-            begin, end = each["data_offsets"]
-            if begin != file.tell() - start:
-                raise ValueError("its tensors do not stand one behind the other")
-            contents.append(content := _read(file, end - begin))
-            plain = torch.from_numpy(content) if len(content) else torch.empty(0, dtype=torch.uint8, device="cpu")
-            tensors[name] = plain.view(DTYPES[each["dtype"]]).view(each["shape"])
-            if list(tensors[name].shape) != each["shape"]:  # −1 stands for any size, to PyTorch
-                raise ValueError(f"{name} has the shape {each['shape']}")
-        if file.read(1):
-            raise ValueError("it has more than its header says")
-    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, RecursionError, struct.error) as error:
+        with safe_open(path, "pt") as file:  # mapped: so each tensor is copied once, from the file to where it stays
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  # it is no table
+    except (SafetensorError, ValueError, RuntimeError) as error:
         raise Damaged(f"is not a whole safetensors file of kgrl ({error})") from error
+    found = metadata.pop(SEAL, None)
     if found is not None:
-        unsealed = header | {"__metadata__": metadata}
-        if found != checksum(_packed(unsealed), *(content.data for content in contents)):
+        header, contents = _laid_out(tensors, metadata)
+        if found != checksum(_packed(header), *contents):
             raise Damaged("is not a whole safetensors file of kgrl (it is not what its digest was made of)")
     return tensors, metadata, found is not None
 
 
-def _read_header(file: BinaryIO) -> dict[str, Any]:
-    length, = struct.unpack("<Q", file.read(8))
-    header = json.loads(_read(file, length).tobytes())
-    if not isinstance(header, dict):
-        raise ValueError("its header is no table")
-    return header
-
-
-def _read(file: BinaryIO, count: int) -> np.ndarray:
-    """The next ``count`` bytes."""
-    if not 0 <= count <= os.fstat(file.fileno()).st_size - file.tell():
-        raise ValueError("it is shorter than its header says")
-    content = np.empty(count, np.uint8)
-    file.readinto(content.data)  # type: ignore[attr-defined]  # every file has it
-    return content
+def _laid_out(
+    tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> tuple[dict[str, Any], list[memoryview]]:
+    """The header of a file without its digest, and the tensors' bytes in the order that they stand there."""
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    contents, end = [], 0
+    for name in sorted(tensors, key=lambda name: (-tensors[name].itemsize, name)):  # so that each begins where it may
+        contents.append(_bytes(tensors[name]))
+        header[name] = {"dtype": NAMES[tensors[name].dtype], "shape": list(tensors[name].shape),
+                        "data_offsets": [end, end := end + len(contents[-1])]}
+    return header, contents
 
 
 def _bytes(tensor: Tensor) -> memoryview:
