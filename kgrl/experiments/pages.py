@@ -31,7 +31,8 @@ STRONG = ("Popularity (shrunken)", "GreedySVD", "Linear-Gaussian", "DQN-R")
 """Simple or strong opponents that stand on every agent's page."""
 MADE = "<!-- Made from the cells by `python examples/reproduce/pages.py`: change those, not this. -->"
 NEW_FILMS = {"GreedySVD": "", "linear-Gaussian": "KG prior", "DQN-R": "DQN-R (KG vectors)",
-             "ours": "KGQR with prior (cross-fitted)", "shuffled KG": "KGQR with prior (cross-fitted) (shuffled KG)"}
+             "ours": "KGQR with prior (cross-fitted)", "shuffled KG": "KGQR with prior (cross-fitted) (shuffled KG)",
+             "no KG": "KGQR with prior (no KG)"}
 """Who stands in the summary's columns where items are new: a model of ratings has nothing to say there."""
 
 
@@ -100,12 +101,14 @@ class Pages:
         return "\n\n".join(part.strip() for part in parts) + "\n"
 
     def summary(self) -> Sheet:
-        """One row for each world: its bounds, simple and strong opponents, ours and its control."""
+        """One row for each world: its bounds, simple and strong opponents, ours and its controls."""
         columns = ["world", "random", "best fixed list", "GreedySVD", "linear-Gaussian", "DQN-R", "ours",
-                   "ours, shuffled KG", "all-knowing"]
+                   "shuffled KG", "no KG", "all-knowing"]
         notes = ["mean reward per step over a test user's session (32 steps); ± is the deviation over seeds",
                  "new films: three splits; the linear-Gaussian model starts from the KG prior, DQN-R has the KG's "
-                 "vectors, and the best fixed list knows the new films' ratings, which no agent does"]
+                 "vectors, and the best fixed list knows the new films' ratings, which no agent does",
+                 "shuffled KG, no KG: ours, with the KG's tails exchanged at random or without its edges; one seed where "
+                 "no deviation stands"]
         return Sheet("Summary", columns, [self._summary_row(world) for world in SUMMARY], notes)
 
     def _parts(self, agent: str, rows: list[str], group: str, settings: list[str]) -> Iterator[str]:
@@ -131,14 +134,15 @@ class Pages:
         new = Variant.read(world.group.split("/")[1].replace("-new", "-new-0"))[1].items is not None
         who = NEW_FILMS if new else {
             "GreedySVD": "GreedySVD", "linear-Gaussian": "Linear-Gaussian", "DQN-R": "DQN-R", "ours": world.ours,
-            "shuffled KG": f"{world.ours} (shuffled KG)"}
+            "shuffled KG": f"{world.ours} (shuffled KG)", "no KG": f"{world.ours} (no KG)"}
         splits = [self.results(name) for name in settings]
         score = {column: _mean([each.of(method) if method in METHODS else [] for each in splits])
                  for column, method in who.items()}
         bound = {line: _mean([[each.bounds()[line]] if line in each.bounds() else [] for each in splits])
                  for line in (RANDOM, BEST_FIXED, ALL_KNOWING)}
         return [world.name, bound[RANDOM], bound[BEST_FIXED], score["GreedySVD"], score["linear-Gaussian"],
-                score["DQN-R"], f"**{world.ours} {score['ours']}**", score["shuffled KG"], bound[ALL_KNOWING]]
+                score["DQN-R"], f"**{world.ours} {score['ours']}**", score["shuffled KG"], score["no KG"],
+                bound[ALL_KNOWING]]
 
 
 def _table(agent: str, setting: str, there: Sequence[str], results: Results) -> ResultTable:
