@@ -12,8 +12,6 @@ there before, and the share of unseen samples whose class is found, beside chanc
 from __future__ import annotations
 
 import argparse
-import resource
-import sys
 import time
 from collections.abc import Callable
 from multiprocessing import get_context
@@ -23,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from kgrl.experiments.arguments import whole_from
+from kgrl.experiments.script_run import peak_gib
 from kgrl.nn import TreePolicy
 from kgrl.tree import ClusterTree
 
@@ -60,9 +59,9 @@ MODELS = {"tree": tree_softmax, "flat": flat_softmax}
 
 def peak_mib() -> float:
     status = Path("/proc/self/status")
-    if status.exists():  # resource's number would begin with the peak of the process that this one was started by
+    if status.exists():  # the other number would begin with the peak of the process that this one was started by
         return int(status.read_text().split("VmHWM:")[1].split()[0]) / 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return peak_gib() * 2**10
 
 
 def train(kind: str, args: argparse.Namespace, tree: ClusterTree, longest: float | None) -> dict[str, float]:

@@ -112,9 +112,12 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     file that it leads to is the one replaced.
 
     Raises:
-        OSError: it cannot be written, as where no space is left, or was not; the text names ``path``.
+        OSError: it cannot be written, as where no space is left or where something else than a file is there, or was
+            not; the text names ``path``.
     """
     path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{path} is a folder, a device or a pipe, and is not replaced; name a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path)
     with Temporary(path) as temporary:

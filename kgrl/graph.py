@@ -148,7 +148,7 @@ def shuffled(kg: Data, seed: int = 0) -> Data:
         kg: from :func:`knowledge_graph`.
         seed: of the permutation; the same on every device.
     """
-    heads, types, tails = forward_triples(kg).unbind(1)
+    heads, types, tails = forward_triples(checked_graph(kg)).unbind(1)
     noise = torch.rand(len(heads), generator=generator_for("cpu", seed), device="cpu").to(heads.device)
     by_relation, mixed = types.argsort(stable=True), lexsort([noise, types])
     tails = torch.empty_like(tails).index_copy_(0, by_relation, tails[mixed])

@@ -11,6 +11,8 @@ from typing import ParamSpec, TypeVar
 
 from filelock import FileLock, Timeout
 
+from kgrl.objects import a_path
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -27,11 +29,14 @@ def alone_in(folder: str | os.PathLike[str] | None) -> Iterator[None]:
 
     Raises:
         BlockingIOError: another run is in there.
+        NotADirectoryError: it is a file.
     """
     if folder is None:
         yield
         return
-    folder = Path(folder)
+    folder = a_path("folder", folder)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; name a folder, which may be a new one")
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / ".lock"
@@ -57,7 +62,8 @@ def alone_in_its(option: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     def decorated(function: Callable[P, T]) -> Callable[P, T]:
         @wraps(function)
         def alone(*args: P.args, **kwargs: P.kwargs) -> T:
-            with alone_in(kwargs.get(option)):  # type: ignore[arg-type]
+            folder = kwargs.get(option)
+            with alone_in(None if folder is None else a_path(option, folder)):
                 return function(*args, **kwargs)
 
         return alone

@@ -146,7 +146,7 @@ def joined(first: RawIds, second: RawIds) -> Tensor:
 
 def missing_ids(count: int, like: RawIds) -> Tensor:
     """``[count]``, no id at all, as ids ``like`` these mark it: −1 or ""."""
-    return torch.full((count,), -1, device="cpu") if are_numbers(like) else Texts([""] * count)
+    return torch.full((count,), -1, device=like.device) if are_numbers(like) else Texts([""] * count)
 
 
 def same_ids(first: RawIds, second: RawIds) -> bool:

@@ -19,10 +19,13 @@ MARK = f"\nkgrl {SEAL} ".encode()
 NAMES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
     torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
-    torch.complex64: "C64",
+    torch.uint64: "U64", torch.uint32: "U32", torch.uint16: "U16", torch.complex64: "C64",
+    torch.float8_e4m3fn: "F8_E4M3", torch.float8_e5m2: "F8_E5M2",
 }
-"""What safetensors calls the types that a tensor may have here."""
-NOT_SEALED = "has no digest: an earlier version wrote it, or it was changed"
+"""What safetensors calls the types that a tensor may have."""
+EARLIER = {"sums", "sha256"}
+"""Digests that earlier versions wrote, and that are not checked any more."""
+NOT_SEALED = "has no digest that is known: an earlier version wrote it, or it was changed"
 
 
 class Damaged(ValueError):
@@ -95,6 +98,8 @@ def unsealed_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str], boo
     except (SafetensorError, ValueError, RuntimeError) as error:
         raise Damaged(f"is not a whole safetensors file of kgrl ({error})") from error
     found = metadata.pop(SEAL, None)
+    for other in EARLIER & metadata.keys():
+        del metadata[other]
     if found is not None:
         header, contents = _laid_out(tensors, metadata)
         if found != checksum(_packed(header), *contents):
@@ -105,10 +110,18 @@ def unsealed_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str], boo
 def _laid_out(
     tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[memoryview]]:
-    """The header of a file without its digest, and the tensors' bytes in the order that they stand there."""
+    """The header of a file without its digest, and the tensors' bytes in the order that they stand there.
+
+    Raises:
+        TypeError: a tensor of a type that safetensors does not know, or a sparse one.
+    """
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     contents, end = [], 0
     for name in sorted(tensors, key=lambda name: (-tensors[name].itemsize, name)):  # so that each begins where it may
+        if tensors[name].dtype not in NAMES or tensors[name].layout != torch.strided:
+            came = f"{tensors[name].dtype} in the layout {tensors[name].layout}"
+            raise TypeError(f"the tensor {name!r} cannot be put into a file, as it is {came}: expected a dense one of "
+                            + ", ".join(map(str, NAMES)))
         contents.append(_bytes(tensors[name]))
         header[name] = {"dtype": NAMES[tensors[name].dtype], "shape": list(tensors[name].shape),
                         "data_offsets": [end, end := end + len(contents[-1])]}

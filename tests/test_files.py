@@ -279,3 +279,13 @@ def test_a_full_disk_is_told_with_the_path(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert raised.value.errno == errno.ENOSPC
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no pipes")
+@pytest.mark.parametrize("make", ["mkfifo", "mkdir"])
+def test_what_is_no_file_is_not_replaced(tmp_path: Path, make: str) -> None:
+    getattr(os, make)(tmp_path / "there")
+    with pytest.raises(FileExistsError, match="there is a folder, a device or a pipe"), whole_file(tmp_path / "there"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    assert not (tmp_path / "there").is_file()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from kgrl.graph import (
     shuffled,
     without_edges,
 )
+from kgrl.simulator import item_categories
 
 
 def hetero() -> HeteroData:
@@ -206,7 +208,7 @@ def test_raw_ids_that_are_none(ids, message: str) -> None:
 @pytest.mark.parametrize("copied", [lambda kg: kg, Data.clone, Data.coalesce, lambda kg: kg.sort(), copy.deepcopy])
 def test_counts_that_went_stale_are_refused(kept: list[int], copied: Callable[[Data], Data]) -> None:
     part = copied(copied(knowledge_graph(hetero())).subgraph(torch.tensor(kept)))
-    for check in (checked_graph, knowledge_graph):
+    for check in (checked_graph, knowledge_graph, shuffled, without_edges, partial(item_categories, relation="a")):
         with pytest.raises(ValueError, match="whose nodes have the numbers it was made with"):
             check(part)
     assert knowledge_graph(part, num_items=1, num_nodes=len(kept)).num_items == 1

@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pretrain": {"graph", "factorization", "nn"},  # nn.taste: the model of ratings that it fits
     "candidates": {"graph"},
     "nn": {"tree"},
-    "simulator": {"sessions", "factorization"},
+    "simulator": {"graph", "sessions", "factorization"},
     "presets": set(),
     "agents": {"nn", "candidates", "tree", "pretrain", "graph", "sessions", "presets"},
     "export": {"agents", "candidates", "nn"},
@@ -41,8 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 LEAVES: dict[str, set[str]] = {"version": set(), "options": set(), "objects": {"options"},
                                 "seeding": {"objects", "options"}, "rating_scale": {"objects", "options"},
                                 "files": {"objects", "options", "sealed"}, "sealed": set(),
-                                "locks": set(), "significance": {"options"}, "raw_ids": {"options", "texts"},
-                                "texts": set(), "parts": {"options"}}
+                                "locks": {"objects", "options"}, "significance": {"options"},
+                                "raw_ids": {"options", "texts"}, "texts": set(), "parts": {"options"}}
 MAY_IMPORT = {part: allowed | LEAVES.keys() for part, allowed in MAY_IMPORT.items()} | LEAVES
 MAY_IMPORT["factorization"] = set(LEAVES)
 MAY_IMPORT["experiments"] = set(MAY_IMPORT)

@@ -112,3 +112,33 @@ def test_after_a_failure_the_lock_is_free(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(KeyError), one_at_a_time(tmp_path / "x"):
             raise KeyError
+
+
+@alone_in_its("folder")
+def visited(*, folder: object = None) -> list[str]:
+    return sorted(os.listdir(Path(str(folder)).expanduser()))
+
+
+def test_the_lock_is_where_the_home_folder_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "here")
+    assert visited(folder="~/run") == [".lock"]
+    assert not list((tmp_path / "here").iterdir())
+
+
+@pytest.mark.parametrize(("folder", "error"), [(3, TypeError), (b"x", TypeError), ("", ValueError)])
+def test_what_is_no_folder_is_named_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: object, error: type[Exception]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match="`folder` must be a path"):
+        visited(folder=folder)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="file is a file; name a folder"):
+        visited(folder=tmp_path / "file")

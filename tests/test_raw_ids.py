@@ -135,3 +135,8 @@ def test_what_cannot_be_aligned_is_named(given: dict, message: str) -> None:
 def test_what_holds_no_ids_is_named(ids: object) -> None:
     with pytest.raises(TypeError, match=r"`ids` must be raw ids, a LongTensor \[n\] or a list, got .*\.raw_id"):
         checked_ids("ids", ids, 2)  # type: ignore[arg-type]
+
+
+def test_missing_ids_are_where_the_others_are() -> None:
+    other = torch.arange(3, device="meta")
+    assert joined(other, missing_ids(2, other)).device.type == "meta"

@@ -18,7 +18,7 @@ import xxhash
 from safetensors.torch import load_file, save_file
 
 from kgrl.files import load_tensors, save_tensors
-from kgrl.sealed import Damaged, checksum, seal, unseal
+from kgrl.sealed import NAMES, Damaged, checksum, seal, unseal
 
 ROOT = Path(__file__).resolve().parents[1]
 METADATA = {f"key{number}": number for number in range(12)} | {"kind": "agent"}
@@ -99,7 +99,7 @@ def one(dtype: Any = "F32", shape: Any = (2,), begin: Any = 0, end: Any = 8) -> 
     return {"x": {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}, "__metadata__": {"kind": '"agent"'}}
 
 
-@pytest.mark.filterwarnings("ignore:.* has no digest")
+@pytest.mark.filterwarnings("ignore:.* has no digest that is known")
 def test_a_file_that_safetensors_wrote_is_read_as_safetensors_reads_it(tmp_path: Path) -> None:
     assert torch.equal(load_tensors(file_of(tmp_path, one(), bytes(8)), "agent")[0]["x"], torch.zeros(2))
     draw = torch.Generator().manual_seed(0)
@@ -161,7 +161,7 @@ def test_what_is_loaded_does_not_change_with_the_file(tmp_path: Path) -> None:
 
 def test_a_file_of_an_earlier_version_is_read_with_a_warning(tmp_path: Path) -> None:
     save_file({"x": torch.ones(2)}, tmp_path / "old", {"kind": '"agent"'})
-    with pytest.warns(UserWarning, match="old has no digest: an earlier version wrote it"):
+    with pytest.warns(UserWarning, match="old has no digest that is known: an earlier version wrote it"):
         tensors, _ = load_tensors(tmp_path / "old", "agent")
     assert torch.equal(tensors["x"], torch.ones(2))
 
@@ -174,3 +174,28 @@ def test_what_a_file_lacks_is_told_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a lacks 'y'"):
         tensors["y"]
     assert metadata.get("options") is None
+
+
+@pytest.mark.parametrize("name", ["sums", "sha256"])
+def test_a_digest_that_is_no_longer_checked_is_as_none(tmp_path: Path, name: str) -> None:
+    save_file({"x": torch.ones(2)}, tmp_path / "old", {"kind": '"agent"', name: "4f" * 32})
+    with pytest.warns(UserWarning, match="old has no digest that is known"):
+        tensors, metadata = load_tensors(tmp_path / "old", "agent")
+    assert torch.equal(tensors["x"], torch.ones(2))
+    assert dict(metadata) == {"kind": "agent"}
+
+
+@pytest.mark.parametrize("dtype", list(NAMES))
+def test_every_type_is_called_as_safetensors_calls_it(tmp_path: Path, dtype: torch.dtype) -> None:
+    bits = torch.arange(16, dtype=torch.uint8) % 2
+    save_tensors(tmp_path / "a", {"x": bits.view(dtype)}, {"kind": "agent"})
+    for read in (load_tensors(tmp_path / "a", "agent")[0]["x"], load_file(tmp_path / "a")["x"]):
+        assert read.dtype == dtype
+        assert torch.equal(read.view(torch.uint8), bits)
+
+
+@pytest.mark.parametrize("tensor", [torch.ones(2, dtype=torch.complex128), torch.eye(2).to_sparse()])
+def test_what_has_no_place_in_a_file_is_named(tmp_path: Path, tensor: torch.Tensor) -> None:
+    with pytest.raises(TypeError, match="the tensor 'odd' cannot be put into a file, as it is torch"):
+        save_tensors(tmp_path / "a", {"even": torch.ones(2), "odd": tensor}, {"kind": "agent"})
+    assert not list(tmp_path.iterdir())

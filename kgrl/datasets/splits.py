@@ -53,12 +53,12 @@ def split_users(
         seed: of the split.
 
     Returns:
-        (train, valid, test): sorted LongTensors of user ids, disjoint, every user in one of them.
+        (train, valid, test): sorted LongTensors of user ids, disjoint, every user in one of them; where the data are.
 
     Raises:
         ValueError: shares outside [0, 1] or above 1 together, or a share that leaves its set without a user.
     """
-    num_users = a_data_set("data", data, "user")["user"].num_nodes
+    num_users, device = a_data_set("data", data, "user")["user"].num_nodes, _device(data)
     between("train", train, 0, 1)
     between("valid", valid, 0, 1)
     rest = 1 - train - valid
@@ -72,7 +72,7 @@ def split_users(
         if share > 1e-9 and not len(part):
             what = f"a share that gives at least one of the {num_users} users"
             raise ValueError(expected(name, what, round(share, 6)))
-    return tuple(part.sort().values for part in parts)  # type: ignore[return-value]
+    return tuple(part.sort().values.to(device) for part in parts)  # type: ignore[return-value]
 
 
 def split_items(data: HeteroData, new: float = 0.2, seed: int = 0, by: str = "random") -> tuple[Tensor, Tensor]:
@@ -88,7 +88,7 @@ def split_items(data: HeteroData, new: float = 0.2, seed: int = 0, by: str = "ra
             :func:`kgrl.datasets.splits.release_years`. Of one year, chance decides; an item of unknown year is old.
 
     Returns:
-        (old, new): sorted LongTensors of item ids, disjoint, every item in one of them.
+        (old, new): sorted LongTensors of item ids, disjoint, every item in one of them; where the data are.
 
     Raises:
         ValueError: a share outside [0, 1] or that leaves either set without an item; an unknown ``by``; by time, no
@@ -108,7 +108,13 @@ def split_items(data: HeteroData, new: float = 0.2, seed: int = 0, by: str = "ra
             raise ValueError(expected("new", f"a share of at most {known / num_items:.3f} by time, as the year of "
                                       f"{known} of {num_items} items is known", new))
         order = order[year[order].argsort(descending=True, stable=True)]
-    return order[count:].sort().values, order[:count].sort().values
+    old, new_ones = order[count:].sort().values, order[:count].sort().values
+    return old.to(_device(data)), new_ones.to(_device(data))
+
+
+def _device(data: HeteroData) -> torch.device:
+    """Where the data set is, and so what is made of it."""
+    return next((store.edge_index.device for store in data.edge_stores if "edge_index" in store), torch.device("cpu"))
 
 
 def popular_items(data: HeteroData, users: Tensor) -> Tensor:

@@ -107,8 +107,8 @@ class Pages:
         notes = ["mean reward per step over a test user's session (32 steps); ± is the deviation over seeds",
                  "new films: three splits; the linear-Gaussian model starts from the KG prior, DQN-R has the KG's "
                  "vectors, and the best fixed list knows the new films' ratings, which no agent does",
-                 "shuffled KG, no KG: ours, with the KG's tails exchanged at random or without its edges; one seed where "
-                 "no deviation stands"]
+                 "shuffled KG, no KG: ours, with the KG's tails exchanged at random or without its edges; one seed "
+                 "where no deviation stands"]
         return Sheet("Summary", columns, [self._summary_row(world) for world in SUMMARY], notes)
 
     def _parts(self, agent: str, rows: list[str], group: str, settings: list[str]) -> Iterator[str]:

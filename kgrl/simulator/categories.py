@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from kgrl.graph import checked_graph
 from kgrl.objects import of_class
 from kgrl.options import a_tensor, expected, one_of
 
@@ -27,8 +28,7 @@ def item_categories(kg: Data, relation: str | Sequence[str]) -> Tensor:
         TypeError: ``kg`` is no graph, or ``relation`` no text.
         ValueError: an unknown relation, or one of which no item has a triple.
     """
-    if "relation_names" not in of_class("kg", kg, Data, "make it with kgrl.graph.knowledge_graph"):
-        raise ValueError(expected("kg", "a graph with `relation_names`", kg, "make it with knowledge_graph"))
+    checked_graph(of_class("kg", kg, Data, "make it with kgrl.graph.knowledge_graph"))
     names = [relation] if isinstance(relation, str) else list(of_class("relation", relation, Sequence))
     wanted = [kg.relation_names.index(one_of("relation", name, kg.relation_names)) for name in names]
     heads, tails = kg.edge_index

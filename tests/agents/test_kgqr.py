@@ -14,6 +14,7 @@ from kgrl.agents import KGQR
 from kgrl.candidates import FixedCandidates
 from kgrl.factorization import Factors
 from kgrl.graph import knowledge_graph
+from kgrl.nn import Aggregator
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
 from kgrl.simulator import PredictedFeedback, Simulator
@@ -353,3 +354,28 @@ def test_relations_are_told_apart_trained_saved_and_loaded(world, tmp_path, kwar
     assert loaded.options == agent.options
     past = Sessions.from_history([[0, 3]], [[1.0, 0.5]])
     assert torch.equal(loaded.recommend(past), agent.recommend(past))
+
+
+# -------------------------------------------------------------------------------------- an aggregator of one's own
+
+
+class Plain(Aggregator):
+    """Without a weight."""
+
+    def __init__(self, in_channels, out_channels: int, bias: bool = True) -> None:
+        super().__init__()
+
+    def forward(self, neighbours: Tensor, itself: Tensor) -> Tensor:
+        return neighbours + itself
+
+
+class Narrow(Plain):
+    def forward(self, neighbours: Tensor, itself: Tensor) -> Tensor:
+        return itself[:, :2]
+
+
+def test_an_aggregator_without_weights_is_tried_as_any_other(world):
+    agent = parity_agent(aggregator=Plain)
+    assert rollout(agent, world, torch.arange(6), explore=False).length.eq(8).all()
+    with pytest.raises(ValueError, match="Narrow.* must "):
+        parity_agent(aggregator=Narrow)

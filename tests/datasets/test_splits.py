@@ -204,3 +204,13 @@ def test_movielens_numbers_no_longer_tell_fame(tmp_path):
     even = 100 / data["item"].num_nodes
     assert share_of_first_hundred(data) > 2 * even
     assert sum(share_of_first_hundred(renumbered(data, seed)) for seed in range(5)) / 5 < 1.5 * even
+
+
+def test_a_split_is_where_the_data_are():
+    """What is made of the users follows them: on a GPU, agent and world would else be apart."""
+    data = users(10)
+    data["item"].num_nodes = 10
+    data["user", "rates", "item"].edge_index = torch.zeros(2, 1, dtype=torch.long)
+    assert {part.device.type for part in (*split_users(data), *split_items(data))} == {"cpu"}
+    data["user", "rates", "item"].edge_index = torch.zeros(2, 1, dtype=torch.long, device="meta")
+    assert {part.device.type for part in (*split_users(data), *split_items(data))} == {"meta"}

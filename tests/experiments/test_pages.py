@@ -81,7 +81,7 @@ def test_the_summary_means_over_seeds_then_over_splits(tmp_path) -> None:
             write("KG prior", seed, reward, setting)
     rows = Pages(tmp_path, Tuned(tmp_path / "none.json")).summary().rows
     assert len(rows) == len(SUMMARY)
-    assert rows[3][1:] == ["0.125", "–", "–", "0.750", "–", "**KGQR –**", "–", "–"]  # (0.5 + 1) / 2
+    assert rows[3][1:] == ["0.125", "–", "–", "0.750", "–", "**KGQR –**", "–", "–", "–"]  # (0.5 + 1) / 2
 
 
 def test_what_is_out_of_date_is_told(tmp_path) -> None:

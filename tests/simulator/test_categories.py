@@ -28,7 +28,7 @@ def test_the_kgs_categories() -> None:
 @pytest.mark.parametrize(("kg", "relation", "error", "message"), [
     (a_graph(), "genres", ValueError, "`relation` must be a known name, got 'genres'.*did you mean 'genre'"),
     (a_graph(), 3, TypeError, "`relation`"),
-    (Data(num_nodes=3), "genre", ValueError, "a graph with `relation_names`"),
+    (Data(num_nodes=3), "genre", ValueError, "a graph that `kgrl.graph.knowledge_graph` made"),
     (torch.zeros(2), "genre", TypeError, "`kg` must be a Data"),
     (knowledge_graph(torch.tensor([[2], [0]]), num_items=2, relation_names=["of"]), "of", ValueError,
      "one that goes from items to what they are"),

@@ -89,7 +89,8 @@ def tried_layers(encoder: KGEncoder, aggregator: Any) -> KGEncoder:
     """
     if isinstance(aggregator, str):
         return encoder
-    attributes, here = encoder.graph_edge_attr, next(encoder.parameters()).device  # which the graph may not share yet
+    attributes = encoder.graph_edge_attr
+    here = next((part.device for part in encoder.parameters()), torch.device("cpu"))  # the graph may not be there yet
     edge = torch.tensor([[1], [0]], device=here)
     for conv in encoder.convs:
         assert isinstance(conv, KGConv)
