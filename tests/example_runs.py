@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.processes import ROOT, run_script
 
 
 def run(*arguments: str, script: str = "kgqr") -> str:
     """What ``examples/SCRIPT.py`` prints, in a process of its own."""
-    command = [sys.executable, str(ROOT / "examples" / f"{script}.py"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    code, said, errors = run_script(ROOT / "examples" / f"{script}.py", *arguments)
+    assert code == 0, errors
+    return said

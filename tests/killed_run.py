@@ -1,13 +1,9 @@
-"""A short training run in a process of its own, which kills itself at a given point; see test_resume.py.
-
-    python killed_run.py FOLDER WHERE COUNT KEEP    WHERE: "write", "replace" or "learn"; COUNT 0: never killed
-"""
+"""A short training run for a process of its own, which kills itself at a given point; see test_resume.py."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 import torch
@@ -34,8 +30,8 @@ def kill_at(owner: object, name: str, count: int, before: bool) -> None:
     setattr(owner, name, counted)
 
 
-def main() -> None:
-    folder, where, count, keep = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
+def killed_run(folder: Path, where: str, count: int, keep: str) -> None:
+    """``where``: "write", "replace" or "learn"; ``count`` 0: never killed."""
     torch.set_num_threads(1)
     world = small_world(first=torch.arange(40))
     agent = small_agent(gradient_steps=3, gamma=0.5, streak_state=True, horizon=6, seed=3)
@@ -50,7 +46,3 @@ def main() -> None:
         del row["seconds"], row["evaluation_seconds"]
     save_tensors(folder / "end.safetensors", agent.state_dict() | agent.training_state(),
                  {"kind": "end", "curve": curve})
-
-
-if __name__ == "__main__":
-    main()

@@ -188,7 +188,7 @@ def test_a_wrong_argument_ends_the_script_at_once(command, text, tmp_path, monke
     (["--backfill", "random:7"], "heldout", 15_360, ("random", 7)),
     (["--backfill", "random:7", "--set", 'backfill=["fill", 3]'], "heldout", 15_360, ["fill", 3]),
     (["--dataset", "book-crossing"], "kgqr", 20_480, ("popular", 300)),
-    (["--dataset", "ml-20m"], "heldout", 10_240, "default"),
+    (["--dataset", "ml-20m"], "heldout", 20_480, "default"),
     (["--dataset", "synthetic"], "planted", 20_480, ("popular", 300)),
 ])
 def test_what_kgqr_makes_of_its_arguments(arguments, world, interactions, backfill, monkeypatch):

@@ -142,7 +142,7 @@ def test_wheel_metadata(wheel: Path) -> None:
     needed = {line.partition(">")[0] for line in fields.get_all("Requires-Dist", []) if "extra ==" not in line}
     assert needed == {
         "filelock", "lightning-fabric", "numpy", "pandas", "pykeen", "safetensors", "scikit-learn", "scipy", "torch",
-        "torch-geometric", "tqdm",
+        "torch-geometric", "tqdm", "xxhash",
     }  # fmt: skip
     assert set(fields.get_all("Provides-Extra", [])) == {
         "scatter", "faiss", "hub", "gym", "sb3", "export", "examples", "test", "docs", "dev"}

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,9 +13,9 @@ from kgrl.factorization import Factors
 from kgrl.files import load_tensors
 from kgrl.simulator import PredictedFeedback, Simulator
 from kgrl.train import Run, fit
+from tests.killed_run import killed_run
+from tests.processes import exit_code
 from tests.small_runs import Notebook, small_agent, small_feedback, small_world
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -205,9 +202,7 @@ def same_weights(one: KGQR, two: KGQR) -> bool:
 
 
 def run_process(folder: Path, where: str = "learn", count: int = 0, keep: str = "last") -> int:
-    command = [sys.executable, str(ROOT / "tests" / "killed_run.py"), str(folder), where, str(count), keep]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, env=environment, check=False).returncode
+    return exit_code(killed_run, folder, where, count, keep)
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])
