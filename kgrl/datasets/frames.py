@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -116,10 +117,9 @@ def from_frames(
 
 def warn_of_numbers_taken_for_items(triples: Table, ratings: Table, items: Table | None) -> None:
     """Without links an entity is the item of the same id: a film's length of 95 minutes would be item 95."""
-    tails = triples.frame["tail"]
     known = pd.concat([each.frame["item"] for each in (ratings, items) if each is not None]).unique()
-    numbers = pd.api.types.is_integer_dtype(tails.dtype) or tails.map(lambda each: str(each).isdecimal())
-    taken = triples.frame[tails.isin(known) & numbers]
+    taken = triples.frame[triples.frame["tail"].isin(known)]
+    taken = taken[[_is_number(each) for each in taken["tail"]]]
     if len(taken):
         relation, tail = taken["relation"].iloc[0], taken["tail"].iloc[0]
         names = ", ".join(map(str, taken["relation"].unique()[:5]))
@@ -127,6 +127,14 @@ def warn_of_numbers_taken_for_items(triples: Table, ratings: Table, items: Table
             f"`triples`: {len(taken):,} tails (of {names}) are numbers that are items' ids, and were taken for these "
             f"items, as there are no `links`; if they are values, write them as text such as '{relation} {tail}'; if "
             f"they are items, give `links` to say so", stacklevel=3)
+
+
+def _is_number(tail: object) -> bool:
+    """Also written as text; "nan" and "infinity" are words."""
+    try:
+        return math.isfinite(float(tail)) and "_" not in str(tail)  # type: ignore[arg-type]  # else it is none
+    except (TypeError, ValueError):
+        return False
 
 
 def warn_of_unread_attributes(items: Table) -> None:
