@@ -147,10 +147,8 @@ def _check_columns(raw: Raw) -> None:
             if (whole := as_whole(ids)) is not ids:
                 table.frame[column] = whole
     if "time" in raw.ratings.frame:
-        time = pd.to_numeric(raw.ratings.frame["time"], errors="coerce")
         there = raw.ratings.frame["time"].notna()  # a missing date would become a number
-        finite = np.isfinite(time.to_numpy(np.float64, na_value=np.nan))
-        raw.ratings.complain(~(there & finite), "time", "a finite number")
+        raw.ratings.complain(~(there & np.isfinite(raw.ratings.numbers("time"))), "time", "a finite number")
 
 
 def _check_writable(raw: Raw, users: Ids, items: Ids, links: Links | None) -> None:

@@ -176,10 +176,9 @@ def attribute_values(table: Table, column: str, separator: str | None, bins: Bin
         return {"year": year.astype(str), "month": values.dt.strftime("%Y-%m"),
                 "decade": (year // 10 * 10).astype(str) + "s"}[dates]
     if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
-        numbers = pd.Series(values.to_numpy(np.float64), values.index)
-        table.complain(np.isinf(pd.to_numeric(table.frame[column]).to_numpy(np.float64, na_value=np.nan)), column,
-                       "a finite number")
-        return _ranges(numbers, bins)
+        numbers = table.numbers(column)
+        table.complain(np.isinf(numbers), column, "a finite number")
+        return _ranges(pd.Series(numbers, table.frame.index)[values.index], bins)
     values = values.astype(object)
     several = values.map(lambda each: isinstance(each, SEVERAL))
     odd = values.map(lambda each: isinstance(each, Mapping | bytes))

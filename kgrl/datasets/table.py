@@ -160,11 +160,22 @@ class Table:
         say_what_is_not_read(f"`{name}`", {*frame.columns, *own}, optional, unread)
         return cls(frame.reset_index(drop=True), name, lambda row: f"`{name}`, row {row}")
 
+    def numbers(self, column: str) -> np.ndarray:
+        """A column as floating-point numbers, NaN where it is none.
+
+        Raises:
+            ValueError: it has complex numbers: their imaginary parts would be lost.
+        """
+        values = pd.to_numeric(self.frame[column], errors="coerce")
+        if pd.api.types.is_complex_dtype(values.dtype):
+            self.complain([np.iscomplexobj(each) for each in self.frame[column]], column, "a real number")
+        return values.to_numpy(np.float64, na_value=np.nan)
+
     def place(self, row: int = 0) -> str:
         """Where the ``row``-th of these rows was written."""
         return self.locate(int(self.frame.index[row])) if len(self.frame) else f"{self.name}, which has no row at all"
 
-    def complain(self, bad: np.ndarray | pd.Series, column: str, what: str) -> None:
+    def complain(self, bad: Sequence[bool] | np.ndarray | pd.Series, column: str, what: str) -> None:
         """Raises a ``ValueError`` about the first row where ``bad`` is true, if there is one."""
         rows = np.flatnonzero(np.asarray(bad))
         if len(rows):
