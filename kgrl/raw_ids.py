@@ -59,7 +59,8 @@ def checked_ids(name: str, ids: RawIds, count: int | None = None) -> Tensor:
         raise ValueError(expected(name, "raw ids", "none (NaN or None)", MISSING))
     known = index[~_missing(index)]
     if known.has_duplicates:
-        raise ValueError(expected(name, "distinct raw ids", f"{known[known.duplicated()][0]!r} more than once", MISSING))
+        twice = known[known.duplicated()][0]
+        raise ValueError(expected(name, "distinct raw ids", f"{twice!r} more than once", MISSING))
     if pd.api.types.is_integer_dtype(index.dtype):
         return torch.from_numpy(index.to_numpy(np.int64, copy=True))
     words = index.tolist()

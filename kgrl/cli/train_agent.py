@@ -171,7 +171,7 @@ class _Few(Setting):
         super().__init__(few_data(times), "heldout", eta, dataset="made")
 
     def entities_of(self, control: str) -> Tensor:
-        return torch.ones(int(self.kg.num_nodes), DIM)  # in the place of a training
+        return torch.ones(int(self.kg.num_nodes), DIM, device="cpu")  # in the place of a training
 
 
 def _try_options(method: Method, eta: float, seed: int, options: Mapping[str, Any]) -> None:

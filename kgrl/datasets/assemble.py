@@ -59,7 +59,8 @@ class Raw:
     @property
     def tables(self) -> list[Table]:
         """Those that there are."""
-        return [each for each in (self.ratings, self.triples, self.links, self.items, self.entities) if each is not None]
+        every = (self.ratings, self.triples, self.links, self.items, self.entities)
+        return [each for each in every if each is not None]
 
 
 TEXTS = ("user", "item", "head", "relation", "tail", "entity", "title", "name")

@@ -205,8 +205,8 @@ def _warn_of_other_names(folder: Path, name: str, missing: Collection[str]) -> N
     others = sorted(path.name for kind in missing for path in folder.glob(f"*.{kind}") if path.stem not in with_own)
     if others:
         wanted = ", ".join(f"{name}.{kind}" for kind in sorted({Path(other).suffix[1:] for other in others}))
-        warnings.warn(f"{folder}: {', '.join(others)} are of no .inter file here, and not read; if they are of {name!r} "
-                      f"give them its name: {wanted}", stacklevel=4)
+        warnings.warn(f"{folder}: {', '.join(others)} are of no .inter file here, and not read; if they are of "
+                      f"{name!r}, give them its name: {wanted}", stacklevel=4)
 
 
 def _same_columns(parts: list[Table]) -> list[Table]:

@@ -131,7 +131,7 @@ def test_an_agent_for_new_items_is_found_again_by_raw_ids(said: Said) -> None:
 
 
 @pytest.mark.parametrize(("agent", "pair", "what"), [
-    ("kgqr", "gamma=1.5", "`gamma` must be a finite number in"), ("kgqr", "gama=0.5", "`--set` must be options of KGQR"),
+    ("kgqr", "gamma=1.5", "`gamma` must be a finite number in"), ("kgqr", "gama=0.5", "`--set` must be options of"),
     ("tpgr", "depth=0", "`depth`"), ("linear-gaussian", "dim=0", "`dim`"), ("ddpg-knn (k=1)", "k=\"all\"", "`k`"),
 ])
 def test_wrong_options_are_refused_before_data_are_read(

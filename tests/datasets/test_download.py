@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import re
 import hashlib
+import re
 import subprocess
 import threading
 import time
@@ -108,7 +108,8 @@ def test_unreachable(url, tmp_path):
 
 @pytest.mark.parametrize("wrong", ["nope", "", "data/ml-100k", "htp://x.org/a", "http://", "//x/y", "http://[x/a"])
 def test_an_address_that_is_none_is_named(wrong, tmp_path):
-    with pytest.raises(ValueError, match=f"`url` must be an address that begins with https:// .*, got {re.escape(repr(wrong))}"):
+    got = re.escape(repr(wrong))
+    with pytest.raises(ValueError, match=f"`url` must be an address that begins with https:// .*, got {got}"):
         download(wrong, tmp_path / "file")
     assert not list(tmp_path.iterdir())
 

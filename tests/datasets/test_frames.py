@@ -367,8 +367,8 @@ def test_whole_ids_are_whole_numbers_whatever_their_type(as_what):
         return frame.assign(**{each: frame[each].astype(float).astype(as_what) for each in columns})
 
     own = floats(ratings, "user", "item")
-    found = from_frames(own, floats(triples, "head", "relation", "tail"),
-                        floats(links, "item", "entity"), items=floats(items, "item"), entities=floats(entities, "entity"))
+    found = from_frames(own, floats(triples, "head", "relation", "tail"), floats(links, "item", "entity"),
+                        items=floats(items, "item"), entities=floats(entities, "entity"))
     assert_same(found, wanted)
     assert found["item"].raw_id.dtype == found["entity"].raw_id.dtype == torch.long
     assert own.equals(floats(ratings, "user", "item"))  # the user's own frame stays as it is

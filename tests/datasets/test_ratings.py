@@ -120,7 +120,7 @@ def test_rating_that_is_infinite_in_single_precision():
 def test_complex_numbers_are_refused(column, as_what):
     """Not cut to their real part, which NumPy does with a warning."""
     frame = pd.DataFrame({"user": [1, 1, 2], "item": [1, 2, 1], "rating": [1.0, 5.0, 3.0], "time": [1, 2, 3]})
-    values = frame[column].astype(complex) + [0, 1j, 0]
+    values = frame[column] + np.array([0, 1j, 0])
     frame[column] = [1, complex(values[1]), 3] if as_what is object else values.astype(as_what)
     with pytest.raises(ValueError, match=rf"`ratings`, row [01]: {column} must be (an id|a real number).*, got"):
         from_frames(frame)
