@@ -13,6 +13,7 @@ import pandas as pd
 from kgrl.datasets.table import Table
 from kgrl.objects import of_class
 from kgrl.options import at_least, between, expected, one_of
+from kgrl.raw_ids import as_whole
 
 PERIODS = ("month", "year", "decade")
 Bins = int | Sequence[float] | None
@@ -91,7 +92,7 @@ def attribute_triples(
     if not len(found):
         raise ValueError(expected("items", f"a frame with values that {min_items} or more items have", "none"))
     _warn_of_what_tells_nothing(found, relations, len(frame))
-    entity = "item: " + frame[item].astype(str)
+    entity = "item: " + as_whole(frame[item]).astype(str)
     linked = found["row"].unique()
     listed = {"item": frame[item], **({} if title is None else {"title": frame[title].astype(object).fillna("")})}
     return {

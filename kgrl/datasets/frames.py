@@ -45,7 +45,7 @@ def from_frames(
 
     Users, items and entities are numbered in the sorted order of their raw ids (items in the order of ``items``, where
     it is given), so the order of the rows does not matter to the numbers; only ids of mixed types, which have no order,
-    are numbered as they first appear.
+    are numbered as they first appear. Whole floating-point ids are whole numbers: 1.0 is 1.
 
     Warned of are items that are left out, columns that are not read, numbers in ``triples`` that were taken for items,
     and ratings that tell no likes from dislikes. Who has no triples makes them of a table of items
@@ -90,8 +90,9 @@ def from_frames(
 
     Raises:
         TypeError: something else than a frame.
-        ValueError: a missing column or id, no ``rating`` but a column that looks like one, a rating outside the scale,
-            no scale where all ratings are equal and not in [0, 1], a link that cannot stand, a name for what is no
+        ValueError: a missing column or id, one column for two names, no ``rating`` but a column that looks like one, a
+            rating outside the scale or complex, a scale that single precision does not hold, no scale where all ratings
+            are equal and not in [0, 1], text that UTF-8 cannot write, a link that cannot stand, a name for what is no
             entity of the KG or has one already, relation names that collide, or nothing left; the text names the row
             and the value.
     """

@@ -59,7 +59,7 @@ def from_recbole(
 
     Whether the links are right is not checked here; ``print(audit_links(data))`` tells
     (:func:`~kgrl.datasets.audit_links`). Of ``ml-100k`` they are wrong: read it with
-    :class:`~kgrl.datasets.MovieLens100K`.
+    :class:`~kgrl.datasets.MovieLens100K`. A KG or item list of another name is not read, and is warned of.
 
     Args:
         folder: where the files are.
