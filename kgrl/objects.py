@@ -69,6 +69,9 @@ def a_rated_set(name: str, value: Any) -> HeteroData:
     if RATES not in data.edge_types or not {"edge_index", "rating"} <= set(data[RATES].keys()):
         what = f"a HeteroData with `edge_index` and `rating` under {RATES}"
         raise ValueError(expected(name, what, data.edge_types))
+    if not isinstance(rating := data[RATES].rating, Tensor) or rating.is_complex():
+        raise ValueError(expected(f"{name}[{', '.join(map(repr, RATES))}].rating", "a tensor of real numbers",
+                                  getattr(rating, "dtype", type(rating).__name__)))
     if "rating_scale" not in data:
         raise ValueError(expected(f"{name}.rating_scale", "(low, high, threshold)", None, "set it on the HeteroData"))
     return data

@@ -16,12 +16,15 @@ import torch
 from torch import Tensor
 
 from kgrl.options import dense_vectors, expected, one_of, real
-from kgrl.texts import Texts, all_text
+from kgrl.texts import Texts, all_text, unwritable
 
 FILLS = ("refuse", "mean", "zero")
 """What :func:`aligned` does about an id without a vector."""
 SOME = 3
 """So many ids are named in an error."""
+
+MISSING = 'one that is missing is -1, or "" in a list'
+"""What an error says of an id that there is not."""
 
 RawIds: TypeAlias = Tensor | Sequence[Any]
 """``[n]``, one id a row: a LongTensor, or texts as :class:`kgrl.texts.Texts` or a list."""
@@ -42,7 +45,7 @@ def checked_ids(name: str, ids: RawIds, count: int | None = None) -> Tensor:
 
     Raises:
         TypeError: it is nothing that holds ids, one a row.
-        ValueError: another number of ids, or an id that comes twice.
+        ValueError: another number of ids, an id that comes twice, is NaN or cannot be written.
     """
     rows = (isinstance(ids, Sequence) and not isinstance(ids, str | bytes)) or hasattr(ids, "__array__")
     if not rows or (isinstance(ids, Tensor) and (ids.dim() != 1 or ids.is_floating_point() or ids.is_complex())):
@@ -52,14 +55,31 @@ def checked_ids(name: str, ids: RawIds, count: int | None = None) -> Tensor:
     if count not in (None, len(ids)):
         raise ValueError(expected(name, f"one raw id for each of {count}", len(ids)))
     index = _index(ids)
+    if index.hasnans:
+        raise ValueError(expected(name, "raw ids", "none (NaN or None)", MISSING))
     known = index[~_missing(index)]
     if known.has_duplicates:
-        raise ValueError(expected(name, "distinct raw ids", f"{known[known.duplicated()][0]!r} more than once",
-                                  'one that is missing is -1, or "" in a list'))
+        twice = known[known.duplicated()][0]
+        raise ValueError(expected(name, "distinct raw ids", f"{twice!r} more than once", MISSING))
     if pd.api.types.is_integer_dtype(index.dtype):
         return torch.from_numpy(index.to_numpy(np.int64, copy=True))
     words = index.tolist()
+    if (bad := unwritable(words)) is not None:
+        raise ValueError(expected(name, "ids that UTF-8 can write, without lone surrogates", bad, "files keep them"))
     return Texts(words if all_text(words) else map(str, words))
+
+
+def as_whole(ids: pd.Series) -> pd.Series:
+    """Ids that are floating-point numbers and whole as whole ones: 1.0 is what pandas makes of 1 beside a gap."""
+    if isinstance(ids.dtype, pd.CategoricalDtype):
+        categories = ids.cat.categories.to_series()
+        whole = as_whole(categories)
+        return ids if whole is categories else ids.cat.rename_categories(pd.Index(whole))
+    if pd.api.types.is_float_dtype(ids.dtype):
+        return ids.astype(np.int64) if (ids % 1 == 0).all() else ids
+    if ids.dtype == object and pd.api.types.infer_dtype(ids, skipna=False) not in ("string", "integer"):
+        return ids.map(lambda each: int(each) if isinstance(each, float) and each.is_integer() else each)
+    return ids
 
 
 def places(ids: RawIds, among: RawIds) -> Tensor:
@@ -174,7 +194,7 @@ def as_list(ids: RawIds) -> list[Any]:
 def _index(ids: RawIds) -> pd.Index:
     if are_numbers(ids):
         return pd.Index(ids.cpu().numpy())
-    index = pd.Index(list(ids))
+    index = pd.Index(as_whole(pd.Series(list(ids), dtype=None if len(ids) else object)))
     return index if pd.api.types.is_integer_dtype(index.dtype) else index.astype(object)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any, Self
 
 import numpy as np
@@ -134,6 +134,16 @@ class Texts(Tensor):
 def all_text(words: Iterable[Any]) -> bool:
     """Whether each of many words is a text, without a step of Python for each."""
     return set(map(type, words)) <= {str}
+
+
+def unwritable(words: list[Any]) -> str | None:
+    """The first text, if any, that UTF-8 cannot write: "surrogateescape" makes half signs of bytes it cannot read."""
+    texts = words if all_text(words) else [each for each in words if isinstance(each, str)]
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as error:
+        return next(text for text, end in zip(texts, accumulate(map(len, texts)), strict=True) if end > error.start)
+    return None
 
 
 def with_texts(data: HeteroData) -> HeteroData:

@@ -13,6 +13,7 @@ import random
 import re
 import signal
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -82,8 +83,12 @@ def test_no_file_runs_code(written: list[Read], tmp_path: Path) -> None:
         content = file.path.read_bytes()
         for planted in (pickled, saved.read_bytes(), seal(pickled), seal(saved.read_bytes())):
             file.path.write_bytes(planted)
-            with pytest.raises(ValueError, match=re.escape(file.path.name)):
+            with pytest.raises(ValueError, match=re.escape(file.path.name)) as refused:
                 file.read()
+            # PyTorch's own text says how to run it; a traceback shows what an error was raised from, too
+            assert "Re-running" not in "".join(traceback.format_exception(refused.value)), file.path
+            if planted == seal(saved.read_bytes()) and file.path.suffix == ".pt":
+                assert "holds code or objects, not only tensors and plain values" in str(refused.value)
         file.path.write_bytes(content)
     assert not mark.exists()
     torch.load(saved, weights_only=False)  # it would have

@@ -72,6 +72,22 @@ def test_checked_ids_are_numbers_or_text() -> None:
         checked_ids("ids", ["a", "b", "a"], 3)
 
 
+def test_whole_floating_point_ids_are_whole_numbers() -> None:
+    """As those of a data set, which pandas has made such numbers beside a gap."""
+    for ids in (np.array([3.0, 1.0]), [3.0, 1.0], pd.Series([3.0, 1.0]), [3, 1.0]):
+        assert checked_ids("ids", ids).tolist() == [3, 1]
+        assert aligned(torch.tensor([1, 3]), torch.tensor([[3.0], [1.0]]), ids=ids).tolist() == [[1], [3]]
+    assert checked_ids("ids", [3.0, "a", 1.5]) == ["3", "a", "1.5"]
+    for gap in ([3.0, float("nan")], ["a", None]):
+        with pytest.raises(ValueError, match="`ids` must be raw ids, got 'none .NaN or None.'; one that is missing is"):
+            checked_ids("ids", gap)
+
+
+def test_ids_that_no_file_could_hold() -> None:
+    with pytest.raises(ValueError, match=r"`ids` must be ids that UTF-8 can write, .* got 'a\\udce9'; files"):
+        checked_ids("ids", ["é", "a\udce9", "b"])
+
+
 def test_joined() -> None:
     assert joined(torch.tensor([1]), torch.tensor([2])).tolist() == [1, 2]
     assert joined(["a"], ["b"]) == ["a", "b"]

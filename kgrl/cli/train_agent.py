@@ -14,21 +14,25 @@ from __future__ import annotations
 import json
 import re
 import time
+import warnings
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 import kgrl.experiments.methods  # noqa: F401 (makes methods known)
 from kgrl.cli.own_agent import own_method
 from kgrl.cli.shared_options import add_data_places, command_parser
 from kgrl.evaluate import METRICS, evaluate
 from kgrl.experiments.arguments import check_source, device_name, number_from, whole_from, world_name
-from kgrl.experiments.data_sets import DATASETS
+from kgrl.experiments.data_sets import DATASETS, Unserved
 from kgrl.experiments.method import METHODS, Method, method_of
 from kgrl.experiments.report import score_table
-from kgrl.experiments.script_run import run_folder
-from kgrl.experiments.setting import WORLDS, Setting
+from kgrl.experiments.script_run import few_data, run_folder
+from kgrl.experiments.setting import DIM, WORLDS, Setting
 from kgrl.files import whole_file
 from kgrl.locks import alone_in
 from kgrl.objects import with_methods
@@ -57,6 +61,8 @@ def train_agent(argv: Sequence[str]) -> int:
     check_source(parser, args.source, [args.dataset])
     method = own_method(args.agent) if ":" in args.agent else method_called(args.agent)
     options, training = _settings(parser, args, method)
+    if args.set and method.name in METHODS:
+        _try_options(method, args.eta, args.seed, options)
     with alone_in(args.out):
         _run(args, method, options, training)
     return 0
@@ -156,6 +162,39 @@ def _run(args: Namespace, method: Method, options: Mapping[str, Any], training: 
         print(f"wrote the agent and its model card to {args.out}/")
     else:
         print(f"wrote the curve to {args.out}/; the agent itself has no save_pretrained")
+
+
+class _Few(Setting):
+    """A made setting, ready at once: what options are tried in before data are read."""
+
+    def __init__(self, times: int, eta: float) -> None:
+        super().__init__(few_data(times), "heldout", eta, dataset="made")
+
+    def entities_of(self, control: str) -> Tensor:
+        return torch.ones(int(self.kg.num_nodes), DIM, device="cpu")  # in the place of a training
+
+
+def _try_options(method: Method, eta: float, seed: int, options: Mapping[str, Any]) -> None:
+    """Makes the agent on few data; of options that are too large for these alone nothing is said yet.
+
+    Raises:
+        TypeError, ValueError: what the agent says of its options, if it says the same on twice as many data.
+    """
+    said = []
+    for times in (1, 2):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what few data are like
+                method.require(few := _Few(times, eta))
+                _built(method, few, seed, options)
+        except Unserved:
+            return
+        except (TypeError, ValueError) as error:
+            said.append(str(error))
+            if said[1:] == said[:1]:
+                raise
+        else:
+            return
 
 
 def _checkpoint_of(method: Method) -> str:

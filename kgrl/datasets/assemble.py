@@ -28,7 +28,8 @@ from kgrl.datasets.ratings import (
 from kgrl.datasets.table import Table
 from kgrl.objects import of_class
 from kgrl.options import LARGEST, at_least, between, flag, one_of
-from kgrl.texts import with_texts
+from kgrl.raw_ids import as_whole
+from kgrl.texts import unwritable, with_texts
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,16 @@ class Raw:
     entities: Table | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     part: np.ndarray | None = None
+
+    @property
+    def tables(self) -> list[Table]:
+        """Those that there are."""
+        every = (self.ratings, self.triples, self.links, self.items, self.entities)
+        return [each for each in every if each is not None]
+
+
+TEXTS = ("user", "item", "head", "relation", "tail", "entity", "title", "name")
+"""Columns that may hold text."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +101,7 @@ def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
     every = _numbered(raw.ratings, users, items, raw.part)
     ratings = every.without_duplicates()
     links = link_items(raw.triples, raw.links, items, rules.bad_links == "drop") if raw.triples is not None else None
+    _check_writable(raw, users, items, links)
     before = {"ratings": len(every), "duplicate_ratings": len(every) - len(ratings), "users": len(users),
               "items": len(items), **(links.counts() if links else {}), **raw.counts}
     kept = links.entity >= 0 if links and rules.linked_only else np.ones(len(items), bool)
@@ -122,7 +134,8 @@ def assemble(raw: Raw, rules: Rules, name: str) -> HeteroData:
 
 
 def _check_columns(raw: Raw) -> None:
-    tables = [each for each in (raw.ratings, raw.triples, raw.links, raw.items, raw.entities) if each is not None]
+    """Ids are ids, of one type, and from here on whole numbers where they are whole; times are numbers."""
+    tables = raw.tables
     items, entities = ["item"], ["head", "tail", "entity"]
     # without links an item is the entity of the same id
     for space in (["user"], ["relation"], *([items + entities] if raw.links is None else [items, entities])):
@@ -130,11 +143,25 @@ def _check_columns(raw: Raw) -> None:
         for table, column in places:
             table.complain(table.frame[column].isna(), column, "an id")
         of_one_type(*places)
+        for table, column in places:
+            ids = table.frame[column]
+            if (whole := as_whole(ids)) is not ids:
+                table.frame[column] = whole
     if "time" in raw.ratings.frame:
-        time = pd.to_numeric(raw.ratings.frame["time"], errors="coerce")
         there = raw.ratings.frame["time"].notna()  # a missing date would become a number
-        finite = np.isfinite(time.to_numpy(np.float64, na_value=np.nan))
-        raw.ratings.complain(~(there & finite), "time", "a finite number")
+        raw.ratings.complain(~(there & np.isfinite(raw.ratings.numbers("time"))), "time", "a finite number")
+
+
+def _check_writable(raw: Raw, users: Ids, items: Ids, links: Links | None) -> None:
+    """Refuses text that no file could hold: looks at distinct ids, and for the row only where one is found."""
+    columns = [(table, column) for table in raw.tables for column in table.frame if column in TEXTS]
+    described = [table.frame[column] for table, column in columns if column in ("title", "name")]
+    ids = [each.index for each in (users, items, *((links.entities, links.relations) if links else ()))]
+    for texts in [each for each in (*ids, *described) if not pd.api.types.is_numeric_dtype(each.dtype)]:
+        if (bad := unwritable(texts.to_numpy(object).tolist())) is not None:
+            for table, column in columns:
+                table.complain(table.frame[column] == bad, column, "text that UTF-8 can write, without lone surrogates "
+                               "(of bytes in another encoding: name it where they are read, as read_csv(encoding=…))")
 
 
 def _all_items(raw: Raw) -> Ids:

@@ -13,6 +13,7 @@ import pandas as pd
 from kgrl.datasets.table import Table
 from kgrl.objects import of_class
 from kgrl.options import at_least, between, expected, one_of
+from kgrl.raw_ids import as_whole
 
 PERIODS = ("month", "year", "decade")
 Bins = int | Sequence[float] | None
@@ -91,7 +92,7 @@ def attribute_triples(
     if not len(found):
         raise ValueError(expected("items", f"a frame with values that {min_items} or more items have", "none"))
     _warn_of_what_tells_nothing(found, relations, len(frame))
-    entity = "item: " + frame[item].astype(str)
+    entity = "item: " + as_whole(frame[item]).astype(str)
     linked = found["row"].unique()
     listed = {"item": frame[item], **({} if title is None else {"title": frame[title].astype(object).fillna("")})}
     return {
@@ -176,10 +177,9 @@ def attribute_values(table: Table, column: str, separator: str | None, bins: Bin
         return {"year": year.astype(str), "month": values.dt.strftime("%Y-%m"),
                 "decade": (year // 10 * 10).astype(str) + "s"}[dates]
     if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
-        numbers = pd.Series(values.to_numpy(np.float64), values.index)
-        table.complain(np.isinf(pd.to_numeric(table.frame[column]).to_numpy(np.float64, na_value=np.nan)), column,
-                       "a finite number")
-        return _ranges(numbers, bins)
+        numbers = table.numbers(column)
+        table.complain(np.isinf(numbers), column, "a finite number")
+        return _ranges(pd.Series(numbers, table.frame.index)[values.index], bins)
     values = values.astype(object)
     several = values.map(lambda each: isinstance(each, SEVERAL))
     odd = values.map(lambda each: isinstance(each, Mapping | bytes))

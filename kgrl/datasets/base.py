@@ -138,6 +138,9 @@ def _read(path: Path) -> HeteroData:
         raise ValueError(f"{path} {error}; {hint}") from error
     except Exception as error:  # whatever PyTorch and PyG make of a foreign content
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "weights_only" in reason:  # PyTorch's text, which a traceback would show above ours, says how to run it
+            raise ValueError(f"{path} holds code or objects, not only tensors and plain values, and was not run; "
+                             f"{hint}") from None
         raise ValueError(f"{path} holds something else than the tensors and plain values of a data set ({reason}); "
                          f"{hint}") from error
 

@@ -15,12 +15,16 @@ from collections.abc import Iterable
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
 from kgrl.files import sha256, whole_file
 from kgrl.locks import one_at_a_time
+from kgrl.objects import a_path, of_class
+from kgrl.options import expected as wrong
 
+SCHEMES = ("https", "http", "ftp", "file")
 BLOCK = 1 << 20
 MOST = 32 << 30
 """Bytes that a file may have, downloaded or unpacked: some ten times what the largest data set here has."""
@@ -35,15 +39,28 @@ def download(url: str, path: Path, expected: str | None = None) -> Path:
         expected: its sha256. ``None``: the first download's is recorded in ``path.sha256`` and holds from then on.
 
     Raises:
-        ValueError: another sha256 than expected; the part is deleted.
+        TypeError: ``url`` is no text, or ``path`` no path.
+        ValueError: ``url`` is no address, or another sha256 than expected; the part is deleted.
         OSError: no connection, or it broke; call again to go on.
 
     While another process fetches the same file, this one waits for it.
     """
+    _check_address(url)
+    path = a_path("path", path)
     if (there := _fetched(path, expected)) is not None:
         return there
     with one_at_a_time(path):
         return _fetched(path, expected) or _fetch(url, path, expected)
+
+
+def _check_address(url: str) -> None:
+    try:
+        parts = urlsplit(of_class("url", url, str))
+        whole = parts.scheme in SCHEMES and bool(parts.path if parts.scheme == "file" else parts.hostname)
+    except ValueError:  # as of an opening bracket alone
+        whole = False
+    if not whole:
+        raise ValueError(wrong("url", f"an address that begins with {SCHEMES[0]}:// and has a host", url))
 
 
 def _recorded(path: Path) -> Path:

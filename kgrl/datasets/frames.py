@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -44,7 +45,7 @@ def from_frames(
 
     Users, items and entities are numbered in the sorted order of their raw ids (items in the order of ``items``, where
     it is given), so the order of the rows does not matter to the numbers; only ids of mixed types, which have no order,
-    are numbered as they first appear.
+    are numbered as they first appear. Whole floating-point ids are whole numbers: 1.0 is 1.
 
     Warned of are items that are left out, columns that are not read, numbers in ``triples`` that were taken for items,
     and ratings that tell no likes from dislikes. Who has no triples makes them of a table of items
@@ -89,8 +90,9 @@ def from_frames(
 
     Raises:
         TypeError: something else than a frame.
-        ValueError: a missing column or id, no ``rating`` but a column that looks like one, a rating outside the scale,
-            no scale where all ratings are equal and not in [0, 1], a link that cannot stand, a name for what is no
+        ValueError: a missing column or id, one column for two names, no ``rating`` but a column that looks like one, a
+            rating outside the scale or complex, a scale that single precision does not hold, no scale where all ratings
+            are equal and not in [0, 1], text that UTF-8 cannot write, a link that cannot stand, a name for what is no
             entity of the KG or has one already, relation names that collide, or nothing left; the text names the row
             and the value.
     """
@@ -116,10 +118,9 @@ def from_frames(
 
 def warn_of_numbers_taken_for_items(triples: Table, ratings: Table, items: Table | None) -> None:
     """Without links an entity is the item of the same id: a film's length of 95 minutes would be item 95."""
-    tails = triples.frame["tail"]
     known = pd.concat([each.frame["item"] for each in (ratings, items) if each is not None]).unique()
-    numbers = pd.api.types.is_integer_dtype(tails.dtype) or tails.map(lambda each: str(each).isdecimal())
-    taken = triples.frame[tails.isin(known) & numbers]
+    taken = triples.frame[triples.frame["tail"].isin(known)]
+    taken = taken[[_is_number(each) for each in taken["tail"]]]
     if len(taken):
         relation, tail = taken["relation"].iloc[0], taken["tail"].iloc[0]
         names = ", ".join(map(str, taken["relation"].unique()[:5]))
@@ -127,6 +128,14 @@ def warn_of_numbers_taken_for_items(triples: Table, ratings: Table, items: Table
             f"`triples`: {len(taken):,} tails (of {names}) are numbers that are items' ids, and were taken for these "
             f"items, as there are no `links`; if they are values, write them as text such as '{relation} {tail}'; if "
             f"they are items, give `links` to say so", stacklevel=3)
+
+
+def _is_number(tail: object) -> bool:
+    """Also written as text; "nan" and "infinity" are words."""
+    try:
+        return math.isfinite(float(tail)) and "_" not in str(tail)  # type: ignore[arg-type]  # else it is none
+    except (TypeError, ValueError):
+        return False
 
 
 def warn_of_unread_attributes(items: Table) -> None:

@@ -138,7 +138,7 @@ def _checked_kind(table: Table, column: str) -> str:
 
 
 def _is_id(value: object) -> bool:
-    return isinstance(value, Hashable) and not isinstance(value, bytes)
+    return isinstance(value, Hashable) and not isinstance(value, bytes | complex | np.complexfloating)
 
 
 def _as_text(raw: object) -> str:

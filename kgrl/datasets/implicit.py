@@ -11,6 +11,7 @@ from kgrl.datasets.ratings import BINARY, Scale, draw_distinct
 from kgrl.datasets.table import Names, Table, looks_like, own_names
 from kgrl.objects import of_class
 from kgrl.options import LARGEST, at_least, between, expected, one_of
+from kgrl.rating_scale import a_scale
 
 COLUMNS = ["user", "item", "count", "time"]
 KINDS = ("log", "counts", "binary")
@@ -70,6 +71,7 @@ def ratings_from_counts(
     if not (had["count"] >= liked_from).any():
         raise ValueError(expected("liked_from", "at most the largest count, as nothing is liked otherwise", liked_from))
     ratings, scale = _rated(had, kind, liked_from)
+    a_scale(f"scale of kind={kind!r}", scale)
     if negatives:
         ratings = pd.concat([ratings, _drawn(had, liked_from, negatives, seed, known)], ignore_index=True)
     return ratings, scale
@@ -95,8 +97,7 @@ def _summed(table: Table, own: Names) -> pd.DataFrame:
         table.complain(frame[column].isna(), column, "an id")
     if not len(frame):
         raise ValueError(expected("interactions", "a frame with rows", "none"))
-    count = pd.to_numeric(frame["count"], errors="coerce") if "count" in frame else pd.Series(1.0, frame.index)
-    count = pd.Series(count.to_numpy(np.float64, na_value=np.nan), frame.index)
+    count = pd.Series(table.numbers("count") if "count" in frame else 1.0, frame.index)
     table.complain(~((count >= 0) & (count <= LARGEST)), "count", "a number of at least 0")
     kept = frame[["user", "item", *(["time"] if "time" in frame else [])]].assign(count=count)
     how = {"count": "sum", **({"time": "max"} if "time" in frame else {})}

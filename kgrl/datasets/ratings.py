@@ -5,13 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from numbers import Real
 
 import numpy as np
 import pandas as pd
 
 from kgrl.datasets.table import Table
-from kgrl.options import LARGEST, expected
+from kgrl.options import expected
+from kgrl.rating_scale import MOST, a_scale
 
 Scale = tuple[float, float, float]
 BINARY: Scale = (0.0, 1.0, 0.5)
@@ -93,37 +93,24 @@ def checked_scale(scale: Scale | None, table: Table) -> Scale:
         ValueError: not low ≤ threshold < high, a rating that is no number or outside the scale, or ``None`` where all
             ratings are the same number outside [0, 1].
     """
-    rating = rating_column(table)
-    values = pd.to_numeric(rating, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    values = table.numbers("rating") if "rating" in table.frame else np.ones(len(table.frame))
     if scale is None:
-        table.complain(~(np.abs(values) <= LARGEST), "rating", "a finite number that single precision holds")
-        low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
+        table.complain(~(np.abs(values) <= MOST), "rating", f"a finite number that single precision holds twice of: up "
+                       f"to {MOST:.1e}")
+        low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
         if low == high and not 0 <= low <= 1:
             raise ValueError(f"{table.name}, column rating: " + expected(
                 "rating_scale", f"given where all ratings are equal (here {low:g})", None,
                 "give (low, high, threshold), e.g. (1, 5, 3)"))
-        scale = (low, high, (low + high) / 2) if low < high else BINARY
+        scale = BINARY if low == high else a_scale(f"{table.name}, column rating", (low, high, (low + high) / 2))
     low, high, threshold = map(float, scale)
     table.complain(~((values >= low) & (values <= high)), "rating", f"a number in [{low:g}, {high:g}]")
     return low, high, threshold
 
 
 def checked_form(scale: Scale | None) -> Scale | None:
-    """``scale``, if it is ``None`` or low ≤ threshold < high.
-
-    Raises:
-        TypeError: it is no triple of numbers.
-        ValueError: they are in another order, or none that single precision holds.
-    """
-    what = "(low, high, threshold) with low <= threshold < high"
-    if scale is None:
-        return None
-    numbers = isinstance(scale, tuple | list) and not any(isinstance(part, bool) for part in scale)
-    if not numbers or not all(isinstance(part, Real) for part in scale):
-        raise TypeError(expected("rating_scale", what, scale))
-    if len(scale) != 3 or not (np.abs(scale) <= LARGEST).all() or not scale[0] <= scale[2] < scale[1]:
-        raise ValueError(expected("rating_scale", what, scale))
-    return scale
+    """``scale``, if it is ``None`` or a :func:`kgrl.rating_scale.a_scale`."""
+    return None if scale is None else a_scale("rating_scale", scale)
 
 
 def warn_if_nothing_to_learn(rating: np.ndarray, scale: Scale, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from kgrl.datasets.ids import same_type
 from kgrl.datasets.rating_splits import PARTS
 from kgrl.datasets.ratings import BINARY, Scale
 from kgrl.datasets.recbole_config import RecBoleConfig
-from kgrl.datasets.table import Names, Table, own_names, say_what_is_not_read, stacked
+from kgrl.datasets.table import Names, Table, each_its_own, own_names, say_what_is_not_read, stacked
 from kgrl.files import sha256
 from kgrl.objects import a_path, of_class
 from kgrl.options import expected
@@ -58,7 +59,7 @@ def from_recbole(
 
     Whether the links are right is not checked here; ``print(audit_links(data))`` tells
     (:func:`~kgrl.datasets.audit_links`). Of ``ml-100k`` they are wrong: read it with
-    :class:`~kgrl.datasets.MovieLens100K`.
+    :class:`~kgrl.datasets.MovieLens100K`. A KG or item list of another name is not read, and is warned of.
 
     Args:
         folder: where the files are.
@@ -115,6 +116,8 @@ def read_recbole(
     if ("kg" in found) != ("link" in found):
         missing = paths["link" if "kg" in found else "kg"]
         raise FileNotFoundError(f"{missing} does not exist; a KG needs both {whole}.kg and {whole}.link")
+    _warn_of_other_names(folder, whole, [kind for kind in paths if kind not in found
+                                         and (config.load is None or kind in config.load)])
     separator = config.separator
     fields = {field: None for path in (*interactions, *found.values()) for field in _fields(path, separator)}
     own = own_names(columns, [name for each in COLUMNS.values() for name in each.values()], fields)
@@ -154,6 +157,7 @@ def read_atomic(path: Path, kind: str, columns: Names | None = None, separator: 
     """
     fields = _fields(path, separator)
     names = {**{ours: field for field, ours in COLUMNS[kind].items()}, **_of_kind(columns, kind, fields)}
+    each_its_own(str(path), {ours: field for ours, field in names.items() if field in fields})
     needed = NEEDED[kind]
     if missing := [names[ours] or ours for ours in needed if fields.get(names[ours] or "") != "token"]:
         raise ValueError(f"{path}, line 1: expected {', '.join(f'{name}:token' for name in missing)}, got "
@@ -193,6 +197,16 @@ def _interactions(folder: Path, name: str) -> list[Path]:
         return [existing(folder / f"{name}.inter")]
     last = {path: path.stem[len(name) :] for path in parts}
     return sorted(parts, key=lambda path: (int(re.sub(r"\D", "", last[path]) or 0), path.name))  # part10 after part9
+
+
+def _warn_of_other_names(folder: Path, name: str, missing: Collection[str]) -> None:
+    """Names files of the ``missing`` kinds that no interactions in the folder go with: they may be meant for these."""
+    with_own = {PART.sub("", path.stem) for path in folder.glob("*.inter")}
+    others = sorted(path.name for kind in missing for path in folder.glob(f"*.{kind}") if path.stem not in with_own)
+    if others:
+        wanted = ", ".join(f"{name}.{kind}" for kind in sorted({Path(other).suffix[1:] for other in others}))
+        warnings.warn(f"{folder}: {', '.join(others)} are of no .inter file here, and not read; if they are of "
+                      f"{name!r}, give them its name: {wanted}", stacklevel=4)
 
 
 def _same_columns(parts: list[Table]) -> list[Table]:

@@ -68,6 +68,24 @@ def own_names(columns: Names | None, ours: Collection[str], theirs: Collection[s
     return columns or {}
 
 
+def each_its_own(table: str, names: Names) -> None:
+    """Refuses one column for two names: it would be read as one of them, and the other be missing without a word.
+
+    Args:
+        table: its name.
+        names: our names of a table's columns → its own.
+
+    Raises:
+        ValueError: two of the names have one column.
+    """
+    taken: dict[str, str] = {}
+    for ours, theirs in names.items():
+        if theirs is not None and (first := taken.setdefault(theirs, ours)) != ours:
+            hint = f"say None for one of the two, or make a second column of {theirs!r}"
+            raise ValueError(f"{table}: " + expected("columns", "a column of its own for each name",
+                                                     f"{theirs!r} for both {first!r} and {ours!r}", hint))
+
+
 def say_what_is_not_read(table: str, read: Collection[str], optional: Iterable[str], unread: Collection[str]) -> None:
     """Names a column that looks meant for something that the table lacks.
 
@@ -120,13 +138,14 @@ class Table:
 
         Raises:
             TypeError: it is no frame.
-            ValueError: a column that is missing, or comes twice.
+            ValueError: a column that is missing, comes twice, or is to be two.
         """
         if not isinstance(frame, pd.DataFrame):
             raise TypeError(expected(name, "a pandas DataFrame", type(frame).__name__))
         known = [*columns, *optional]
         own = {ours: theirs for ours, theirs in (own or {}).items()
                if ours in known and (theirs is None or theirs in frame)}
+        each_its_own(f"`{name}`", {**{ours: ours for ours in known if ours in frame}, **own})
         replaced = [ours for ours in own if ours in frame and ours not in own.values()]
         frame = frame.drop(columns=replaced).rename(columns={theirs: ours for ours, theirs in own.items() if theirs})
         if len(twice := frame.columns[frame.columns.duplicated()]):
@@ -141,11 +160,22 @@ class Table:
         say_what_is_not_read(f"`{name}`", {*frame.columns, *own}, optional, unread)
         return cls(frame.reset_index(drop=True), name, lambda row: f"`{name}`, row {row}")
 
+    def numbers(self, column: str) -> np.ndarray:
+        """A column as floating-point numbers, NaN where it is none.
+
+        Raises:
+            ValueError: it has complex numbers: their imaginary parts would be lost.
+        """
+        values = pd.to_numeric(self.frame[column], errors="coerce")
+        if pd.api.types.is_complex_dtype(values.dtype):
+            self.complain([np.iscomplexobj(each) for each in self.frame[column]], column, "a real number")
+        return values.to_numpy(np.float64, na_value=np.nan)
+
     def place(self, row: int = 0) -> str:
         """Where the ``row``-th of these rows was written."""
         return self.locate(int(self.frame.index[row])) if len(self.frame) else f"{self.name}, which has no row at all"
 
-    def complain(self, bad: np.ndarray | pd.Series, column: str, what: str) -> None:
+    def complain(self, bad: Sequence[bool] | np.ndarray | pd.Series, column: str, what: str) -> None:
         """Raises a ``ValueError`` about the first row where ``bad`` is true, if there is one."""
         rows = np.flatnonzero(np.asarray(bad))
         if len(rows):

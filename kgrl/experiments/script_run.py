@@ -22,12 +22,13 @@ from kgrl.locks import alone_in
 USERS, ITEMS = 12, 40
 
 
-def few_data() -> HeteroData:
-    """Twelve users, forty items and a KG: enough to make any agent on."""
-    user, item = torch.cartesian_prod(torch.arange(USERS), torch.arange(ITEMS)).T
+def few_data(times: int = 1) -> HeteroData:
+    """Twelve users, forty items (or ``times`` as many) and a KG: enough to make any agent on."""
+    items = ITEMS * times
+    user, item = torch.cartesian_prod(torch.arange(USERS * times), torch.arange(items)).T
     ratings = pd.DataFrame({"user": user, "item": item, "rating": (user * 3 + item * 7) % 5 + 1})
-    triples = pd.DataFrame({"head": range(ITEMS), "relation": ["kind"] * ITEMS,
-                            "tail": [f"kind {item % 4}" for item in range(ITEMS)]})
+    triples = pd.DataFrame({"head": range(items), "relation": ["kind"] * items,
+                            "tail": [f"kind {item % 4}" for item in range(items)]})
     return from_frames(ratings, triples, rating_scale=(1, 5, 3))
 
 

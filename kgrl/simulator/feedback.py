@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kgrl.objects import a_device
-from kgrl.options import LARGEST, at_least, between, expected
+from kgrl.options import LARGEST, at_least, between, expected, ids
 from kgrl.seeding import full_precision
 
 CHUNK, CPU_CHUNK = 2**25, 2**20
@@ -80,10 +80,15 @@ class FeedbackModel(nn.Module):
     @full_precision
     def num_relevant(self, users: Tensor) -> Tensor:
         """``[B]``, how many of all items ``users [B]`` would receive positively (#preferences of KGQR eq. 19)."""
+        users = self.users_of(users)
         missing = users[self.relevant[users] < 0].unique()
         for part in self.chunks(missing):
             self.relevant[part] = self.count_relevant(part).to(self.relevant.dtype)
         return self.relevant[users]
+
+    def users_of(self, users: Tensor) -> Tensor:
+        """``users``, as a tensor, a list, an array or a mask, as ids on the model's device."""
+        return ids("users", users, self.num_users).to(self.relevant.device)
 
     def count_relevant(self, users: Tensor, items: Tensor | None = None) -> Tensor:
         """:meth:`num_relevant` counted anew, for a chunk of users; among ``items [P]`` alone, where they are given."""
@@ -94,6 +99,7 @@ class FeedbackModel(nn.Module):
     @full_precision
     def mean_feedback(self, users: Tensor) -> Tensor:
         """``[N]``, each item's feedback averaged over ``users``."""
+        users = self.users_of(users)
         return torch.stack([self.checked_rows(part).sum(0) for part in self.chunks(users)]).sum(0) / len(users)
 
     def checked_rows(self, users: Tensor) -> Tensor:

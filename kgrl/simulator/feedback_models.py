@@ -118,6 +118,7 @@ class RatedFeedback(FeedbackModel):
         return torch.bincount(row[hit], minlength=len(users))
 
     def mean_feedback(self, users: Tensor) -> Tensor:
+        users = self.users_of(users)
         _, at = self._entries(users)  # from the ratings alone: the rest is 0
         items, values = self.items[at].long(), self.values[at]
         return torch.bincount(items, weights=values, minlength=self.num_items).to(values.dtype) / len(users)

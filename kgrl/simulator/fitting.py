@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from math import ceil
 
 import torch
 from torch import Tensor
@@ -55,7 +56,8 @@ def fit_factors(
     """The factors of :meth:`kgrl.simulator.PredictedFeedback.fit`, and how they were fitted; the same arguments.
 
     Raises:
-        ValueError: an unknown preset, weight decays beside one, or ``holdout=0`` without a preset.
+        ValueError: an unknown preset, weight decays beside one, or, without one, no weight decay, ``holdout=0`` or too
+            few ratings to hold one out.
     """
     kept, held = _split(ratings, holdout, seed, device)
     if preset is not None and tuple(weight_decays) != WEIGHT_DECAYS:
@@ -63,9 +65,7 @@ def fit_factors(
         raise ValueError(expected("weight_decays", what, weight_decays))
     chosen = None if preset is None else PRESETS[one_of("preset", preset, PRESETS)]
     if chosen is None:
-        if not len(held.values) or not weight_decays:
-            raise ValueError(expected("holdout", "above 0 without a preset, with `weight_decays` to choose from",
-                                      holdout, f"or choose a preset: {', '.join(sorted(PRESETS))}"))
+        _require_choice(len(ratings.values), len(held.values), holdout, weight_decays)
         chosen = min((_early_stopped(kept, held, dim, seed, decay) for decay in weight_decays), key=_heldout_error)
     elif len(held.values):
         errors = islice(_heldout_errors(kept, held, chosen, dim, seed), chosen.epochs - 1, None)
@@ -77,6 +77,18 @@ def fit_factors(
     for _ in islice(epochs, chosen.epochs):
         pass
     return factors, chosen
+
+
+def _require_choice(num_ratings: int, num_held: int, holdout: float, weight_decays: Sequence[float]) -> None:
+    """Refuses a choice among nothing, or by nothing."""
+    hint = f"or choose a preset: {', '.join(sorted(PRESETS))}"
+    if not weight_decays:
+        raise ValueError(expected("weight_decays", "at least one without a preset", weight_decays, hint))
+    if not holdout:
+        raise ValueError(expected("holdout", "above 0 without a preset, to choose by", holdout, hint))
+    if not num_held:
+        raise ValueError(expected("data", f"a data set of at least {ceil(1 / holdout)} ratings, of which `holdout`, "
+                                  f"{holdout:g}, is one", num_ratings, hint))
 
 
 def _split(

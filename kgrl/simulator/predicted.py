@@ -107,7 +107,8 @@ class PredictedFeedback(FeedbackModel):
                 (lists of 32 items, up to 128 of the users): one list for all is as good as any agent.
 
         Raises:
-            ValueError: an unknown preset, ``holdout`` outside [0, 0.5], or ``holdout=0`` without a preset.
+            ValueError: an unknown preset, ``holdout`` outside [0, 0.5], or, without a preset, ``holdout=0`` or too few
+                ratings to hold one out.
         """
         at_least("dim", dim, 1)
         a_seed("seed", seed)

@@ -185,8 +185,9 @@ class Simulator(nn.Module):
     @full_precision
     def num_relevant(self, users: Tensor) -> Tensor:
         """``[B]``, how many of the items ``users [B]`` would receive positively: of all, or of the simulator's."""
-        users = ids("users", users, self.feedback.num_users).to(self.device)
-        return self.feedback.num_relevant(users) if self.pool is None else self.pool.num_relevant(self.feedback, users)
+        if self.pool is None:
+            return self.feedback.num_relevant(users)
+        return self.pool.num_relevant(self.feedback, self.feedback.users_of(users))
 
     @torch.no_grad()
     def play(self, users: Tensor, items: Tensor) -> Sessions:

@@ -10,14 +10,16 @@ import pandas as pd
 import pytest
 import torch
 
-from kgrl.agents import KGQR, TPGR
+from kgrl.agents import KGQR, TPGR, Random
 from kgrl.cli.recommend_items import loaded
-from kgrl.cli.train_agent import method_called
+from kgrl.cli.train_agent import _try_options, method_called
 from kgrl.datasets import audit_links
 from kgrl.evaluate import evaluate
 from kgrl.experiments.data_sets import DATASETS
+from kgrl.experiments.method import Method
 from kgrl.experiments.setting import Setting
 from kgrl.graph import knowledge_graph
+from kgrl.options import at_least, expected
 from kgrl.presets import preset
 from kgrl.sessions import Sessions
 from tests.cli.conftest import Said
@@ -126,6 +128,41 @@ def test_an_agent_for_new_items_is_found_again_by_raw_ids(said: Said) -> None:
     assert (code, err) == (0, "")
     code, out, err = said("recommend", "agent", "-k", "3")
     assert (code, err, len(out.splitlines())) == (0, "", 3)
+
+
+@pytest.mark.parametrize(("agent", "pair", "what"), [
+    ("kgqr", "gamma=1.5", "`gamma` must be a finite number in"), ("kgqr", "gama=0.5", "`--set` must be options of"),
+    ("tpgr", "depth=0", "`depth`"), ("linear-gaussian", "dim=0", "`dim`"), ("ddpg-knn (k=1)", "k=\"all\"", "`k`"),
+])
+def test_wrong_options_are_refused_before_data_are_read(
+    said: Said, monkeypatch: pytest.MonkeyPatch, agent: str, pair: str, what: str
+) -> None:
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("data were read")
+
+    monkeypatch.setitem(DATASETS, "synthetic", read)
+    code, _, err = said("train", agent, "--dataset", "synthetic", "--set", pair, "--out", "agent")
+    assert code
+    assert what in err
+    assert not Path("agent").exists()
+
+
+def test_options_that_few_data_cannot_have_are_no_wrong_ones() -> None:
+    """An error that names a size of the data is another on twice as many; one that does not is of the option alone."""
+    def build(setting: Setting, seed: int, most: int) -> Random:
+        at_least("most", most, 1)
+        if most > (num_items := setting.data["item"].num_nodes):
+            raise ValueError(expected("most", f"at most {num_items}", most))
+        return Random(num_items=num_items)
+
+    method = Method("few", build)
+    for most in (1, 40, 60, 1000):
+        _try_options(method, 0.1, 0, {"most": most})
+    with pytest.raises(ValueError, match="`most` must be at least 1, got 0"):
+        _try_options(method, 0.1, 0, {"most": 0})
+    with pytest.raises(ValueError, match="`--set` must be options of few, got .*other"):
+        _try_options(method, 0.1, 0, {"most": 1, "other": 2})
+    _try_options(Method("timed", build, needs=("time",)), 0.1, 0, {"most": 0})  # few data are without
 
 
 @pytest.mark.parametrize("name", ["DQN-R", "dqn-r", "dqnr", "DqnR"])

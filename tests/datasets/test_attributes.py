@@ -156,3 +156,9 @@ def test_items_that_do_not_match_the_ratings():
         from_frames(ratings, **attribute_triples(FILMS, "film", columns=["director"]))
     with pytest.raises(ValueError, match="item must be of one type"):
         from_frames(ratings.assign(item=["7", "3"]), **attribute_triples(FILMS, "film", columns=["director"]))
+
+
+@pytest.mark.parametrize("ids", [[7, 8], [7.0, 8.0], pd.Series([7.0, 8.0], dtype=object)])
+def test_whole_ids_are_called_by_whole_numbers(ids) -> None:
+    made = attribute_triples(pd.DataFrame({"item": ids, "genre": ["Horror", "Horror"]}))
+    assert made["links"]["entity"].tolist() == made["triples"]["head"].tolist() == ["item: 7", "item: 8"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import threading
 import time
@@ -103,6 +104,19 @@ def test_first_checksum_is_recorded_and_holds(url, tmp_path, monkeypatch):
 def test_unreachable(url, tmp_path):
     with pytest.raises(OSError, match="/none: the download broke off .*404.* by hand"):
         download(f"{url}/none", tmp_path / "file", SHA)
+
+
+@pytest.mark.parametrize("wrong", ["nope", "", "data/ml-100k", "htp://x.org/a", "http://", "//x/y", "http://[x/a"])
+def test_an_address_that_is_none_is_named(wrong, tmp_path):
+    got = re.escape(repr(wrong))
+    with pytest.raises(ValueError, match=f"`url` must be an address that begins with https:// .*, got {got}"):
+        download(wrong, tmp_path / "file")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_address_that_is_no_text_is_named(tmp_path):
+    with pytest.raises(TypeError, match="`url` must be a str, got 'NoneType'"):
+        download(None, tmp_path / "file")
 
 
 def test_unzip(tmp_path, monkeypatch):

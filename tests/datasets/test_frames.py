@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 import torch_geometric.transforms as T
+from torch import Tensor
 from torch_geometric.nn import SAGEConv, to_hetero
 
 from kgrl.datasets.frames import from_frames
 from kgrl.graph import knowledge_graph
 from kgrl.raw_ids import are_numbers
+from kgrl.texts import without_texts
 
 
 def triples_of(data) -> list[tuple[str, str, str]]:
@@ -298,6 +301,18 @@ def test_items_know_the_entity_that_they_are(frames, whole: bool):
     assert "entity_id" not in from_frames(ratings)["item"]
 
 
+def assert_same(found, wanted) -> None:
+    """Of two data sets, but for how they came to be."""
+    found, wanted = without_texts(found), without_texts(wanted)
+    assert found.keys() == wanted.keys()
+    for key, store in wanted.items():
+        if isinstance(store, dict):
+            assert found[key].keys() == store.keys()
+            for name, value in store.items():
+                same = torch.equal(found[key][name], value) if isinstance(value, Tensor) else found[key][name] == value
+                assert same, (key, name, found[key][name], value)
+
+
 RATINGS = pd.DataFrame({"user": [1, 1, 2], "item": [90, 91, 92], "rating": [1, 5, 5]})
 LENGTHS = pd.DataFrame({"head": [90, 91, 92], "relation": "length", "tail": [91, 92, 91]})
 
@@ -310,6 +325,53 @@ def test_a_length_is_taken_for_an_item():
         from_frames(RATINGS, LENGTHS, pd.DataFrame({"item": [90, 91, 92], "entity": [90, 91, 92]}))
         data = from_frames(RATINGS, LENGTHS.assign(head=[90, 91, 92], tail=[200, 201, 200]))
     assert data["entity"].raw_id.tolist() == [200, 201]
+
+
+@pytest.mark.parametrize("tail", [
+    [90.0, 92.0, 110.0], ["Drama", 92.0, 110.0], ["Drama", 92, 110], pd.Series([90.0, 92.0, 110.0], dtype="Float64"),
+    pd.Series([92.0] * 3, dtype="category"), np.array([90, 92, 110], np.float32),
+])
+def test_a_length_is_one_as_a_floating_point_number_too(tail):
+    """As pandas makes numbers of a column with a gap, and objects of one with text."""
+    triples = LENGTHS.assign(tail=tail)
+    with pytest.warns(UserWarning, match="tails .of length. are numbers that are items' ids.*'length 9[02]'"):
+        data = from_frames(RATINGS, triples)
+    whole = [int(each) if isinstance(each, float) else each for each in triples["tail"].astype(object)]
+    with pytest.warns(UserWarning, match="are numbers that are items' ids"):
+        assert_same(data, from_frames(RATINGS, LENGTHS.assign(tail=whole)))
+
+
+@pytest.mark.parametrize(("ids", "warned"), [
+    (["90.0", "91.0", "92.0"], True), (["-1", "-2", "-3"], True), (["1e3", "2e3", "3e3"], True),
+    (["tt90", "tt91", "tt92"], False), (["nan", "inf", "Infinity"], False), (["1_0", "1_1", "x"], False),
+])
+def test_numbers_that_are_written_as_text(ids, warned):
+    ratings, triples = RATINGS.assign(item=ids), LENGTHS.assign(head=ids, tail=[ids[1], ids[0], "Drama"])
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        from_frames(ratings, triples)
+    assert any("are numbers that are items' ids" in str(each.message) for each in said) == warned
+
+
+@pytest.mark.parametrize("as_what", [np.float64, np.float32, "Float64", "category", object])
+def test_whole_ids_are_whole_numbers_whatever_their_type(as_what):
+    """1.0 is what pandas makes of 1 where another id is missing: numbers in, numbers out, and never "1.0"."""
+    ratings = pd.DataFrame({"user": [1, 1, 2], "item": [3, 4, 3], "rating": [1, 5, 5]})
+    triples = pd.DataFrame({"head": [7, 8], "relation": [0, 0], "tail": [9, 9]})
+    links = pd.DataFrame({"item": [3, 4], "entity": [7, 8]})
+    items, entities = pd.DataFrame({"item": [4, 3], "title": ["Four", "Three"]}), pd.DataFrame(
+        {"entity": [9], "name": ["Nine"]})
+    wanted = from_frames(ratings, triples, links, items=items, entities=entities)
+
+    def floats(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
+        return frame.assign(**{each: frame[each].astype(float).astype(as_what) for each in columns})
+
+    own = floats(ratings, "user", "item")
+    found = from_frames(own, floats(triples, "head", "relation", "tail"), floats(links, "item", "entity"),
+                        items=floats(items, "item"), entities=floats(entities, "entity"))
+    assert_same(found, wanted)
+    assert found["item"].raw_id.dtype == found["entity"].raw_id.dtype == torch.long
+    assert own.equals(floats(ratings, "user", "item"))  # the user's own frame stays as it is
 
 
 def test_attributes_of_items_that_are_not_read():

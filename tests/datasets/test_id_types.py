@@ -49,6 +49,29 @@ def test_ids_of_two_types_that_differ_as_text_are_two():
     assert from_frames(ratings(["b", 1], [1, 2]))["user"].raw_id == ["b", 1]
 
 
+@pytest.mark.parametrize("categorical", [False, True])
+@pytest.mark.parametrize(("frame", "column"), [
+    ("ratings", "user"), ("ratings", "item"), ("triples", "relation"), ("triples", "tail"),
+    ("items", "title"), ("entities", "name"),
+])
+def test_text_that_no_file_could_hold(frame, column, categorical):
+    """Bytes of Latin-1 read as UTF-8 with errors="surrogateescape": saving an agent would end in UnicodeEncodeError."""
+    frames = {
+        "ratings": pd.DataFrame({"user": ["ä", "b", "c"], "item": ["x", "y", "x"], "rating": [1, 5, 3]}),
+        "triples": pd.DataFrame({"head": ["x", "y", "y"], "relation": ["r", "q", "r"], "tail": ["é", "f", "g"]}),
+        "links": pd.DataFrame({"item": ["x", "y"], "entity": ["x", "y"]}),
+        "items": pd.DataFrame({"item": ["x", "y"], "title": ["One", None]}),
+        "entities": pd.DataFrame({"entity": ["f", "g"], "name": ["Ä", "B"]}),
+    }
+    from_frames(**frames)
+    values = frames[frame][column].astype(object)
+    values[1] = b"caf\xe9".decode(errors="surrogateescape")
+    frames[frame][column] = values.astype("category") if categorical else values
+    what = rf"`{frame}`, row 1: {column} must be text that UTF-8 can write, .*encoding=.*, got 'caf\\udce9'"
+    with pytest.raises(ValueError, match=what):
+        from_frames(**frames)
+
+
 def test_unsigned_ids():
     hashes = np.array([2**64 - 1, 5], dtype=np.uint64)
     with pytest.raises(ValueError, match=r"row 0: user must be an id of at most 9223372036854775807 .*, got 184467"):

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kgrl.datasets.attributes import attribute_triples
 from kgrl.datasets.frames import from_frames
+from kgrl.datasets.implicit import ratings_from_counts
 from kgrl.datasets.ratings import Ratings, checked_form, checked_scale, draw_distinct, with_sampled_negatives
 from kgrl.datasets.recbole import from_recbole
 from kgrl.datasets.table import Table
@@ -111,6 +113,25 @@ def test_rating_outside_the_scale(bad):
 def test_rating_that_is_infinite_in_single_precision():
     with pytest.raises(ValueError, match=r"row 1: rating must be a finite number that single precision .* got 1e\+308"):
         checked_scale(None, table([1, 1e308]))
+
+
+@pytest.mark.parametrize("as_what", [np.complex128, np.complex64, object])
+@pytest.mark.parametrize("column", ["user", "item", "rating", "time"])
+def test_complex_numbers_are_refused(column, as_what):
+    """Not cut to their real part, which NumPy does with a warning."""
+    frame = pd.DataFrame({"user": [1, 1, 2], "item": [1, 2, 1], "rating": [1.0, 5.0, 3.0], "time": [1, 2, 3]})
+    values = frame[column] + np.array([0, 1j, 0])
+    frame[column] = [1, complex(values[1]), 3] if as_what is object else values.astype(as_what)
+    with pytest.raises(ValueError, match=rf"`ratings`, row [01]: {column} must be (an id|a real number).*, got"):
+        from_frames(frame)
+
+
+def test_complex_counts_and_attributes_are_refused():
+    plays = pd.DataFrame({"user": [1, 1], "item": [1, 2], "count": [1 + 2j, 3]})
+    with pytest.raises(ValueError, match="`interactions`, row 0: count must be a real number, got"):
+        ratings_from_counts(plays)
+    with pytest.raises(ValueError, match="`items`, row 0: length must be a real number, got"):
+        attribute_triples(pd.DataFrame({"item": [1, 2], "length": [1 + 2j, 3]}))
 
 
 def test_rating_that_is_no_number_without_a_scale():

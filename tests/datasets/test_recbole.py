@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 
@@ -128,6 +130,32 @@ def test_interactions_in_parts(write):
     write({"toy.part10.inter": "user_id:token\titem_id:token\n9\t2\n"})
     with pytest.raises(ValueError, match=r"toy\.part10\.inter, line 1: expected the fields of toy\.part1\.inter"):
         from_recbole(folder)
+
+
+@pytest.mark.parametrize(("others", "named"), [
+    (("toy.kg", "toy.link"), "y.kg, y.link"), (("toy.kg", "toy.link", "toy.item"), "y.item, y.kg, y.link"),
+    (("toy.kg",), "y.kg"), (("toy.item",), "y.item"),
+])
+def test_a_kg_of_another_name_is_named(write, others, named):
+    """An interaction file in parts beside the KG of another name was loaded without one."""
+    parts = {"x.part1.inter": FILES["toy.inter"], "x.part2.inter": FILES["toy.inter"].replace("9\t", "8\t")}
+    folder = write({**parts, **{name.replace("toy", "y"): FILES[name] for name in others}})
+    with pytest.warns(UserWarning, match=rf": {named} are of no \.inter file .* not read; .*'x', .*: x\.") as said:
+        data = from_recbole(folder)
+    assert len([each for each in said if "not read" in str(each.message)]) == 1
+    assert not data.relation_names
+
+
+def test_the_kg_of_another_data_set_is_none_of_ours(write):
+    """Each with interactions of its own, or left out by the options."""
+    folder = write({**FILES, "x.part1.inter": FILES["toy.inter"]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not from_recbole(folder, "x").relation_names
+        assert from_recbole(folder, "toy", linked_only=False).relation_names == ["film_genre"]
+        (folder / "toy.inter").unlink()
+        assert not from_recbole(folder, config={"load_col": {"inter": ["user_id", "item_id", "rating", "timestamp"]}}
+                                ).relation_names
 
 
 def test_a_tilde_is_the_home_folder(write, monkeypatch):

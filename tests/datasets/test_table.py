@@ -101,6 +101,40 @@ def test_two_columns_may_change_places():
 
 
 @pytest.mark.parametrize(("columns", "what"), [
+    ({"rating": "stars", "time": "stars"}, "'stars' for both 'rating' and 'time'"),
+    ({"item": "user"}, "'user' for both 'user' and 'item'"),
+    ({"time": "rating"}, "'rating' for both 'rating' and 'time'"),  # else everybody would have liked everything
+])
+def test_one_column_is_not_two(columns, what):
+    frame = pd.DataFrame({"user": [1, 1, 2], "item": [1, 2, 1], "rating": [1, 5, 3], "stars": [1, 5, 3]})
+    with pytest.raises(ValueError, match=f"`ratings`: `columns` must be a column of its own for each .*{what}"):
+        from_frames(frame, columns=columns)
+
+
+def test_one_name_for_columns_of_two_frames():
+    """And what is renamed makes room: no column is read twice."""
+    ratings = pd.DataFrame({"user": [1, 1, 2], "id": [1, 2, 1], "rating": [1, 5, 3], "when": [7, 8, 9]})
+    triples = pd.DataFrame({"head": ["a", "b"], "relation": "r", "tail": "c"})
+    links, names = pd.DataFrame({"item": [1, 2], "entity": ["a", "b"]}), pd.DataFrame({"id": ["c"], "name": ["C"]})
+    data = from_frames(ratings, triples, links, entities=names, columns={"item": "id", "entity": "id", "time": "rating",
+                                                                          "rating": "when"})
+    assert (data["item"].raw_id.tolist(), data["entity"].name) == ([1, 2], ["C"])
+    assert data["user", "rates", "item"].time.tolist() == [1, 5, 3]
+    data = from_frames(ratings.rename(columns={"id": "item"}), columns={"time": "rating", "rating": None})
+    assert data["user", "rates", "item"].rating.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("given", [
+    {"columns": {"rating": "stars", "time": "stars"}}, {"config": {"RATING_FIELD": "stars", "TIME_FIELD": "stars"}},
+    {"config": {"RATING_FIELD": "stars"}, "columns": {"time": "stars"}},
+])
+def test_one_field_of_recboles_is_not_two(write, given):
+    folder = write({"a.inter": "user_id:token\titem_id:token\tstars:float\n1\t1\t5\n1\t2\t1\n"})
+    with pytest.raises(ValueError, match=r"a\.inter: `columns` must be a column of its own for each .*'stars'"):
+        from_recbole(folder, **given)
+
+
+@pytest.mark.parametrize(("columns", "what"), [
     ({"rating": "starz"}, r"`columns\['rating'\]` must be one of the columns userId, movieId, stars, timestamp, got"),
     ({"stars": "rating"}, "`columns` must be names among user, item, rating"),
     ({}, r"missing: user, item; pass columns={'user': 'userId', 'item': 'movieId'}"),

@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 import pickle
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+from torch_geometric.data import HeteroData
 
-from kgrl.simulator import FeedbackModel, PredictedFeedback, Simulator
+from kgrl.simulator import FeedbackModel, PredictedFeedback, RatedFeedback, Simulator
 from kgrl.simulator import feedback as module
 
 
@@ -43,6 +46,26 @@ def test_chunks_change_nothing(model: PredictedFeedback, monkeypatch: pytest.Mon
     assert [len(part) for part in model.chunks(users)] == [1, 1, 1, 1]
     torch.testing.assert_close(model.mean_feedback(users), mean)
     assert model.num_relevant(users).tolist() == counts.tolist()
+
+
+@pytest.mark.parametrize("kind", ["predicted", "rated"])
+def test_users_are_given_as_a_list_an_array_or_a_mask(model: PredictedFeedback, kind: str) -> None:
+    data = HeteroData()
+    data["user"].num_nodes, data["item"].num_nodes, data.rating_scale = 9, 17, (1.0, 5.0, 3.0)
+    data["user", "rates", "item"].edge_index = torch.tensor([[8, 0, 3, 3], [0, 16, 4, 5]])
+    data["user", "rates", "item"].rating = torch.tensor([5.0, 4.0, 1.0, 5.0])
+    world: FeedbackModel = model if kind == "predicted" else RatedFeedback(data)
+    chosen = torch.tensor([0, 3, 8])
+    mask = torch.zeros(9, dtype=torch.bool)
+    mask[chosen] = True
+    for users in ([0, 3, 8], (0, 3, 8), np.array([0, 3, 8]), pd.Series([0, 3, 8]), mask, mask.tolist(), chosen.int()):
+        assert torch.equal(world.mean_feedback(users), world.mean_feedback(chosen))
+        assert world.num_relevant(users).tolist() == world.num_relevant(chosen).tolist()
+    for ask in (world.mean_feedback, world.num_relevant):
+        for wrong, what in (([9], "ids from 0 to 8, got 9"), ([-1], "ids from 0 to 8, got -1"), ([], "at least one id"),
+                            (mask[:4], "a mask of 9, got 4"), ("all", "a LongTensor"), ([0.5], "a LongTensor")):
+            with pytest.raises((TypeError, ValueError), match=f"`users` must be {what}"):
+                ask(wrong)
 
 
 def test_reaction_has_two_classes(model: PredictedFeedback) -> None:

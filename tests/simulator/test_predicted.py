@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -132,12 +133,27 @@ def test_given_factors_are_the_world() -> None:
     ({"preset": "kgrq"}, ValueError, "did you mean 'kgqr'"),
     ({"holdout": 0}, ValueError, "`holdout`.*preset: kgqr, taste"),
     ({"holdout": 0.9}, ValueError, "`holdout`"),
-    ({"weight_decays": ()}, ValueError, "weight_decays"),
+    ({"weight_decays": ()}, ValueError, "`weight_decays` must be"),
     ({"dim": 0}, ValueError, "`dim`"),
 ])
 def test_fit_refuses(options: dict, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         PredictedFeedback.fit(planted(), **options)
+
+
+@pytest.mark.parametrize(("count", "holdout", "least"), [(5, 0.1, 10), (9, 0.1, 10), (1, 0.5, 2), (3, 0.3, 4)])
+def test_too_few_ratings_are_said_to_be_too_few(count: int, holdout: float, least: int) -> None:
+    data = planted()
+    rates = data["user", "rates", "item"]
+    every = rates.edge_index, rates.rating
+    rates.edge_index, rates.rating = every[0][:, :count], every[1][:count]
+    what = f"`data` must be a data set of at least {least} ratings, .* got {count}; .*preset: kgqr, taste"
+    with pytest.raises(ValueError, match=what):
+        PredictedFeedback.fit(data, holdout=holdout)
+    rates.edge_index, rates.rating = every[0][:, :least], every[1][:least]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # in so small a world there may be nothing to learn
+        assert PredictedFeedback.fit(data, holdout=holdout).fitting.heldout_rmse is not None
 
 
 def test_embeddings_must_match() -> None:
