@@ -98,4 +98,4 @@ class Random(nn.Module):
         """The candidates (``items [K]``, ``batch [K]``) and a random number for each, ``[K]``."""
         assert self.candidates is not None
         items, batch = self.candidates.select(sessions.liked, sessions.shown, generator)
-        return items, batch, torch.rand(len(items), generator=generator, device=items.device)
+        return items, batch, torch.rand(len(items), generator=generator, device=items.device, dtype=torch.float)

@@ -170,7 +170,7 @@ what values the pool's items in a state."""
 def _program(policy: nn.Module) -> torch.export.ExportedProgram:
     """The graph of ``policy``, for any number of histories of any length."""
     sizes = {0: torch.export.Dim("sessions", min=1), 1: torch.export.Dim("shown", min=1)}
-    example = EXAMPLE, torch.zeros(EXAMPLE.shape, device="cpu")
+    example = EXAMPLE, torch.zeros(EXAMPLE.shape, device="cpu", dtype=torch.float)
     with torch.no_grad():
         return torch.export.export(policy.eval(), example, dynamic_shapes=(sizes, sizes))
 

@@ -72,7 +72,7 @@ def _components(points: Tensor) -> tuple[Tensor, list[float]]:
     scores = points.new_zeros(len(points), 2)
     scores[:, : min(2, len(sizes))] = (left * sizes)[:, :2]
     largest = scores.gather(0, scores.abs().argmax(0, keepdim=True))
-    scores = scores * torch.where(largest < 0, -1.0, 1.0)
+    scores = scores * torch.where(largest < 0, -1.0, 1.0).to(scores)
     shares = scores.square().sum(0) / centred.square().sum().clamp(min=1e-300)
     return scores, shares.tolist()
 

@@ -129,7 +129,8 @@ def kg_likes(
                                   "data.rating_scale is (low, high, threshold)"))
     rate = like_rates(features, count, len(users), rated)
     loading, noise = _loading(_with_activity(features, rate), likes[:, rated], rate, rated)
-    parts = torch.from_numpy(rate).float(), _tensor(loading), torch.full((num_items,), noise, device="cpu")
+    noises = torch.full((num_items,), noise, device="cpu", dtype=torch.float)
+    parts = torch.from_numpy(rate).float(), _tensor(loading), noises
     return SparseTasteTerms(*(part.to(users.device) for part in parts)).checked("the model of likes")
 
 

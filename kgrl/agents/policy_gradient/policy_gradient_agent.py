@@ -164,7 +164,7 @@ class PolicyGradientAgent(Catalogued, Versioned):
         generator = given_or_new(generator, self.device, self.options["seed"] + self.version)
         gamma, baseline, standardise = (self.options[name] for name in ("gamma", "baseline", "standardise"))
         advantages = returns(sessions, gamma, baseline, standardise, decided)
-        total, steps = torch.zeros(2, device=self.device), 0
+        total, steps = torch.zeros(2, device=self.device, dtype=torch.float), 0
         kept = RolloutCache.take(self, sessions)
         for epoch in range(self.options["epochs"]):
             order = torch.randperm(len(sessions), generator=generator, device=self.device)

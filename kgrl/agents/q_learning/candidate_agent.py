@@ -60,7 +60,7 @@ class CandidateAgent(OffPolicyAgent):
         items, batch, values = self._values(seen, sessions, generator)
         if explores:
             random = self.epsilons.strays(len(sessions), self.device, generator)
-            draws = torch.rand(len(values), generator=generator, device=values.device)
+            draws = torch.rand(len(values), generator=generator, device=values.device, dtype=torch.float)
             values = torch.where(random[batch], draws, values)
         return _best(items, batch, values, len(sessions))
 
