@@ -1,5 +1,5 @@
-"""PyTorch's global defaults change nothing: every tensor that is made follows the device of those that are there, and is
-of single precision where nothing else is said. Nor is a kernel asked for that a GPU does not have.
+"""PyTorch's global defaults change nothing: every tensor that is made follows the device of those that are there, and
+is of single precision where nothing else is said. Nor is a kernel asked for that a GPU does not have.
 
 Where there is no second device, ``meta`` is made the default one: a tensor that is made without saying where ends up
 there, and meets those that stayed on the CPU with an error. Double precision as the default meets single precision.

@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 
 from kgrl.agents.shared.picking import without_shown
 from kgrl.agents.shared.scorer import Scorer
-from kgrl.nn.state.taste import sparse_rows
+from kgrl.nn.state.sparse_taste import sparse_rows
 from kgrl.pretrain.feature_terms import item_features
 from kgrl.sessions import Sessions
 

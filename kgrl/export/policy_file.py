@@ -17,7 +17,7 @@ from kgrl.agents.dqn_r import DQNR
 from kgrl.agents.gru4rec import GRU4Rec
 from kgrl.agents.kgqr import KGQR
 from kgrl.agents.linear_gaussian import LinearGaussian
-from kgrl.agents.shared.picking import finite_report
+from kgrl.agents.shared.picking import finite_report, list_length
 from kgrl.agents.shared.scorer import Scorer
 from kgrl.agents.state.joined import KnownTaste
 from kgrl.agents.state.recurrent import LikedItems
@@ -94,7 +94,7 @@ def policy_module(
         sort: see :class:`kgrl.export.item_policy.ItemPolicy`.
     """
     of_class("agent", agent, nn.Module)
-    k, threshold = at_least("k", k, 1), between("threshold", threshold, -LARGEST, LARGEST)
+    k, threshold = list_length(k), between("threshold", threshold, -LARGEST, LARGEST)
     if isinstance(agent, TPGR):
         return _tree_items(agent, k, threshold, None if beam is None else at_least("beam", beam, 1))
     if beam is not None:

@@ -11,7 +11,7 @@ from scipy.sparse.linalg import lsmr
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
-from kgrl.nn.state.taste import SparseTasteTerms, sparse_rows
+from kgrl.nn.state.sparse_taste import SparseTasteTerms, sparse_rows
 from kgrl.objects import a_rated_set
 from kgrl.options import expected, ids
 from kgrl.pretrain.feature_terms import ItemFeatures, item_features
