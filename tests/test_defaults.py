@@ -37,7 +37,8 @@ from kgrl.pretrain import factor_tastes, item_tastes, item_vectors, kg_tastes, p
 from kgrl.raw_ids import aligned
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
-from kgrl.simulator import Past, PlantedFeedback, PredictedFeedback, RatedFeedback, Simulator
+from kgrl.simulator import Boredom, Past, PlantedFeedback, PredictedFeedback, RatedFeedback, Simulator
+from kgrl.simulator.observations import SessionSummary
 from kgrl.train import fit
 from kgrl.tree import ClusterTree
 from tests.agents.every_agent import AGENTS, HORIZON, ITEMS, LONGEST, NEW, OLD, TRAIN, data
@@ -103,7 +104,9 @@ def test_a_world_is_like_its_data(make: str, tmp_path: Path) -> None:
     def made() -> list[Any]:
         feedback = build(given)
         parts = [feedback.state_dict()]
-        for options in ({"first": torch.arange(ITEMS, device="cpu")}, {"items": NEW, "past": past}):
+        leaving = Boredom(torch.arange(ITEMS, device="cpu") % 4, 2, 0)
+        for options in ({"first": torch.arange(ITEMS, device="cpu")}, {"items": NEW, "past": past},
+                        {"leaving": leaving}):
             world = Simulator(feedback, eta=0.1, horizon=HORIZON, **options)
             bounds, sessions = world.bounds(TRAIN, TRAIN), world.play_random(TRAIN, generator())
             assert bounds.num_relevant.tolist() == world.num_relevant(TRAIN).tolist()
@@ -151,6 +154,8 @@ MADE: dict[str, Callable[[Path], Any]] = {
     "predicted": lambda folder: PredictedFeedback.fit(data()).state_dict(),
     "past": lambda folder: Past.from_data(data(), OLD, longest=LONGEST).begin(TRAIN, HORIZON, 0.0).tensors(),
     "history": lambda folder: Sessions.from_history([[0, 1], [2]], [[1.0, -1.0], [0.5]]).tensors(),
+    "summary": lambda folder: SessionSummary(torch.full((ITEMS, 2), 0.5, dtype=torch.float, device="cpu"))(
+        Sessions.from_history([[0, 1], [2]], [[1.0, -1.0], [0.5]])),
     "tree": lambda folder: ClusterTree.build(item_vectors(data(), TRAIN, "mf", dim=3), depth=3).paths,
     "k-means tree": lambda folder: ClusterTree.build(
         item_vectors(data(), TRAIN, "mf", dim=3), depth=3, method="kmeans").paths,

@@ -129,8 +129,9 @@ def _tree_items(agent: TPGR, k: int, threshold: float, beam: int | None) -> Tree
 
 def _finite(learned: M) -> M:
     """``learned``, if it is: what has diverged recommends nothing that makes sense."""
-    finite_report((), torch.empty(0, device="cpu"), (part for part in (*learned.parameters(), *learned.buffers())
-                                       if part.is_floating_point()))
+    nothing = torch.empty(0, device="cpu", dtype=torch.float)
+    finite_report((), nothing, (part for part in (*learned.parameters(), *learned.buffers())
+                                if part.is_floating_point()))
     return learned
 
 

@@ -156,7 +156,8 @@ def plot_tree(
             height = (heights[0] + heights[-1]) / 2
         else:
             height = -float(len(labels))
-            picked = torch.linspace(0, len(below) - 1, min(named, len(below)), device="cpu").long().tolist()
+            picked = torch.linspace(
+                0, len(below) - 1, min(named, len(below)), device="cpu", dtype=torch.float).long().tolist()
             labels[path] = called(below[0]) if len(path) == tree.depth else "; ".join(
                 [f"{len(below)} items", *(called(below[at]) for at in picked)])
         places[path] = (float(len(path)), height)

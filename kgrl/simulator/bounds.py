@@ -180,7 +180,7 @@ def _step_by_step(world: BoundsWorld, users: Tensor, items: Tensor | None, stayi
         for _ in range(world.horizon):
             now = rows if world.drift is None else world.drift(rows, sessions, several).clamp(-1, 1)
             if staying and world.leaving is not None:
-                now = now - BELOW * world.leaving(sessions, several, now)
+                now = now - BELOW * world.leaving(sessions, several, now).to(now.dtype)
             now = now.masked_fill(~sessions.unshown(world.num_items)[:, shown], -torch.inf)
             best = now.max(1)
             world.step(sessions, shown[best.indices].masked_fill(best.values == -torch.inf, -1))
