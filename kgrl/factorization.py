@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,10 +32,11 @@ class Factors(nn.Module):
     def __init__(self, num_users: int, num_items: int, dim: int, biases: bool = True, seed: int = 0) -> None:
         super().__init__()
         generator = generator_for("cpu", seed)
-        self.user = nn.Parameter(0.1 * torch.randn(num_users, dim, generator=generator, device="cpu"))
-        self.item = nn.Parameter(0.1 * torch.randn(num_items, dim, generator=generator, device="cpu"))
-        self.user_bias = nn.Parameter(torch.zeros(num_users, device="cpu"), requires_grad=biases)
-        self.item_bias = nn.Parameter(torch.zeros(num_items, device="cpu"), requires_grad=biases)
+        made: dict[str, Any] = {"device": "cpu", "dtype": torch.float}
+        self.user = nn.Parameter(0.1 * torch.randn(num_users, dim, generator=generator, **made))
+        self.item = nn.Parameter(0.1 * torch.randn(num_items, dim, generator=generator, **made))
+        self.user_bias = nn.Parameter(torch.zeros(num_users, **made), requires_grad=biases)
+        self.item_bias = nn.Parameter(torch.zeros(num_items, **made), requires_grad=biases)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         # embedding and index_select add up their gradients in a fixed order on the CPU; plain indexing does not

@@ -149,7 +149,8 @@ def shuffled(kg: Data, seed: int = 0) -> Data:
         seed: of the permutation; the same on every device.
     """
     heads, types, tails = forward_triples(checked_graph(kg)).unbind(1)
-    noise = torch.rand(len(heads), generator=generator_for("cpu", seed), device="cpu").to(heads.device)
+    generator = generator_for("cpu", seed)
+    noise = torch.rand(len(heads), generator=generator, device="cpu", dtype=torch.float).to(heads.device)
     by_relation, mixed = types.argsort(stable=True), lexsort([noise, types])
     tails = torch.empty_like(tails).index_copy_(0, by_relation, tails[mixed])
     return _like(kg, torch.stack([heads, tails]), types)
@@ -162,7 +163,7 @@ def without_edges(kg: Data) -> Data:
 
 def kg_digest(kg: Data) -> str:
     """What a file remembers of the KG it was made with: items, entities and every typed edge."""
-    edge_type = _having(kg, "edge_index", "num_items").get("edge_type", torch.empty(0, device="cpu"))
+    edge_type = _having(kg, "edge_index", "num_items").get("edge_type", torch.empty(0, device="cpu", dtype=torch.float))
     return digest(int(kg.num_items), int(kg.num_nodes), kg.edge_index.as_subclass(Tensor), edge_type)
 
 

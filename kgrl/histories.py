@@ -42,7 +42,7 @@ def padded_history(
     length = torch.tensor([len(shown) for shown in every], dtype=torch.long, device="cpu")
     longest = max(map(len, every), default=0)
     numbers = torch.full((len(every), longest), -1, device="cpu")
-    received = torch.zeros(len(every), longest, device="cpu")
+    received = torch.zeros(len(every), longest, device="cpu", dtype=torch.float)
     for row, (shown, answers) in enumerate(zip(every, feedback, strict=True)):
         received[row, : len(shown)] = torch.tensor(_received(row, shown, answers), dtype=torch.float, device="cpu")
         numbers[row, : len(shown)] = torch.tensor(shown, dtype=torch.long, device="cpu")

@@ -104,14 +104,18 @@ def a_device(name: str, value: Any) -> torch.device:
     """``value`` as a device.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none, or none that this machine has.
     """
+    what = "a device of this machine, as 'cpu' or 'cuda'"
+    if not isinstance(value, str | torch.device):
+        raise ValueError(expected(name, what, value))
     try:
-        if isinstance(value, str | torch.device):
-            return torch.device(value)
-    except RuntimeError:
-        pass
-    raise ValueError(expected(name, "a device, as 'cpu' or 'cuda'", value))
+        found = torch.device(value)
+        if found.type != "cpu":
+            torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:  # the latter where PyTorch was built without it
+        raise ValueError(expected(name, what, str(value), str(error).splitlines()[0].split(". ")[0])) from error
+    return found
 
 
 def shaped(name: str, value: Any, *sizes: int | None, whole: bool = False) -> Tensor:

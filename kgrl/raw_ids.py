@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from kgrl.options import dense_vectors, expected, one_of, real
+from kgrl.options import dense_vectors, expected, one_of, real, single
 from kgrl.texts import Texts, all_text, unwritable
 
 FILLS = ("refuse", "mean", "zero")
@@ -144,7 +144,9 @@ def aligned(
 
 def _stacked(vectors: Mapping[Any, Any]) -> Tensor:
     """``[m, d]``, the vectors of a dictionary."""
-    rows = {raw: real(f"vectors[{raw!r}]", torch.as_tensor(row, device="cpu")) for raw, row in vectors.items()}
+    rows = {raw: torch.as_tensor(row, device="cpu") for raw, row in vectors.items()}
+    rows = {raw: real(f"vectors[{raw!r}]", row) if hasattr(vectors[raw], "dtype") else single(f"vectors[{raw!r}]", row)
+            for raw, row in rows.items()}
     if not rows:
         raise ValueError(expected("vectors", "a vector for at least one raw id", {}))
     length = next(iter(rows.values())).shape[:1]

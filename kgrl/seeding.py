@@ -1,4 +1,4 @@
-"""Keeps global states out of what must not depend on them: the three random states, and mixed precision."""
+"""Keeps global states out of what must not depend on them: the three random states, defaults, and mixed precision."""
 
 from __future__ import annotations
 
@@ -40,16 +40,18 @@ def fenced(seed: int | None = None) -> Iterator[None]:
     Python's, NumPy's and PyTorch's (every device's) global states are the same before and after the block; inside, they
     are seeded with ``seed``. Weight initialisation and libraries that take no generator run in here.
 
-    What is made in the block is on the CPU where nothing else is said, whatever ``torch.set_default_device`` says: the
-    same seed gives the same numbers, and they can be moved afterwards.
+    What is made in the block is on the CPU and in single precision where nothing else is said, whatever
+    ``torch.set_default_device`` and ``torch.set_default_dtype`` say: the same seed gives the same numbers, and they can
+    be moved afterwards.
 
     Args:
         seed: where the block's randomness starts; ``None`` goes on from the present states (and still restores them).
     """
     if seed is not None:
         a_seed("seed", seed)
-    python, numpy = random.getstate(), np.random.get_state()
+    python, numpy, precision = random.getstate(), np.random.get_state(), torch.get_default_dtype()
     try:
+        torch.set_default_dtype(torch.float)
         with torch.random.fork_rng(), _made_on_cpu():
             if seed is not None:
                 random.seed(seed)
@@ -57,6 +59,7 @@ def fenced(seed: int | None = None) -> Iterator[None]:
                 torch.manual_seed(seed)
             yield
     finally:
+        torch.set_default_dtype(precision)
         random.setstate(python)
         np.random.set_state(numpy)
 

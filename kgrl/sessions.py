@@ -66,12 +66,12 @@ class Sessions:
         shaped("users", users, None, whole=True)
         begin, horizon = at_least("begin", begin, 0), at_least("horizon", horizon, 0)
         shape, device = (len(users), begin + horizon), users.device
-        zeros = torch.zeros(shape, device=device)
+        zeros = torch.zeros(shape, device=device, dtype=torch.float)
         return cls(
             users=users, items=torch.full(shape, -1, device=device), feedback=zeros, rewards=zeros.clone(),
             positive=torch.zeros(shape, dtype=torch.bool, device=device),
             streak=torch.zeros(shape, dtype=torch.int8, device=device),
-            log_prob=torch.full(shape, torch.nan, device=device),
+            log_prob=torch.full(shape, torch.nan, device=device, dtype=torch.float),
             length=torch.zeros_like(users), left=torch.zeros_like(users, dtype=torch.bool), step=begin, begin=begin,
         )
 
@@ -172,7 +172,7 @@ class Sessions:
         if a_tensor("num_relevant", num_relevant).shape != self.users.shape or num_relevant.is_complex():
             raise ValueError(expected("num_relevant", f"one count a session, [{len(self)}]",
                                       f"{num_relevant.dtype} {list(num_relevant.shape)}"))
-        hits = self.positive[:, self.begin :].sum(1)
+        hits = self.positive[:, self.begin :].sum(1).float()
         # F1 = 2·P·R / (P + R) = 2·hits / (T + relevant), which needs no care where P + R = 0
         some = num_relevant > 0
         return {

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from kgrl.agents.shared.catalogue import Catalogue, Catalogued, Match
-from kgrl.agents.shared.picking import check_turn
+from kgrl.agents.shared.picking import check_turn, list_length, of_known_items
 from kgrl.candidates.fixed import checked_pool
 from kgrl.files import load_tensors
 from kgrl.objects import of_class
-from kgrl.options import at_least, expected
+from kgrl.options import expected
 from kgrl.pretrain.items import item_ranking
 from kgrl.raw_ids import RawIds
 from kgrl.sessions import Sessions
@@ -102,8 +102,13 @@ class FixedList(Catalogued, nn.Module):
         """``[B, k]``, the first k of the ranking that each user was not shown, padded with −1 where there are fewer.
 
         Items that the ranking does not hold may be among the past ones.
+
+        Raises:
+            ValueError: an item id that has no raw id, where the agent knows the items' raw ids.
         """
-        return self._next(of_class("past", past, Sessions).to(self.ranking.device).shown, at_least("k", k, 1))
+        if self.catalogue is not None:
+            past = of_known_items(past, len(self.catalogue.item))
+        return self._next(of_class("past", past, Sessions).to(self.ranking.device).shown, list_length(k))
 
     def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
         """Nothing."""

@@ -121,7 +121,7 @@ class GRU4Rec(Versioned, Scorer):
             network = (self.options[name] for name in ("dim", "state_channels", "tied", "dropout"))
             self.network = NextItem(len(likes), *network)
         self.register_buffer("likes", likes.clone())
-        share = (likes + 1) / (likes.sum() + len(likes))  # one more like for each, as log 0 ranks nothing
+        share = (likes + 1).float() / (likes.sum() + len(likes))  # one more like for each, as log 0 ranks nothing
         self.register_buffer("offset", self.options["prior"] * share.log(), persistent=False)
         self.network.to(likes.device)
 

@@ -84,7 +84,7 @@ class HLinearUCB(LinearUCB):
                 "hidden_regularisation", hidden_regularisation, LEAST_REGULARISATION, float("inf")),
             "seed": at_least("seed", seed, 0),
         }
-        start = torch.rand(shape, generator=generator_for("cpu", seed), device="cpu")
+        start = torch.rand(shape, generator=generator_for("cpu", seed), device="cpu", dtype=torch.float)
         self.register_buffer("start", start.to(self.vectors.device))
         self.register_buffer("moments", torch.zeros_like(self.start).unsqueeze(2).repeat(1, 1, shape[1]))
         self.register_buffer("products", torch.zeros_like(self.start))
@@ -133,7 +133,8 @@ class HLinearUCB(LinearUCB):
     def _solution(self) -> Solved:
         """The items' regressions, solved once a version."""
         if self._solved is None or self._solved[0] != self.version:
-            prior = torch.eye(self.start.size(1), device=self.start.device) * self.options["hidden_regularisation"]
+            prior = torch.eye(self.start.size(1), device=self.start.device, dtype=self.start.dtype)
+            prior *= self.options["hidden_regularisation"]
             inverse = torch.linalg.inv(self.moments + prior)
             told = self.moments.flatten(1).any(1, keepdim=True)
             hidden = torch.where(told, (inverse @ self.products.unsqueeze(2)).squeeze(2), self.start)

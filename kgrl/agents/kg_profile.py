@@ -12,7 +12,7 @@ from kgrl.agents.shared.catalogue import Catalogue, Match
 from kgrl.agents.shared.picking import in_parts, without_shown
 from kgrl.agents.shared.scorer import Scorer
 from kgrl.files import load_tensors
-from kgrl.nn.state.taste import SparseTasteTerms, sparse_rows
+from kgrl.nn.state.sparse_taste import SparseTasteTerms, sparse_rows
 from kgrl.objects import of_class
 from kgrl.pretrain.kg_likes import kg_likes
 from kgrl.raw_ids import RawIds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from kgrl.agents.shared.picking import check_turn, of_known_items, ragged_argmax, ragged_topk
+from kgrl.agents.shared.picking import check_turn, list_length, of_known_items, ragged_argmax, ragged_topk
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.candidates.k_hop import KHopCandidates
 from kgrl.objects import of_class, with_methods
@@ -79,16 +79,17 @@ class Random(nn.Module):
         Raises:
             ValueError: an item id the agent does not know.
         """
-        at_least("k", k, 1)
+        list_length(k)
         past = of_class("past", past, Sessions).to(next((buffer.device for buffer in self.buffers()), past.device))
         generator = generator_for(past.device, seed)
         if self.num_items is None or self.pool is None:  # candidates check the ids themselves
             items, batch, draws = self._draws(past, generator)
             return nn.functional.pad(items, (0, 1), value=-1)[ragged_topk(draws, batch, len(past), k)]
         drawn = of_known_items(past, self.num_items).shown
-        for _ in range(k):
+        before = drawn.size(1)
+        for _ in range(min(k, self.num_items)):
             drawn = torch.cat([drawn, self.pool.draw(drawn, generator).unsqueeze(1)], dim=1)
-        return drawn[:, -k:]
+        return nn.functional.pad(drawn[:, before:], (0, max(k - self.num_items, 0)), value=-1)
 
     def learn(self, sessions: Sessions, generator: torch.Generator | None = None) -> dict[str, float]:
         """Nothing."""
@@ -98,4 +99,4 @@ class Random(nn.Module):
         """The candidates (``items [K]``, ``batch [K]``) and a random number for each, ``[K]``."""
         assert self.candidates is not None
         items, batch = self.candidates.select(sessions.liked, sessions.shown, generator)
-        return items, batch, torch.rand(len(items), generator=generator, device=items.device)
+        return items, batch, torch.rand(len(items), generator=generator, device=items.device, dtype=torch.float)

@@ -164,7 +164,7 @@ class KHopMasks(KHopIndex):
 
     def __init__(self, mask: Tensor) -> None:
         num_items = len(mask) - 1
-        super().__init__(num_items, torch.zeros(num_items, device=mask.device), budget=2**21)
+        super().__init__(num_items, torch.zeros(num_items, device=mask.device, dtype=torch.float), budget=2**21)
         self.register_buffer("mask", mask, persistent=False)
 
     def chunks(self, seeds: Tensor, extra: int) -> list[int]:

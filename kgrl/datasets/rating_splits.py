@@ -93,7 +93,8 @@ def _borders(train: float, valid: float) -> tuple[float, float]:
 
 def _by_user(user: Tensor, time: Tensor | None, first: float, second: float, last: bool, seed: int) -> Tensor:
     """``[R]``, the part of each rating: of each user's, in the order of time or of chance."""
-    chance = torch.rand(len(user), generator=generator_for("cpu", seed), device="cpu").to(user.device)
+    chance = torch.rand(
+        len(user), generator=generator_for("cpu", seed), device="cpu", dtype=torch.float).to(user.device)
     order = lexsort([chance, user] if time is None else [chance, time, user])
     count = torch.bincount(user)
     start = count.cumsum(0) - count

@@ -101,6 +101,6 @@ def half_known(split: ColdStart, seed: int = 0) -> HeteroData:
     """All ratings of old items, and of the new ones' a half, drawn at random."""
     made, rates = copy.copy(split.everything), split.everything[RATES]
     is_new = torch.zeros(split.logs.num_items, dtype=torch.bool).index_fill_(0, split.new, True)[rates.edge_index[1]]
-    kept = ~is_new | (torch.rand(len(is_new), generator=generator_for("cpu", seed)) < 0.5)
+    kept = ~is_new | (torch.rand(len(is_new), generator=generator_for("cpu", seed), dtype=torch.float) < 0.5)
     made[RATES].edge_index, made[RATES].rating = rates.edge_index[:, kept], rates.rating[kept]
     return made

@@ -43,7 +43,7 @@ class RankingDecider(Decider):
         action: Tensor = self.actor(state)
         if generator is None:
             return action
-        return action + NOISE * torch.randn(action.shape, generator=generator, device=action.device)
+        return action + NOISE * torch.randn(action.shape, generator=generator, device=action.device, dtype=torch.float)
 
     def loss(self, state: Tensor, items: Tensor, rewards: Tensor) -> Tensor:
         """The critic's squared error less the value it sees in the actor's vector; each part trains its own network.

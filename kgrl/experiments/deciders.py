@@ -49,7 +49,7 @@ class DQNDecider(Decider):
                             self.body(state))
         if generator is None:
             return best
-        chance = torch.rand(len(best), generator=generator, device=best.device)
+        chance = torch.rand(len(best), generator=generator, device=best.device, dtype=torch.float)
         drawn = torch.randint(len(bias), best.shape, generator=generator, device=best.device)
         return torch.where(chance < EPSILON, drawn, best)
 

@@ -49,7 +49,7 @@ class Logs:
             order = order[positive[order]]
         item = ratings.items[order]
         is_new = torch.zeros(ratings.num_items, dtype=torch.bool).index_fill_(0, new, True)
-        held = torch.rand(len(order), generator=generator_for("cpu", seed)) < hidden
+        held = torch.rand(len(order), generator=generator_for("cpu", seed), dtype=torch.float) < hidden
         return cls(ratings.num_users, ratings.num_items, ratings.users[order], item, ratings.values[order],
                    positive[order], ~is_new[item] & ~held)
 

@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 
 from kgrl.agents.shared.picking import without_shown
 from kgrl.agents.shared.scorer import Scorer
-from kgrl.nn.state.taste import sparse_rows
+from kgrl.nn.state.sparse_taste import sparse_rows
 from kgrl.pretrain.feature_terms import item_features
 from kgrl.sessions import Sessions
 
@@ -48,5 +48,6 @@ class TfIdfProfile(Scorer):
 
     def _scores(self, sessions: Sessions, explore: bool = False) -> Tensor:
         """``[B, N]``, −∞ for what was shown."""
-        liked = torch.zeros(len(sessions), self.num_items + 1).scatter_(1, sessions.liked + 1, 1.0)[:, 1:]
+        liked = torch.zeros(len(sessions), self.num_items + 1, dtype=torch.float)
+        liked = liked.scatter_(1, sessions.liked + 1, 1.0)[:, 1:]
         return without_shown((self.items @ (self.features @ liked.T)).T, sessions.shown)

@@ -61,8 +61,8 @@ def training_step_seconds(
     generator = generator_for(_device(decider), seed)
 
     def step(size: int) -> None:
-        state = torch.randn(steps, size, STATE, generator=generator, device=generator.device)
-        rewards = torch.rand(steps, size, generator=generator, device=generator.device)
+        state = torch.randn(steps, size, STATE, generator=generator, device=generator.device, dtype=torch.float)
+        rewards = torch.rand(steps, size, generator=generator, device=generator.device, dtype=torch.float)
         items = torch.stack([decider.decide(now, generator) for now in state])
         decider.update(state, items, rewards)
 
@@ -92,7 +92,7 @@ def decision_seconds(
     generator = generator_for(_device(decider), seed)
 
     def decide(size: int) -> Callable[[], object]:
-        state = torch.randn(size, STATE, generator=generator, device=generator.device)
+        state = torch.randn(size, STATE, generator=generator, device=generator.device, dtype=torch.float)
         return lambda: decider.decide(state)
 
     most, size = min(at_least("batch", batch, 1), at_least("decisions", decisions, 1)), 1

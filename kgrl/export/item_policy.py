@@ -157,7 +157,7 @@ class OwnScores(nn.Module):
         super().__init__()
         self.agent = agent
         with torch.no_grad():
-            found = self(torch.tensor([[-1], [-1]], device="cpu"), torch.zeros(2, 1, device="cpu"))
+            found = self(torch.tensor([[-1], [-1]], device="cpu"), torch.zeros(2, 1, device="cpu", dtype=torch.float))
         if not isinstance(found, Tensor) or found.dim() != 2 or len(found) != 2 or not found.is_floating_point():
             came = f"{found.dtype} {list(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
             raise ValueError(expected("agent.item_scores", "to give scores [B, N] of B histories", came))

@@ -17,7 +17,7 @@ from kgrl.agents.dqn_r import DQNR
 from kgrl.agents.gru4rec import GRU4Rec
 from kgrl.agents.kgqr import KGQR
 from kgrl.agents.linear_gaussian import LinearGaussian
-from kgrl.agents.shared.picking import finite_report
+from kgrl.agents.shared.picking import finite_report, list_length
 from kgrl.agents.shared.scorer import Scorer
 from kgrl.agents.state.joined import KnownTaste
 from kgrl.agents.state.recurrent import LikedItems
@@ -94,7 +94,7 @@ def policy_module(
         sort: see :class:`kgrl.export.item_policy.ItemPolicy`.
     """
     of_class("agent", agent, nn.Module)
-    k, threshold = at_least("k", k, 1), between("threshold", threshold, -LARGEST, LARGEST)
+    k, threshold = list_length(k), between("threshold", threshold, -LARGEST, LARGEST)
     if isinstance(agent, TPGR):
         return _tree_items(agent, k, threshold, None if beam is None else at_least("beam", beam, 1))
     if beam is not None:
@@ -129,8 +129,9 @@ def _tree_items(agent: TPGR, k: int, threshold: float, beam: int | None) -> Tree
 
 def _finite(learned: M) -> M:
     """``learned``, if it is: what has diverged recommends nothing that makes sense."""
-    finite_report((), torch.empty(0, device="cpu"), (part for part in (*learned.parameters(), *learned.buffers())
-                                       if part.is_floating_point()))
+    nothing = torch.empty(0, device="cpu", dtype=torch.float)
+    finite_report((), nothing, (part for part in (*learned.parameters(), *learned.buffers())
+                                if part.is_floating_point()))
     return learned
 
 
@@ -170,7 +171,7 @@ what values the pool's items in a state."""
 def _program(policy: nn.Module) -> torch.export.ExportedProgram:
     """The graph of ``policy``, for any number of histories of any length."""
     sizes = {0: torch.export.Dim("sessions", min=1), 1: torch.export.Dim("shown", min=1)}
-    example = EXAMPLE, torch.zeros(EXAMPLE.shape, device="cpu")
+    example = EXAMPLE, torch.zeros(EXAMPLE.shape, device="cpu", dtype=torch.float)
     with torch.no_grad():
         return torch.export.export(policy.eval(), example, dynamic_shapes=(sizes, sizes))
 

@@ -111,7 +111,8 @@ class OpenItems(nn.Module):
         self.register_buffer("always", always)
         self.register_buffer("ranking", ranking)
         self.register_buffer("rank", ranking.argsort())
-        most = int((self.reached(torch.ones(1, self.num_items, device="cpu")).squeeze(0) & allowed | always).sum())
+        every = torch.ones(1, self.num_items, device="cpu", dtype=torch.float)
+        most = int((self.reached(every).squeeze(0) & allowed | always).sum())
         if candidates.size is not None and candidates.size < most:
             raise ValueError(expected("candidates.size", f"None or at least {most}, to be exported: of more candidates "
                                       "some are drawn at random, which a file cannot", candidates.size, INSTEAD))

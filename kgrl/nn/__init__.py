@@ -8,7 +8,8 @@ from kgrl.nn.policy.item_scores import ItemScores
 from kgrl.nn.policy.tree_policy import TreePolicy
 from kgrl.nn.policy.tree_walk import Choice, Walk
 from kgrl.nn.state.recurrent_units import SRU, GRUState, SRUCarry
-from kgrl.nn.state.taste import Belief, SparseTasteTerms, TasteTerms
+from kgrl.nn.state.sparse_taste import SparseTasteTerms
+from kgrl.nn.state.taste import Belief, TasteTerms
 from kgrl.nn.state.taste_state import TasteState
 
 __all__ = [

@@ -72,7 +72,7 @@ def _components(points: Tensor) -> tuple[Tensor, list[float]]:
     scores = points.new_zeros(len(points), 2)
     scores[:, : min(2, len(sizes))] = (left * sizes)[:, :2]
     largest = scores.gather(0, scores.abs().argmax(0, keepdim=True))
-    scores = scores * torch.where(largest < 0, -1.0, 1.0)
+    scores = scores * torch.where(largest < 0, -1.0, 1.0).to(scores)
     shares = scores.square().sum(0) / centred.square().sum().clamp(min=1e-300)
     return scores, shares.tolist()
 
@@ -156,7 +156,8 @@ def plot_tree(
             height = (heights[0] + heights[-1]) / 2
         else:
             height = -float(len(labels))
-            picked = torch.linspace(0, len(below) - 1, min(named, len(below)), device="cpu").long().tolist()
+            picked = torch.linspace(
+                0, len(below) - 1, min(named, len(below)), device="cpu", dtype=torch.float).long().tolist()
             labels[path] = called(below[0]) if len(path) == tree.depth else "; ".join(
                 [f"{len(below)} items", *(called(below[at]) for at in picked)])
         places[path] = (float(len(path)), height)

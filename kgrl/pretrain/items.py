@@ -186,6 +186,6 @@ def item_ranking(
     value = value.double()  # so that equal ratings have exactly their own average, however many they are
     count = torch.bincount(item, minlength=data["item"].num_nodes)
     total = torch.bincount(item, weights=value, minlength=len(count))
-    average = (total + shrinkage * value.mean()) / (count + shrinkage)
+    average = (total + shrinkage * value.mean()) / (count.float() + shrinkage)
     key = {"average": average.nan_to_num(-torch.inf), "count": count, "total": total}[by]
     return lexsort([count, key, count >= min_ratings], descending=True)

@@ -11,7 +11,7 @@ from scipy.sparse.linalg import lsmr
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
-from kgrl.nn.state.taste import SparseTasteTerms, sparse_rows
+from kgrl.nn.state.sparse_taste import SparseTasteTerms, sparse_rows
 from kgrl.objects import a_rated_set
 from kgrl.options import expected, ids
 from kgrl.pretrain.feature_terms import ItemFeatures, item_features
@@ -129,7 +129,8 @@ def kg_likes(
                                   "data.rating_scale is (low, high, threshold)"))
     rate = like_rates(features, count, len(users), rated)
     loading, noise = _loading(_with_activity(features, rate), likes[:, rated], rate, rated)
-    parts = torch.from_numpy(rate).float(), _tensor(loading), torch.full((num_items,), noise, device="cpu")
+    noises = torch.full((num_items,), noise, device="cpu", dtype=torch.float)
+    parts = torch.from_numpy(rate).float(), _tensor(loading), noises
     return SparseTasteTerms(*(part.to(users.device) for part in parts)).checked("the model of likes")
 
 

@@ -101,7 +101,7 @@ class _Initial(TrainingCallback):
     def __init__(self, net: ERModel) -> None:
         super().__init__()
         self.net = net
-        self.vectors = torch.empty(0, device="cpu")
+        self.vectors = torch.empty(0, device="cpu", dtype=torch.float)
 
     def pre_batch(self, **kwargs: Any) -> None:
         if not len(self.vectors):

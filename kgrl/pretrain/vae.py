@@ -103,10 +103,10 @@ def vae_vectors(
     generator = generator_for("cpu", seed)
     values = _standardised(rows)
     for epoch in range(1, epochs + 1):
-        keep = torch.rand(len(values), generator=generator, device="cpu").to(rows.device) >= dropout
+        keep = torch.rand(len(values), generator=generator, device="cpu", dtype=torch.float).to(rows.device) >= dropout
         seen = values * keep / (1 - dropout)
         for batch in torch.randperm(len(rows), generator=generator, device="cpu").to(rows.device).split(batch_size):
-            noise = torch.randn(len(batch), dim, generator=generator, device="cpu").to(rows.device)
+            noise = torch.randn(len(batch), dim, generator=generator, device="cpu", dtype=torch.float).to(rows.device)
             x, partial = _dense(rows, values, batch), _dense(rows, seen, batch)
             loss = model.loss(x, partial, noise, kl_weight=min(1.0, 2 * epoch / epochs)).mean()
             optimizer.zero_grad(set_to_none=True)

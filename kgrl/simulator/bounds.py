@@ -180,7 +180,7 @@ def _step_by_step(world: BoundsWorld, users: Tensor, items: Tensor | None, stayi
         for _ in range(world.horizon):
             now = rows if world.drift is None else world.drift(rows, sessions, several).clamp(-1, 1)
             if staying and world.leaving is not None:
-                now = now - BELOW * world.leaving(sessions, several, now)
+                now = now - BELOW * world.leaving(sessions, several, now).to(now.dtype)
             now = now.masked_fill(~sessions.unshown(world.num_items)[:, shown], -torch.inf)
             best = now.max(1)
             world.step(sessions, shown[best.indices].masked_fill(best.values == -torch.inf, -1))
@@ -199,7 +199,7 @@ def distinct_items(sessions: int, size: int, num_items: int, generator: torch.Ge
         item = torch.randint(last + 1, (sessions, 1), generator=generator, device=device)
         taken = (drawn == item).any(1, keepdim=True)
         drawn[:, column] = item.masked_fill(taken, last).squeeze(1)
-    return drawn.gather(1, torch.rand(sessions, size, generator=generator, device=device).argsort(1))
+    return drawn.gather(1, torch.rand(sessions, size, generator=generator, device=device, dtype=torch.float).argsort(1))
 
 
 def _of(items: Tensor | None, values: Tensor) -> Tensor:
@@ -209,7 +209,7 @@ def _of(items: Tensor | None, values: Tensor) -> Tensor:
 
 def _upper(best: Tensor, eta: float, horizon: int) -> float:
     """The best reward of any session of k ≤ T steps: its k highest feedbacks, and a streak that never breaks."""
-    steps = torch.arange(best.size(1), device=best.device)
+    steps = torch.arange(best.size(1), device=best.device, dtype=torch.float)
     reachable = (best + eta * steps).cumsum(1).amax(1).clamp(min=0)
     return float(reachable.mean()) / horizon
 

@@ -159,7 +159,8 @@ class PlantedFeedback(FeedbackModel):
                                           "SyntheticKGRec makes such data"))
         taste, attribute = data["user"].taste, data["item"].attribute
         super().__init__(len(taste), len(attribute), device=taste.device)
-        likes = torch.full((len(taste), int(max(taste.max(), attribute.max())) + 1), -1.0, device=taste.device)
+        shape = len(taste), int(max(taste.max(), attribute.max())) + 1
+        likes = torch.full(shape, -1.0, device=taste.device, dtype=torch.float)
         self.register_buffer("likes", likes.scatter_(1, taste, 1.0))  # [U, A], of −1 and 1
         self.register_buffer("attribute", attribute)
 

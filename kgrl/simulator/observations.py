@@ -60,7 +60,7 @@ class SessionSummary:
         places = items.clamp(min=0)  # weighted with 0 where there is none
         taste = embedding_bag(places, self.vectors, mode="sum", per_sample_weights=feedback) / shown.clamp(min=1)
         likes = embedding_bag(places, self.vectors, mode="sum", per_sample_weights=positive) / liked.clamp(min=1)
-        counts = torch.stack([sessions.length, *sessions.streak_counts()], 1) / sessions.horizon
+        counts = torch.stack([sessions.length, *sessions.streak_counts()], 1).float() / sessions.horizon
         return torch.cat([likes, taste, liked / sessions.items.size(1), counts], 1)
 
     def space(self, simulator: Simulator) -> Box:

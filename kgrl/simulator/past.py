@@ -70,7 +70,7 @@ class Past(nn.Module):
         device = ratings.users.device
         wanted = torch.zeros(ratings.num_items, dtype=torch.bool, device=device).index_fill_(0, items.to(device), True)
         kept = wanted[ratings.items].nonzero().view(-1)
-        chance = torch.rand(len(kept), generator=generator_for("cpu", seed), device="cpu").to(device)
+        chance = torch.rand(len(kept), generator=generator_for("cpu", seed), device="cpu", dtype=torch.float).to(device)
         keys = [chance, ratings.users[kept]] if "time" not in data[RATES] else [
             chance, data[RATES].time[kept], ratings.users[kept]]
         kept = kept[lexsort(keys)]  # by user, then time, then chance
@@ -81,7 +81,7 @@ class Past(nn.Module):
         cells = (user[recent], column[recent])
         shape = ratings.num_users, longest
         found = torch.full(shape, -1, device=device).index_put_(cells, ratings.items[kept[recent]])
-        received = torch.zeros(shape, device=device).index_put_(cells, ratings.values[kept[recent]])
+        received = torch.zeros(shape, device=device, dtype=torch.float).index_put_(cells, ratings.values[kept[recent]])
         return cls(found, received)
 
     def begin(self, users: Tensor, horizon: int, threshold: float) -> Sessions:

@@ -160,7 +160,7 @@ class Simulator(nn.Module):
         reward = feedback
         if self.eta:
             up, down = sessions.streak_counts()
-            reward = feedback + self.eta * (up - down)
+            reward = feedback + self.eta * (up - down).float()
         if self.leaving is not None:
             leaves = self.leaving(sessions, items.clamp(min=0).unsqueeze(1), feedback.unsqueeze(1)).squeeze(1)
             sessions.left |= leaves & ~ended

@@ -159,7 +159,7 @@ class RecommendationVectorEnv(VectorEnv):
         The simulator steps sessions that are at the same step, and its rules count on that. So those at each step go
         together: all of them, as a rule, and at most T groups where users leave or some sub-environments were reset.
         """
-        sessions, rewards = self._begun(), torch.zeros(self.num_envs, device=items.device)
+        sessions, rewards = self._begun(), torch.zeros(self.num_envs, device=items.device, dtype=torch.float)
         lengths = sessions.length.masked_fill(items < 0, -1)  # before any of them goes on
         for length in lengths[items >= 0].bincount().nonzero().view(-1).tolist():
             rows = (lengths == length).nonzero().view(-1)
@@ -209,7 +209,8 @@ class RecommendationVectorEnv(VectorEnv):
             items = self.simulator.opening(new, self.explore, generator)
         if items is not None:
             self.simulator.step(new, items)
-            reward, which = torch.zeros(self.num_envs, device=rows.device), torch.zeros_like(self._ended)
+            reward = torch.zeros(self.num_envs, device=rows.device, dtype=torch.float)
+            which = torch.zeros_like(self._ended)
             info = {"opening_reward": as_array(reward.index_put_((rows,), new.rewards[:, new.begin])),
                     "_opening_reward": as_array(which.index_fill_(0, rows, True))}
         if self._sessions is None or len(rows) == self.num_envs:

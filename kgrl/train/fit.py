@@ -18,7 +18,7 @@ from kgrl.rollout import num_users
 from kgrl.seeding import generator_for
 from kgrl.train.callback import call_all, checked_callbacks
 from kgrl.train.checkpoint import Run, run_identity
-from kgrl.train.rounds import log_evaluation, log_settings, one_evaluation, one_round, turn_of
+from kgrl.train.rounds import checked_loggers, log_evaluation, log_settings, one_evaluation, one_round, turn_of
 
 PRECISIONS = ("32-true", "bf16-mixed")
 """What networks may be computed in. ``"16-mixed"`` needs gradients scaled, which agents do not do; in ``"16-true"`` and
@@ -114,7 +114,8 @@ def fit(
     if one_of("keep", keep, ("last", "best")) == "best" and eval_users is None:
         raise ValueError(expected("eval_users", "given for keep='best'", None, "the best is that of an evaluation"))
     one_of("precision", precision, PRECISIONS)
-    fabric = Fabric(accelerator=simulator.device.type, devices=1, precision=cast(Any, precision), loggers=loggers)
+    fabric = Fabric(accelerator=simulator.device.type, devices=1, precision=cast(Any, precision),
+                    loggers=checked_loggers(loggers))
     called = checked_callbacks(callbacks)
     run = Run(agent, generator_for(simulator.device, seed), simulator=simulator, eval_users=eval_users)
     folder = None if checkpoint is None else a_path("checkpoint", checkpoint)

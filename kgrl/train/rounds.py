@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kgrl.evaluate import METRICS, evaluate
 from kgrl.files import whole_file
+from kgrl.objects import with_methods
 from kgrl.options import expected
 from kgrl.rollout import rollout
 from kgrl.seeding import generator_for
@@ -71,6 +72,17 @@ def one_evaluation(run: Run, users: Tensor, seed: int, fabric: Fabric, keep: str
     run.curve.append(row | {name: getattr(scores, name) for name in METRICS} | run.report)
     if keep == "best":
         run.keep_best()
+
+
+def checked_loggers(loggers: Any) -> list[Any]:
+    """``loggers``, one or several, as a list.
+
+    Raises:
+        TypeError: one of them is no logger.
+    """
+    given = [] if loggers is None else [*loggers] if isinstance(loggers, list | tuple) else [loggers]
+    hint = "lightning_fabric.loggers has some: CSVLogger(folder)"
+    return [with_methods("loggers", each, "log_hyperparams", "log_metrics", "save", hint=hint) for each in given]
 
 
 def log_settings(fabric: Fabric, settings: Mapping[str, Any]) -> None:

@@ -56,7 +56,7 @@ def world(*, past: bool = False, horizon: int = HORIZON) -> Simulator:
 
 
 def _vectors() -> torch.Tensor:
-    return torch.randn(ITEMS, 3, generator=torch.Generator("cpu").manual_seed(0), device="cpu")
+    return torch.randn(ITEMS, 3, generator=torch.Generator("cpu").manual_seed(0), device="cpu", dtype=torch.float)
 
 
 def _off_policy(build: Callable[..., nn.Module], *given: Any, **options: Any) -> nn.Module:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kgrl.agents import KGQR
+from kgrl.agents import DDPGR, DQNR, KGQR
 from kgrl.agents.policy_gradient.finished_sessions import returns
 from kgrl.agents.state.session_state import advance, states_over
 from kgrl.graph import knowledge_graph
@@ -247,3 +247,57 @@ def test_deciding_records_no_gradients(name: str) -> None:
         agent.recommend(there.step(sessions, items), k=3)
     assert not kept, "what backward would need"
     assert not sessions.log_prob.requires_grad
+
+
+LENGTH = torch.arange(ITEMS) * 7 % ITEMS * 3.0 + 80
+YEAR_AND_LENGTH = torch.stack([torch.arange(ITEMS) + 1980.0, LENGTH], 1)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e3, 1e9])
+@pytest.mark.parametrize("make", [DQNR, DDPGR, KGQR])
+def test_vectors_too_large_to_infer_a_taste_are_named_and_standardised_ones_do(make: type, scale: float) -> None:
+    kg, there = knowledge_graph(data()), Simulator(RatedFeedback(data()), horizon=HORIZON)
+
+    def trained(vectors: Tensor) -> nn.Module:
+        if make is KGQR:
+            rest = vectors.new_zeros(kg.num_nodes - ITEMS, 2)
+            agent = KGQR(kg, embedding=torch.cat([vectors, rest]), horizon=HORIZON)
+        else:
+            agent = make(vectors, horizon=HORIZON)
+        fit(agent, there, TRAIN, interactions=300, progress=False)
+        return agent
+
+    vectors = YEAR_AND_LENGTH * scale
+    if make is not KGQR or scale > 1:  # whose encoder makes them smaller
+        with pytest.raises(ValueError, match="standardise the vectors .*`vectors` or `embedding`"):
+            trained(vectors)
+    trained((vectors - vectors.mean(0)) / vectors.std(0))
+
+
+@pytest.mark.parametrize("name", [name for name in AGENTS if not name.startswith("Random")])  # which has no numbers
+@pytest.mark.parametrize("kind", [torch.half, torch.bfloat16])
+def test_half_precision_is_refused_and_nothing_has_changed(name: str, kind: torch.dtype) -> None:
+    agent, there = AGENTS[name](), Simulator(RatedFeedback(data()), horizon=HORIZON)
+    before = rollout(copy.deepcopy(agent), there, TRAIN, False, generator()).items
+    with pytest.raises(ValueError, match="not meant for half precision.*bf16-mixed"):
+        agent.to(kind)
+    assert not {part.dtype for part in agent.state_dict().values()} & {torch.half, torch.bfloat16}
+    assert torch.equal(rollout(agent, there, TRAIN, False, generator()).items, before)
+    agent.double()
+
+
+@EVERY
+def test_a_past_of_unknown_items_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=str(ITEMS)):
+        AGENTS[name]().recommend(Sessions.from_history([[0, 99]], [[1.0, -1.0]]), k=3)
+
+
+@EVERY
+def test_a_list_longer_than_there_are_items_is_padded_and_one_beyond_all_bounds_refused(name: str) -> None:
+    agent, past = AGENTS[name](), Sessions.from_history([[0, 2], []], [[1.0, -1.0], []])
+    short, long = agent.recommend(past, k=ITEMS), agent.recommend(past, k=100_000)
+    assert long.shape == (2, 100_000)
+    assert torch.equal(long[:, :ITEMS].sort(1).values, short.sort(1).values)  # of equal values, a tree has no first
+    assert not (long[:, ITEMS:] + 1).any()
+    with pytest.raises(ValueError, match="`k` must be at most"):
+        agent.recommend(past, k=10**12)

@@ -266,3 +266,9 @@ def test_a_world_without_taste_is_warned_of() -> None:
         feedback.factors.user_bias.zero_()
     with pytest.warns(UserWarning, match="taste share of this world is 0.0%"):
         fit(Notebook(), small_world(feedback), torch.arange(20), interactions=6)
+
+
+@pytest.mark.parametrize("loggers", [5, True, [None], print])
+def test_what_are_no_loggers_is_refused_by_name(world, loggers):
+    with pytest.raises(TypeError, match="`loggers` must be an object with `log_hyperparams"):
+        fit(Notebook(), world, torch.arange(20), interactions=120, loggers=loggers)

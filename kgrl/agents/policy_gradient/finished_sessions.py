@@ -91,7 +91,7 @@ class Recall(nn.Module):
         """
         shown, rewards = (part[:, sessions.begin : sessions.step].t() for part in (sessions.items, sessions.rewards))
         steps = torch.arange(len(shown), device=shown.device).unsqueeze(1)
-        drawn = torch.rand(shown.shape, generator=generator, device=shown.device)
+        drawn = torch.rand(shown.shape, generator=generator, device=shown.device, dtype=torch.float)
         asked = (drawn * (steps + 1)).long().clamp_(max=len(shown) - 1)
         items, rewards = shown.gather(0, asked), rewards.gather(0, asked)
         key, read = F.embedding(items.clamp(min=0), vectors), self.key(states)

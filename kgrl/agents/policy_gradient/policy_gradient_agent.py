@@ -11,7 +11,7 @@ from torch import Tensor
 from kgrl.agents.policy_gradient.finished_sessions import Kept, Recall, RolloutCache, decided_steps, parts, returns
 from kgrl.agents.shared.catalogue import Catalogued
 from kgrl.agents.shared.item_vectors import ItemVectors
-from kgrl.agents.shared.picking import check_turn, check_values, finite_report, of_known_items
+from kgrl.agents.shared.picking import check_turn, check_values, finite_report, list_length, of_known_items
 from kgrl.agents.shared.weights import Versioned, load_optimizer_tensors, moved_along, optimizer_tensors
 from kgrl.agents.state.joined import JoinedState, KnownTaste
 from kgrl.agents.state.session_state import advance, carry_of, states_over
@@ -132,7 +132,7 @@ class PolicyGradientAgent(Catalogued, Versioned):
         past = of_known_items(past, self.num_items).to(self.device)
         with torch.no_grad():
             states = self.state.read(carry_of(self.state, self.items(), past))
-            found = self.policy.topk(states, k, past.items, beam, self._scores())
+            found = self.policy.topk(states, list_length(k), past.items, beam, self._scores())
         check_values(found.log_prob)
         return found.items
 
@@ -164,7 +164,7 @@ class PolicyGradientAgent(Catalogued, Versioned):
         generator = given_or_new(generator, self.device, self.options["seed"] + self.version)
         gamma, baseline, standardise = (self.options[name] for name in ("gamma", "baseline", "standardise"))
         advantages = returns(sessions, gamma, baseline, standardise, decided)
-        total, steps = torch.zeros(2, device=self.device), 0
+        total, steps = torch.zeros(2, device=self.device, dtype=torch.float), 0
         kept = RolloutCache.take(self, sessions)
         for epoch in range(self.options["epochs"]):
             order = torch.randperm(len(sessions), generator=generator, device=self.device)

@@ -10,9 +10,17 @@ from torch.nn import functional as F
 
 from kgrl.agents.q_learning.learner import OffPolicyAgent
 from kgrl.agents.q_learning.network import Outlook
-from kgrl.agents.shared.picking import check_turn, check_values, defined, of_known_items, ragged_argmax, ragged_topk
+from kgrl.agents.shared.picking import (
+    check_turn,
+    check_values,
+    defined,
+    list_length,
+    of_known_items,
+    ragged_argmax,
+    ragged_topk,
+)
 from kgrl.candidates.fixed import FixedCandidates
-from kgrl.options import at_least, expected
+from kgrl.options import expected
 from kgrl.seeding import generator_for, given_or_new
 from kgrl.sessions import UNDEFINED, Sessions
 
@@ -60,7 +68,7 @@ class CandidateAgent(OffPolicyAgent):
         items, batch, values = self._values(seen, sessions, generator)
         if explores:
             random = self.epsilons.strays(len(sessions), self.device, generator)
-            draws = torch.rand(len(values), generator=generator, device=values.device)
+            draws = torch.rand(len(values), generator=generator, device=values.device, dtype=torch.float)
             values = torch.where(random[batch], draws, values)
         return _best(items, batch, values, len(sessions))
 
@@ -79,10 +87,10 @@ class CandidateAgent(OffPolicyAgent):
         past = of_known_items(past, self.num_items).to(self.device)
         seen = self._look(past)
         if isinstance(self.candidates, FixedCandidates):
-            return defined(self._highest(seen, past.shown, at_least("k", k, 1)))
+            return defined(self._highest(seen, past.shown, list_length(k)))
         items, batch, values = self._values(seen, past, generator_for(self.device, seed))
         check_values(values.abs())  # −∞ would be no mask: what was shown is not among the candidates
-        return F.pad(items, (0, 1), value=-1)[ragged_topk(values, batch, len(past), at_least("k", k, 1))]
+        return F.pad(items, (0, 1), value=-1)[ragged_topk(values, batch, len(past), list_length(k))]
 
     def _following(
         self, online: Outlook, delayed: Outlook, sessions: Sessions, generator: torch.Generator | None

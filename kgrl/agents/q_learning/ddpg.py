@@ -148,7 +148,7 @@ class DDPG(VectorAgent):
         network = cast(ActorCritic, seen.network)
         actions = network.bounded(network.actor(seen.state))
         if generator is not None and self.options["noise"]:
-            draws = torch.randn(actions.shape, generator=generator, device=actions.device)
+            draws = torch.randn(actions.shape, generator=generator, device=actions.device, dtype=torch.float)
             actions = actions + self.options["noise"] * self.spread * draws
         return self._answers(seen, actions, gone, count)
 

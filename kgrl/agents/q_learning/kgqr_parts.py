@@ -44,7 +44,7 @@ def kgqr_network(
         if options["variant"] == "KGQR-KG":
             hint = "kgrl.pretrain.item_vectors(data, users, kind='mf') makes them"
             raise ValueError(expected("embedding", "the items' vectors from ratings for variant KGQR-KG", None, hint))
-        embedding = torch.empty(need, dim, device="cpu").uniform_(-1, 1).mul_(dim**-0.5)
+        embedding = torch.empty(need, dim, device="cpu", dtype=torch.float).uniform_(-1, 1).mul_(dim**-0.5)
     whole = embedding.shape[:1] == (kg.num_nodes,)  # all entities' vectors will do where items alone have one
     dense_vectors("embedding", embedding, len(embedding) if whole else need,
                   "entity of the KG" if convolves else "item")

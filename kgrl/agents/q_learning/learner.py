@@ -157,7 +157,7 @@ class OffPolicyAgent(Catalogued, Versioned):
         self.replay.add(sessions)
         if self.gradient_steps and self.network.head.silent:
             self._settle(self.replay.sample(SETTLING * self.batch_size, generator))
-        total = torch.zeros(len(self.REPORT), device=self.device)
+        total = torch.zeros(len(self.REPORT), device=self.device, dtype=torch.float)
         for _ in range(self.gradient_steps):
             total += self._gradient_step(self.replay.sample(self.batch_size, generator), generator)
         means = total / max(self.gradient_steps, 1)

@@ -43,12 +43,12 @@ class Epsilons:
     def __call__(self, sessions: int, device: torch.device) -> torch.Tensor:
         """``[sessions]``, each session's ε."""
         if self.low == self.high:
-            return torch.full((sessions,), self.low, device=device)
-        return torch.logspace(math.log10(self.low), math.log10(self.high), sessions, device=device)
+            return torch.full((sessions,), self.low, device=device, dtype=torch.float)
+        return torch.logspace(math.log10(self.low), math.log10(self.high), sessions, device=device, dtype=torch.float)
 
     def strays(self, sessions: int, device: torch.device, generator: torch.Generator | None) -> torch.Tensor:
         """``[sessions]``, whether each takes a random item at this step."""
-        return torch.rand(sessions, generator=generator, device=device) < self(sessions, device)
+        return torch.rand(sessions, generator=generator, device=device, dtype=torch.float) < self(sessions, device)
 
 
 def learner_options(

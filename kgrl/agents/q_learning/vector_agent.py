@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from kgrl.agents.q_learning.learner import OffPolicyAgent
 from kgrl.agents.q_learning.network import Outlook
 from kgrl.agents.shared.catalogue import Catalogue, Match
-from kgrl.agents.shared.picking import check_turn, defined, of_known_items
+from kgrl.agents.shared.picking import check_turn, defined, list_length, of_known_items
 from kgrl.agents.shared.warm_start import saved_tastes
 from kgrl.agents.state.recurrent import STATES, made_state
 from kgrl.candidates.fixed import FixedCandidates
 from kgrl.files import digest, load_tensors, restore
-from kgrl.options import at_least, dense_vectors, expected
+from kgrl.options import dense_vectors, expected
 from kgrl.parts import UnusedOption, named_part, takes, warn_unused
 from kgrl.raw_ids import RawIds
 from kgrl.seeding import given_or_new
@@ -107,7 +107,7 @@ class VectorAgent(OffPolicyAgent):
         """
         past = of_known_items(past, self.num_items).to(self.device)
         gone = self.pool.places(past.shown)
-        return defined(self.pool.items(self._ranked(self._look(past), gone, at_least("k", k, 1), None)))
+        return defined(self.pool.items(self._ranked(self._look(past), gone, list_length(k), None)))
 
     def _ranked(self, seen: Outlook, gone: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
         """``[B, count]``, the places of each session's best items, best first, −1 where there are fewer.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -184,6 +184,13 @@ class Catalogued(Pretrained):
     """
 
     catalogue: Catalogue | None = None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> Any:
+        made = fn(torch.zeros(1, dtype=torch.float, device="cpu"))
+        if made.is_floating_point() and made.dtype.itemsize < 4:
+            raise ValueError(expected("dtype", "torch.float or torch.double: an agent is not meant for half precision",
+                                      made.dtype, 'fit(…, precision="bf16-mixed") computes its networks in bfloat16'))
+        return super()._apply(fn, *args, **kwargs)  # type: ignore[misc]
 
     def _write(self, path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
         """Writes tensors, metadata and raw ids to one safetensors file, whole or not at all."""

@@ -18,6 +18,8 @@ HINT = ("learning has diverged, or what it was given is too large for single pre
         "smaller learning rate, with smaller vectors, or in a world with a smaller eta")
 WEIGHTS = "the agent's weights"
 NOT_FINITE = expected("the agent's values", "finite", "NaN or infinity", HINT)
+LONGEST = 2**24
+"""The longest list that is recommended: more items than any catalogue has, and 128 MiB for each user."""
 _CELLS = 2**22  # of the sessions × items scores that are laid out at once
 
 
@@ -38,6 +40,18 @@ def finite_report(names: Sequence[str], means: Tensor, parameters: Iterable[Tens
         if not math.isfinite(value):
             raise ValueError(expected(name, "finite", value, HINT))
     return dict(zip(names, found, strict=True))
+
+
+def list_length(k: int) -> int:
+    """``k`` if a list of so many items can be recommended.
+
+    Raises:
+        TypeError: it is no whole number.
+        ValueError: it is below 1, or longer than any list may be.
+    """
+    if at_least("k", k, 1) > LONGEST:
+        raise ValueError(expected("k", f"at most {LONGEST}", k, "k=agent.num_items is a list of all items"))
+    return k
 
 
 def check_turn(sessions: Sessions, explore: bool, generator: torch.Generator | None) -> None:
@@ -89,7 +103,7 @@ def best_items(scores: Tensor, k: int, gone: Tensor, size: int | None = None) ->
     Raises:
         ValueError: ``k`` below 1, or one of these scores is no finite number.
     """
-    count = min(at_least("k", k, 1), scores.size(1))
+    count = min(list_length(k), scores.size(1))
     highest = scores.topk(count, dim=1, sorted=False).values
     check_values(highest)
     few = _num_left(gone, scores.size(1) if size is None else size).clamp(max=count)

@@ -137,7 +137,7 @@ class Streak(nn.Module):
         return Counts(up, down, carry.steps + taken)
 
     def read(self, carry: Counts) -> Tensor:
-        return torch.stack(list(carry), 1) / self.horizon**0.5
+        return torch.stack(list(carry), 1).float() / self.horizon**0.5
 
     def present(self, items: Any, sessions: Sessions) -> Counts:
         """All steps at once; see :class:`kgrl.agents.state.session_state.SessionState`."""

@@ -159,6 +159,8 @@ def made_state(
     """
     if isinstance(state, str | type):
         state = made_part(name, state, STATES, nn.Module, item_channels=item_channels, channels=channels, **options)
+    if isinstance(state, nn.Module):
+        state.float()  # as the vectors, whatever PyTorch's default was where it was made
     own = [*state.parameters(), *state.buffers()] if isinstance(state, nn.Module) else []
-    vectors = torch.zeros(num_items, item_channels, device=own[0].device if own else "cpu")
+    vectors = torch.zeros(num_items, item_channels, device=own[0].device if own else "cpu", dtype=torch.float)
     return cast(nn.Module, checked_state(name, state, vectors))

@@ -65,6 +65,7 @@ def resolved_aggregator(
             at_least("in_channels", size, 1)
     if kwargs and isinstance(aggregator, torch.nn.Module):
         raise ValueError(expected("aggregator_kwargs", "left out beside an instance", kwargs))
+    _check_kwargs(aggregator, kwargs)
     if isinstance(aggregator, type) and issubclass(aggregator, Aggregation):
         aggregator, kwargs = aggregator(**kwargs), {}
     if isinstance(aggregator, Aggregation):
@@ -75,6 +76,21 @@ def resolved_aggregator(
     if part.num_relations is None and "num_relations" in kwargs:
         part.num_relations = at_least("num_relations", kwargs["num_relations"], 0)
     return part, part.aggr
+
+
+def _check_kwargs(aggregator: AggregatorLike, kwargs: Mapping[str, Any]) -> None:
+    """Refuses by name what the aggregator's constructor does not take."""
+    made = AGGREGATORS.get(aggregator.lower()) if isinstance(aggregator, str) else aggregator
+    if made is None or isinstance(made, torch.nn.Module) or not callable(made):
+        return
+    parameters = inspect.signature(made).parameters
+    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        return
+    for name in kwargs:
+        if name not in parameters:
+            own = [each for each in parameters if each not in ("in_channels", "out_channels")]
+            raise TypeError(expected("aggregator_kwargs", f"options of {getattr(made, '__name__', made)} "
+                                     f"({', '.join(own)})", name, did_you_mean(name, own)))
 
 
 def activation(act: str | Callable[[Tensor], Tensor] | None) -> Callable[[Tensor], Tensor]:

@@ -214,7 +214,7 @@ class SRU(torch.nn.Module):
 
 def initial_status(num_sessions: int, device: torch.device | str | None = None) -> Tensor:
     """``[num_sessions, 9]``, before the first step."""
-    return torch.zeros(num_sessions, STATUS, device=device)
+    return torch.zeros(num_sessions, STATUS, device=device, dtype=torch.float)
 
 
 def next_status(status: Tensor, sign: Tensor) -> Tensor:

@@ -1,8 +1,7 @@
-"""``TasteTerms``: a linear-Gaussian model of feedback, and a taste inferred in it; ``SparseTasteTerms``: the dual."""
+"""``TasteTerms``: a linear-Gaussian model of feedback, and a taste inferred in it."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -22,12 +21,28 @@ class Belief(NamedTuple):
     covariance: Tensor
 
 
-def _require_numbers(name: str, parts: Iterable[Tensor], noise: Tensor) -> None:
+def require_numbers(name: str, parts: Iterable[Tensor], noise: Tensor) -> None:
     """Refuses terms that are not finite, or of a noise of 0 or below."""
     if not all(bool(part.isfinite().all()) for part in parts):
         raise ValueError(expected(name, "finite", "NaN or infinity"))
     if not bool((noise > 0).all()):
         raise ValueError(expected(name, "of noise above 0", float(noise.min())))
+
+
+def solved(matrix: Tensor, right: Tensor, loading: Tensor) -> Tensor:
+    """:func:`torch.linalg.solve` of a matrix made of the items' ``loading``.
+
+    Raises:
+        ValueError: it cannot be solved, which items of long vectors can bring about.
+    """
+    try:
+        return torch.linalg.solve(matrix, right)
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        raise ValueError(expected(
+            "the items' loadings", f"small enough beside their noise to infer a taste in {matrix.dtype}",
+            f"up to {float(loading.detach().abs().max()):.3g}",
+            "standardise the vectors that the items were given (`vectors` or `embedding`): subtract each column's mean "
+            "and divide by its deviation")) from error
 
 
 class TasteTerms(NamedTuple):
@@ -57,7 +72,7 @@ class TasteTerms(NamedTuple):
         shapes = [list(real(f"{name}.{field}", part).shape) for field, part in self._asdict().items()]
         if self.loading.dim() != 2 or not self.loading.numel() or not shapes[0] == shapes[2] == shapes[1][:1] != [0]:
             raise ValueError(expected(name, "expected [N], loading [N, k] and noise [N], N and k > 0", shapes))
-        _require_numbers(name, self, self.noise)
+        require_numbers(name, self, self.noise)
         return self
 
     @full_precision
@@ -69,7 +84,7 @@ class TasteTerms(NamedTuple):
             feedback: ``[B, L]``, how each was received; whatever stands at a −1, NaN too, does not matter.
 
         Raises:
-            ValueError: feedback of another shape.
+            ValueError: feedback of another shape, or loadings too large beside the noise for the precision.
         """
         ids, present = shaped("sequences", sequences, None, None, whole=True).clamp(min=0), sequences >= 0
         given, kind = torch.promote_types(self.loading.dtype, self.noise.dtype), self._kind
@@ -81,7 +96,7 @@ class TasteTerms(NamedTuple):
         surprise = (feedback - F.embedding(ids, terms.expected.unsqueeze(1)).squeeze(2)) * deviation.squeeze(2)
         prior = torch.eye(loading.size(2), device=ids.device, dtype=kind)
         precision = torch.baddbmm(prior, loading.mT, loading)
-        return torch.linalg.solve(precision, (loading.mT @ surprise.unsqueeze(2)).squeeze(2)).to(given)
+        return solved(precision, (loading.mT @ surprise.unsqueeze(2)).squeeze(2), terms.loading).to(given)
 
     @property
     def _kind(self) -> torch.dtype:
@@ -137,109 +152,3 @@ def _received(feedback: Tensor, items: Tensor, name: str) -> Tensor:
     if a_tensor("feedback", feedback).shape != items.shape:
         raise ValueError(expected("feedback", f"of the shape of `{name}`, {list(items.shape)}", list(feedback.shape)))
     return feedback.masked_fill(items < 0, 0.0)
-
-
-class SparseTasteTerms(NamedTuple):
-    r"""The linear-Gaussian model of :class:`kgrl.nn.TasteTerms`, whose k is large and whose loadings are sparse.
-
-    .. math::
-        f_j = \mu_j + \mathbf w_j^\top \mathbf p + \varepsilon_j, \qquad
-        \mathbf p \sim \mathcal N(0, \mathbf I),\ \varepsilon_j \sim \mathcal N(0, \sigma_j^2)
-
-        \mathbb E[\mathbf p \mid f_1 \dots f_t] =
-        \mathbf W^\top \bigl(\mathbf W \mathbf W^\top + \boldsymbol\Sigma\bigr)^{-1} (\mathbf f - \boldsymbol\mu)
-
-    with **W** ``[t, k]`` the loadings of what was shown and **Σ** the diagonal matrix of its noise: Gaussian-process
-    regression. t items cost t³, whatever k is, so it is meant for sessions of a few hundred items at most.
-
-    Args:
-        expected: μ, ``[N]``.
-        loading: **w**, sparse CSR ``[N, k]``.
-        noise: σ², ``[N]``.
-    """
-
-    expected: Tensor
-    loading: Tensor
-    noise: Tensor
-
-    def checked(self, name: str) -> SparseTasteTerms:
-        """Itself, if it can be one; ``name`` is what it is called in the error.
-
-        Raises:
-            TypeError: a part is no tensor.
-            ValueError: another layout, parts that do not fit together, are not finite, not real, or a noise of 0 or
-                below.
-        """
-        shapes = [list(real(f"{name}.{field}", part).shape) for field, part in self._asdict().items()]
-        if self.loading.layout != torch.sparse_csr or not shapes[0] == shapes[2] == shapes[1][:1] != [0]:
-            what = "expected [N], loading [N, k] in the layout torch.sparse_csr and noise [N], N > 0"
-            raise ValueError(expected(name, what, f"{shapes}, {self.loading.layout}"))
-        _require_numbers(name, (self.expected, self.loading.values(), self.noise), self.noise)
-        return self
-
-    def infer(self, sequences: Tensor, feedback: Tensor) -> Tensor:
-        r"""``[B, k]``, :math:`\mathbb E[\mathbf p]` after whole sequences; their order does not matter.
-
-        Args:
-            sequences: ``[B, L]``, item ids; −1, anywhere, is skipped.
-            feedback: ``[B, L]``; whatever stands at a −1, NaN too, does not matter.
-
-        Raises:
-            ValueError: feedback of another shape.
-        """
-        if feedback.shape != sequences.shape:
-            raise ValueError(expected("feedback", f"of shape {list(sequences.shape)}", list(feedback.shape)))
-        (num_sessions, steps), size = sequences.shape, self.loading.size(1)
-        ids, present = sequences.clamp(min=0), sequences >= 0
-        surprise = (feedback.to(self.expected.dtype) - self.expected[ids]).masked_fill(~present, 0)
-        place, column, value = self._entries(sequences)
-        column = column + place.div(max(steps, 1), rounding_mode="floor") * size  # each session's are its own
-        # in double: of items with the same entities and little noise, single precision makes a singular matrix
-        covariance = _products(place, column, value, num_sessions, steps).double()
-        covariance.diagonal(dim1=1, dim2=2).add_(self.noise[ids])  # at a −1 there is nothing else, and no surprise
-        dual = torch.linalg.solve(covariance, surprise.double().unsqueeze(2)).to(value.dtype).flatten()
-        mean = value.new_zeros(num_sessions * size)
-        return mean.index_add_(0, column, value * dual[place]).view(num_sessions, size)
-
-    def predict(self, mean: Tensor) -> Tensor:
-        """``[B, N]``, the feedback expected of every item, given tastes ``mean [B, k]``."""
-        return (self.loading @ mean.T).T + self.expected
-
-    def of(self, items: Tensor) -> SparseTasteTerms:
-        """The model of ``items [n]`` alone, in their order."""
-        place, column, value = self._entries(items)
-        start = F.pad(torch.bincount(place, minlength=len(items)).cumsum(0), (1, 0))
-        loading = sparse_rows(start, column, value, self.loading.size(1))
-        return SparseTasteTerms(self.expected[items], loading, self.noise[items])
-
-    def _entries(self, sequences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(position in the flattened ``sequences``, column, value) of each entry of the loadings of what is there."""
-        start, columns, values = self.loading.crow_indices(), self.loading.col_indices(), self.loading.values()
-        position = (sequences.flatten() >= 0).nonzero().squeeze(1)
-        items = sequences.flatten()[position]
-        count = start[items + 1] - start[items]
-        place = torch.repeat_interleave(position, count)
-        at = torch.repeat_interleave(start[items] - (count.cumsum(0) - count), count)
-        at = at + torch.arange(len(place), device=place.device)
-        return place, columns[at], values[at]
-
-
-def sparse_rows(start: Tensor, column: Tensor, value: Tensor, num_columns: int) -> Tensor:
-    """A matrix in the layout torch.sparse_csr, without PyTorch's warning that it is in beta."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(start, column, value, (len(start) - 1, num_columns), device=value.device,
-                                       check_invariants=False)
-
-
-def _products(place: Tensor, column: Tensor, value: Tensor, num_sessions: int, steps: int) -> Tensor:
-    """``[B, L, L]``, the products of the rows of each session with one another."""
-    own, column = column.unique(return_inverse=True)
-    shape = (num_sessions * steps, len(own))
-    rows = torch.sparse_coo_tensor(torch.stack([place, column]), value, shape, device=value.device,
-                                   check_invariants=False)
-    products = torch.sparse.mm(rows, rows.T).coalesce()
-    left, right = products.indices()
-    dense = value.new_zeros(num_sessions * steps * steps)
-    dense[left * steps + right % max(steps, 1)] = products.values()
-    return dense.view(num_sessions, steps, steps)

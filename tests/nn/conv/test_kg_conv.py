@@ -10,7 +10,7 @@ import torch
 import torch_geometric.typing
 from torch import Tensor
 from torch_geometric import EdgeIndex
-from torch_geometric.nn import GATConv, MaxAggregation, MultiAggregation
+from torch_geometric.nn import GATConv, MaxAggregation, MultiAggregation, SoftmaxAggregation
 from torch_geometric.typing import SparseTensor
 
 from kgrl.nn import Aggregator, KGConv
@@ -307,10 +307,11 @@ def test_refuses_what_it_does_not_know() -> None:
         KGConv(3, 4, torch.nn.ReLU)
     with pytest.raises(ValueError, match="`heads` must be a divisor of out_channels = 4, got 3"):
         KGConv(3, 4, "gat", aggregator_kwargs={"heads": 3})
+    for aggregator, given in ("mean", {"heads": 4}), ("gat", {"head": 4}), (SoftmaxAggregation, {"learning": True}):
+        with pytest.raises(TypeError, match=f"`aggregator_kwargs` must be options of .*, got '{next(iter(given))}'"):
+            KGConv(4, 4, aggregator, aggregator_kwargs=given)
     with pytest.raises(ValueError, match="`aggregator_kwargs` must be left out beside an instance"):
         KGConv(3, 4, BiInteraction((3, 3), 4), aggregator_kwargs={"heads": 3})
-    with pytest.raises(TypeError, match="heads"):
-        KGConv(3, 4, "mean", aggregator_kwargs={"heads": 3})
     with pytest.raises(ValueError, match="`x` must be a row for each of the graph's 9 nodes, got 7"):
         KGConv(IN, OUT)(torch.randn(7, IN), csr(EDGES, (7, 9)))
 

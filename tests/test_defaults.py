@@ -1,15 +1,16 @@
-"""Nothing mixes devices: every tensor that is made follows those that are there, and no kernel is asked for that a GPU
-does not have.
+"""PyTorch's global defaults change nothing: every tensor that is made follows the device of those that are there, and
+is of single precision where nothing else is said. Nor is a kernel asked for that a GPU does not have.
 
 Where there is no second device, ``meta`` is made the default one: a tensor that is made without saying where ends up
-there, and meets those that stayed on the CPU with an error.
+there, and meets those that stayed on the CPU with an error. Double precision as the default meets single precision.
 """
 
 from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ from kgrl.pretrain import factor_tastes, item_tastes, item_vectors, kg_tastes, p
 from kgrl.raw_ids import aligned
 from kgrl.rollout import rollout
 from kgrl.sessions import Sessions
-from kgrl.simulator import Past, PlantedFeedback, PredictedFeedback, RatedFeedback, Simulator
+from kgrl.simulator import Boredom, Past, PlantedFeedback, PredictedFeedback, RatedFeedback, Simulator
+from kgrl.simulator.observations import SessionSummary
 from kgrl.train import fit
 from kgrl.tree import ClusterTree
 from tests.agents.every_agent import AGENTS, HORIZON, ITEMS, LONGEST, NEW, OLD, TRAIN, data
@@ -54,6 +56,16 @@ class NoIntegerProducts(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@contextmanager
+def other_defaults(device: str = "meta") -> Iterator[None]:
+    torch.set_default_dtype(torch.double)
+    try:
+        with torch.device(device):
+            yield
+    finally:
+        torch.set_default_dtype(torch.float)
+
+
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
@@ -64,6 +76,9 @@ def test_the_guards_notice() -> None:
         (here[:1] + torch.ones(2)).tolist()
     with pytest.raises(NotImplementedError, match="of .*int64"), NoIntegerProducts():
         torch.ones(2, 2, dtype=torch.long) @ torch.ones(2, dtype=torch.long)
+    with pytest.raises(RuntimeError, match="dtype"), other_defaults("cpu"):
+        torch.ones(2, 2) @ here
+    assert torch.ones(2).dtype == torch.float
 
 
 def test_a_tree_needs_no_product_of_whole_numbers() -> None:
@@ -77,7 +92,7 @@ def test_a_tree_needs_no_product_of_whole_numbers() -> None:
 
 
 @pytest.mark.parametrize("make", ["predicted", "planted", "rated"])
-def test_a_world_is_where_its_data_are(make: str, tmp_path) -> None:
+def test_a_world_is_like_its_data(make: str, tmp_path: Path) -> None:
     given: Any = data()
     if make == "predicted":
         given = PredictedFeedback.from_embeddings(torch.randn(24, 3, generator=generator()), torch.rand(20, 3)).factors
@@ -85,25 +100,33 @@ def test_a_world_is_where_its_data_are(make: str, tmp_path) -> None:
         given = SyntheticKGRec(tmp_path, num_users=24, num_items=ITEMS, seed=0)[0]
     build = {"predicted": PredictedFeedback, "planted": PlantedFeedback, "rated": RatedFeedback}[make]
     past = Past.from_data(data(), OLD, longest=LONGEST)
-    with torch.device("meta"):
+
+    def made() -> list[Any]:
         feedback = build(given)
-        assert not {str(buffer.device) for buffer in feedback.buffers()} - {"cpu"}
-        for options in ({"first": torch.arange(ITEMS, device="cpu")}, {"items": NEW, "past": past}):
+        parts = [feedback.state_dict()]
+        leaving = Boredom(torch.arange(ITEMS, device="cpu") % 4, 2, 0)
+        for options in ({"first": torch.arange(ITEMS, device="cpu")}, {"items": NEW, "past": past},
+                        {"leaving": leaving}):
             world = Simulator(feedback, eta=0.1, horizon=HORIZON, **options)
-            bounds = world.bounds(TRAIN, TRAIN)
-            world.play_random(TRAIN, generator())
-    assert bounds.num_relevant.tolist() == world.num_relevant(TRAIN).tolist()
+            bounds, sessions = world.bounds(TRAIN, TRAIN), world.play_random(TRAIN, generator())
+            assert bounds.num_relevant.tolist() == world.num_relevant(TRAIN).tolist()
+            played = [sessions, *bounds.lines.values()]
+            parts += [bounds.num_relevant, bounds.upper, bounds.taste_share, *(each.tensors() for each in played),
+                      sessions.metrics(bounds.num_relevant)]
+        return parts
+
+    same_as_elsewhere(made)
 
 
-def same_as_elsewhere(make: Callable[[], Any]) -> None:
-    """What ``make`` gives is the same, and on the CPU, where another device is the default."""
+def same_as_elsewhere(make: Callable[[], Any], device: str = "meta") -> None:
+    """What ``make`` gives is the same, on the CPU and of the same precision, where other defaults hold."""
     plain = tree_leaves(make())
-    with torch.device("meta"):
+    with other_defaults(device):
         found = tree_leaves(make())
     assert len(found) == len(plain) > 0
     for before, now in zip(plain, found, strict=True):
         if isinstance(before, Tensor):
-            assert now.device.type == "cpu"
+            assert (now.device.type, now.dtype) == ("cpu", before.dtype)
             torch.testing.assert_close(now.to_dense(), before.to_dense(), rtol=0, atol=0, equal_nan=True)
         else:
             assert now == before
@@ -131,6 +154,8 @@ MADE: dict[str, Callable[[Path], Any]] = {
     "predicted": lambda folder: PredictedFeedback.fit(data()).state_dict(),
     "past": lambda folder: Past.from_data(data(), OLD, longest=LONGEST).begin(TRAIN, HORIZON, 0.0).tensors(),
     "history": lambda folder: Sessions.from_history([[0, 1], [2]], [[1.0, -1.0], [0.5]]).tensors(),
+    "summary": lambda folder: SessionSummary(torch.full((ITEMS, 2), 0.5, dtype=torch.float, device="cpu"))(
+        Sessions.from_history([[0, 1], [2]], [[1.0, -1.0], [0.5]])),
     "tree": lambda folder: ClusterTree.build(item_vectors(data(), TRAIN, "mf", dim=3), depth=3).paths,
     "k-means tree": lambda folder: ClusterTree.build(
         item_vectors(data(), TRAIN, "mf", dim=3), depth=3, method="kmeans").paths,
@@ -144,14 +169,18 @@ def parts_of(given: HeteroData) -> dict[str, Tensor]:
             if isinstance(part, Tensor)}
 
 
+def folder_here(folder: Path) -> Path:
+    return folder / f"{torch.get_default_device()} {torch.get_default_dtype()}"
+
+
 @pytest.mark.parametrize("name", MADE)
-def test_what_is_made_is_on_the_cpu_whatever_the_default_device(name: str, tmp_path: Path) -> None:
+def test_what_is_made_is_the_same(name: str, tmp_path: Path) -> None:
     data()  # made before, once for all tests
-    same_as_elsewhere(lambda: MADE[name](tmp_path / str(torch.get_default_device())))
+    same_as_elsewhere(lambda: MADE[name](folder_here(tmp_path)))
 
 
 @pytest.mark.parametrize("name", AGENTS)
-def test_an_agent_is_made_and_read_where_its_data_are(name: str, tmp_path: Path) -> None:
+def test_an_agent_is_made_and_read_like_its_data(name: str, tmp_path: Path) -> None:
     given = {"kg": knowledge_graph(data()), "data": data(), "users": TRAIN}
 
     def made() -> list[dict[str, Tensor]]:
@@ -167,10 +196,10 @@ def test_an_agent_is_made_and_read_where_its_data_are(name: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["KGQR, popular", "TPGR"])
-def test_a_training_is_the_same_whatever_the_default_device(name: str, tmp_path: Path) -> None:
+def test_a_training_is_the_same(name: str, tmp_path: Path) -> None:
     """With evaluations and checkpoints, and going on from one."""
     def trained() -> list[Any]:
-        folder, world = tmp_path / str(torch.get_default_device()), Simulator(RatedFeedback(data()), horizon=HORIZON)
+        folder, world = folder_here(tmp_path), Simulator(RatedFeedback(data()), horizon=HORIZON)
         for interactions in (120, 240):
             agent = AGENTS[name]()
             curve = fit(agent, world, TRAIN, interactions=interactions, eval_users=TRAIN[:4], evaluate_every=60,
@@ -180,17 +209,23 @@ def test_a_training_is_the_same_whatever_the_default_device(name: str, tmp_path:
     same_as_elsewhere(trained)
 
 
-@pytest.mark.parametrize("name", [name for name in AGENTS if name != "KGProfile"])  # its sparse matrices have no modes
-def test_an_agent_decides_and_learns_where_it_is(name: str) -> None:
-    agent, world = AGENTS[name](), Simulator(RatedFeedback(data()), eta=0.1, horizon=HORIZON)
-    other = copy.deepcopy(agent)
-    sessions = rollout(other, world, TRAIN, True, generator())
-    report, reward = other.learn(sessions, generator()), evaluate(other, world, TRAIN).reward
-    with NoIntegerProducts(), torch.device("meta"):
+@pytest.mark.parametrize("name", AGENTS)
+def test_an_agent_decides_and_learns_like_itself(name: str) -> None:
+    first = AGENTS[name]()
+
+    def used() -> list[Any]:
+        agent, world = copy.deepcopy(first), Simulator(RatedFeedback(data()), eta=0.1, horizon=HORIZON)
         sessions = rollout(agent, world, TRAIN, True, generator())
-        assert agent.learn(sessions, generator()) == report
-        assert evaluate(agent, world, TRAIN).reward == reward
-        agent.recommend(sessions, k=3)
+        report = agent.learn(sessions, generator())
+        scores = evaluate(agent, world, TRAIN)
+        found = [sessions.tensors(), report, agent.state_dict(), scores.reward, scores.per_user]
+        return [*found, agent.recommend(sessions, k=3)]
+
+    if name == "KGProfile":  # its sparse matrices know no modes, and a default device is one
+        same_as_elsewhere(used, "cpu")
+    else:
+        with NoIntegerProducts():
+            same_as_elsewhere(used)
 
 
 def memories(agent: Any) -> dict[str, Tensor]:
