@@ -67,8 +67,8 @@ def read_adjacency(path: Path) -> Table:
 
 def _malformed(path: Path, content: bytes) -> ValueError:
     """The error about the first field that is no plainly written whole number."""
-    for place, line in enumerate(content.split(b"\n"), 1):
-        for field in line.removesuffix(b"\r").replace(b"\t", b" ").split(b" "):
+    for place, line in enumerate(content.replace(b"\r\n", b"\n").split(b"\n"), 1):
+        for field in line.replace(b"\t", b" ").split(b" "):
             if field and not NUMBER.fullmatch(field):
                 return ValueError(f"{path}, line {place}: expected whole numbers, plainly written, with blanks between "
                                   f"them (user item item …), got {field[:50].decode(errors='backslashreplace')!r}")

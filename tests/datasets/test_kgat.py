@@ -111,6 +111,7 @@ def test_the_list_in_which_a_blank_is_missing(write):
     ("train.txt", "1 1", "1 -1", r"train\.txt, line 2: .*got '-1'"),
     ("train.txt", "1 1", "1 1.0", r"train\.txt, line 2: .*got '1.0'"),
     ("train.txt", "1 1", f"1 {'9' * 19}", r"train\.txt, line 2: .*got '9999"),
+    ("train.txt", "2 0 1 2\n", "2 0 1 2\n\r", r"train\.txt, line 4: .*got '\\r'"),  # half an end of a line
     ("train.txt", "0 2 0 2\n1 1\n2 0 1 2\n", "\n \n", r"train\.txt has no row at all"),
     ("train.txt", "1 1", "1 3", r"train\.txt, line 2: item must be listed in item_list\.txt, got 3"),
     ("test.txt", "0 1 2", "0 1 3", r"test\.txt, line 1: item must be listed in item_list\.txt, got 3"),
