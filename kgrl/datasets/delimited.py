@@ -213,7 +213,7 @@ def _malformed(path: Path, form: _Form, reason: Exception) -> ValueError:
             text = line.rstrip("\r\n")
             if number == 1 and form.encoding == "utf-8":  # as pandas does; alone on a line, it is a field to csv
                 text = text.removeprefix("\ufeff") or text * form.quoted
-            if not text.strip(" "):
+            if not text.strip(" ") and form.separator not in text:  # where blanks separate, they are fields of nothing
                 continue
             blank = False
             try:

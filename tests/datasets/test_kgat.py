@@ -117,6 +117,7 @@ def test_the_list_in_which_a_blank_is_missing(write):
     ("test.txt", "0 1 2", "0 1 3", r"test\.txt, line 1: item must be listed in item_list\.txt, got 3"),
     ("train.txt", "1 1", "3 1", r"train\.txt, line 2: user must be listed in user_list\.txt, got 3"),
     ("kg_final.txt", "2 1 4", "2 1", r"kg_final\.txt, line 4: expected 3 fields"),
+    ("kg_final.txt", "2 1 4\n", "2 1 4\n \n", r"kg_final\.txt, line 5: expected 3 fields .* got 2: ' '"),
     ("kg_final.txt", "2 1 4", "2 2 4", r"kg_final\.txt, line 4: relation must be listed in relation_list\.txt, got 2"),
     ("kg_final.txt", "2 1 4", "2 1 9", r"kg_final\.txt, line 4: tail must be listed in entity_list\.txt, got 9"),
     ("kg_final.txt", "2 1 4", "-2 1 4", r"kg_final\.txt, line 4: head must be at least 0, got -2"),
