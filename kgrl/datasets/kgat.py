@@ -145,10 +145,11 @@ def read_list(path: Path) -> Table:
     """
     with open(existing(path), encoding="utf-8-sig", errors=UNDECODABLE, newline="\n") as handle:
         lines = pd.Series([line.rstrip("\r\n") for line in handle], dtype=object)
-    header = lines.iloc[0].split()
+    first = lines.iloc[0] if len(lines) else ""  # a byte order mark alone is no line
+    header = first.split()
     if header[1:2] != ["remap_id"] or len(header) > 3:
         raise ValueError(f"{path}, line 1: expected the header 'org_id remap_id' or 'org_id remap_id freebase_id', "
-                         f"got {lines.iloc[0][:200]!r}")
+                         f"got {first[:200]!r}")
     form = r"^(?P<name>.+?)[ \t](?P<number>0|[1-9][0-9]{0,17})(?:[ \t].*|(?P=name))?$" if len(header) == 3 else \
         r"^(?P<name>.+)[ \t](?P<number>0|[1-9][0-9]{0,17})[ \t]*$"
     rows = lines[1:][lines[1:].str.strip() != ""]

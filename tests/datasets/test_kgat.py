@@ -122,6 +122,7 @@ def test_the_list_in_which_a_blank_is_missing(write):
     ("kg_final.txt", "2 1 4", "2 1 9", r"kg_final\.txt, line 4: tail must be listed in entity_list\.txt, got 9"),
     ("kg_final.txt", "2 1 4", "-2 1 4", r"kg_final\.txt, line 4: head must be at least 0, got -2"),
     ("item_list.txt", "org_id remap_id freebase_id\n", "", r"item_list\.txt, line 1: expected the header"),
+    ("item_list.txt", FILES["item_list.txt"], "\ufeff", r"item_list\.txt, line 1: expected the header .* got ''"),
     ("item_list.txt", "038548254X 1", "038548254X one", r"item_list\.txt, line 3: line must be of the form 'org_id"),
     ("item_list.txt", "038548254X 1", "038548254X 0", r"item_list\.txt, line 3: number must be listed once, got 0"),
     ("user_list.txt", "70 1", "900 1", r"user_list\.txt, line 3: name must be listed once, got '900'"),
